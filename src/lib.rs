@@ -1,0 +1,22 @@
+//! An Erlang node in Rust that serves `route_manager` and keeps the kernel's routes.
+//!
+//! Data goes down this list and never back up; the reply is built from what came out at the bottom.
+//!
+//! ```text
+//! socket bytes → frame → control message → mailbox → request → desired state → plan → diff → netlink batch → reply
+//!     node        dist         dist          node    route_manager  route       route  route    netlink
+//! ```
+//!
+//! | module | job |
+//! | --- | --- |
+//! | [`term`] | the External Term Format as untrusted bytes |
+//! | [`epmd`] | port mapper: codec, client that keeps a registration alive, embedded server |
+//! | [`dist`] | one connection's protocol without I/O: handshake, frames, control messages, ticks |
+//! | [`node`] | sockets and tasks: an Erlang node that knows nothing of routes |
+//! | [`route`] | pure: desired state, ranking, plan, diff, properties |
+//! | [`netlink`] | the only place with `AF_NETLINK` |
+//! | [`route_manager`] | the registered process: term → request, the loop, outcome → term |
+//! | [`service`], [`cli`], [`config`] | the program around it |
+
+pub mod netlink;
+pub mod route;

@@ -1,0 +1,2 @@
+//! The `beamroute` program.
+fn main() {}

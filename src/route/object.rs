@@ -1,0 +1,212 @@
+//! What the kernel holds for us: routes, rules, and the connected routes we stand in for.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// `RT_TABLE_MAIN` (`include/uapi/linux/rtnetlink.h`).
+pub const MAIN_TABLE: u32 = 254;
+
+/// IPv4 or IPv6; IPv4 sorts first, as Erlang sorts 4-tuples before 8-tuples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// `AF_INET`.
+    V4,
+    /// `AF_INET6`.
+    V6,
+}
+
+impl Family {
+    /// The family of `ip`.
+    #[must_use]
+    pub const fn of(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
+    /// Bits in an address.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::V4 => 32,
+            Self::V6 => 128,
+        }
+    }
+}
+
+/// A network: an address without host bits, and a prefix length that its family has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Prefix {
+    ip: IpAddr,
+    len: u8,
+}
+
+impl Prefix {
+    /// The network of `ip` with `len` leading bits; host bits are cleared. `None` if the family has fewer bits.
+    #[must_use]
+    pub fn of(ip: IpAddr, len: u8) -> Option<Self> {
+        if len > Family::of(ip).bits() {
+            return None;
+        }
+        let ip = match ip {
+            IpAddr::V4(ip) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(len)).unwrap_or(0);
+                IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() & mask))
+            }
+            IpAddr::V6(ip) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(len)).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & mask))
+            }
+        };
+        Some(Self { ip, len })
+    }
+
+    /// `0.0.0.0/0` or `::/0`.
+    #[must_use]
+    pub const fn default_route(family: Family) -> Self {
+        let ip = match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        Self { ip, len: 0 }
+    }
+
+    /// The network address.
+    #[must_use]
+    pub const fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    /// Leading bits that count.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty)]
+    pub const fn len(&self) -> u8 {
+        self.len
+    }
+
+    /// The family of the network.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        Family::of(self.ip)
+    }
+
+    /// Whether every address is in it.
+    #[must_use]
+    pub const fn is_default(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether `ip` is in this network.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        Self::of(ip, self.len).is_some_and(|p| p == *self)
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_default() { f.write_str("default") } else { write!(f, "{}/{}", self.ip, self.len) }
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A policy rule `from src lookup table`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rule {
+    /// The source address that the rule matches, all bits of it.
+    pub src: IpAddr,
+    /// The table that is looked up.
+    pub table: u32,
+    /// The rule's priority; smaller is looked at first.
+    pub priority: u32,
+}
+
+/// A unicast route, as the kernel stores it (so an IPv6 metric is never 0).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Route {
+    /// The table that holds the route.
+    pub table: u32,
+    /// The network that the route leads to.
+    pub dst: Prefix,
+    /// The metric, `RTA_PRIORITY`.
+    pub metric: u32,
+    /// The outgoing interface.
+    pub ifindex: u32,
+    /// The gateway; `None` for an on-link route.
+    pub gateway: Option<IpAddr>,
+    /// The preferred source address.
+    pub prefsrc: Option<IpAddr>,
+    /// `RTNH_F_ONLINK`: the gateway is taken to be on the link although no on-link route covers it.
+    pub onlink: bool,
+}
+
+impl Route {
+    /// Whether this route leads straight to the link, without a gateway.
+    #[must_use]
+    pub const fn is_on_link(&self) -> bool {
+        self.gateway.is_none()
+    }
+}
+
+/// The connected route that the kernel itself makes in main when an address is added (protocol `kernel`, scope link
+/// in IPv4): IPv4 metric 0, IPv6 metric 256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Connected {
+    /// The network of the address.
+    pub dst: Prefix,
+    /// The interface that has the address.
+    pub ifindex: u32,
+    /// The address, for IPv4; the kernel writes none for IPv6.
+    pub prefsrc: Option<IpAddr>,
+}
+
+/// Something of ours in the kernel. The derived order is for sets only; the plan states the order of addition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Object {
+    /// A policy rule.
+    Rule(Rule),
+    /// A route.
+    Route(Route),
+}
+
+/// One message to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// Add an object with our protocol number.
+    Add(Object),
+    /// Delete exactly this object, with our protocol number.
+    Delete(Object),
+    /// Put the kernel's own connected route back (protocol `kernel`, metric 0).
+    RestoreConnected(Connected),
+    /// Remove the kernel's own connected route, because one of ours stands in for it.
+    RemoveConnected(Connected),
+}
+
+/// What must be sent, in order: every addition is acknowledged before the first deletion goes out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// [`Change::Add`] and [`Change::RestoreConnected`].
+    pub additions: Vec<Change>,
+    /// [`Change::Delete`] and [`Change::RemoveConnected`].
+    pub deletions: Vec<Change>,
+}
+
+impl Changes {
+    /// Whether the kernel is already as it should be.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.additions.is_empty() && self.deletions.is_empty()
+    }
+
+    /// How many messages these are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.additions.len() + self.deletions.len()
+    }
+}
