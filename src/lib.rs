@@ -20,3 +20,4 @@
 
 pub mod netlink;
 pub mod route;
+pub mod term;
