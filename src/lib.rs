@@ -18,6 +18,7 @@
 //! | [`route_manager`] | the registered process: term → request, the loop, outcome → term |
 //! | [`service`], [`cli`], [`config`] | the program around it |
 
+pub mod dist;
 pub mod netlink;
 pub mod route;
 pub mod term;

@@ -1,0 +1,147 @@
+//! Ticks: when to send one, and when a silent peer is down (`lib/kernel/src/dist_util.erl`, `con_loop`).
+
+use std::time::{Duration, Instant};
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TickAction {
+    /// Nothing.
+    Nothing,
+    /// Send an empty frame.
+    Send,
+    /// The peer was silent for the whole net_ticktime: `net_tick_timeout`.
+    Down,
+}
+
+/// The tick timer of one connection, as data: the caller brings the time.
+#[derive(Debug, Clone)]
+pub struct Tick {
+    ticktime: Duration,
+    boundary: Instant,
+    last_received: Instant,
+    last_sent: Instant,
+}
+
+impl Tick {
+    /// Ticks in a net_ticktime (`net_tickintensity`, OTP's default).
+    const INTENSITY: u32 = 4;
+
+    /// A connection that came up at `now`.
+    #[must_use]
+    pub fn new(ticktime: Duration, now: Instant) -> Self {
+        Self { ticktime, boundary: now + ticktime / Self::INTENSITY, last_received: now, last_sent: now }
+    }
+
+    /// A whole frame came in, a tick included. Half a frame is not traffic.
+    pub fn received(&mut self, now: Instant) {
+        self.last_received = now;
+    }
+
+    /// A frame went out.
+    pub fn sent(&mut self, now: Instant) {
+        self.last_sent = now;
+    }
+
+    /// Whether a received tick should be answered: nothing went out in our current interval. Keeps us alive towards a
+    /// peer with a much shorter tick time, as nodes of the C interface do.
+    #[must_use]
+    pub fn wants_answer(&self) -> bool {
+        self.last_sent + self.interval() < self.boundary
+    }
+
+    /// When [`Tick::poll`] has to be called next.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.boundary.min(self.last_received + self.ticktime)
+    }
+
+    /// What is due at `now`.
+    ///
+    /// At the end of each interval a tick is sent if nothing went out during it, and, because peers of a hidden node
+    /// are treated so, also if nothing came in.
+    pub fn poll(&mut self, now: Instant) -> TickAction {
+        if now >= self.last_received + self.ticktime {
+            return TickAction::Down;
+        }
+        if now < self.boundary {
+            return TickAction::Nothing;
+        }
+        let start = self.boundary - self.interval();
+        // After a pause (a suspended machine) the boundaries missed are not made up for.
+        self.boundary = (self.boundary + self.interval()).max(now);
+        if self.last_sent <= start || self.last_received <= start { TickAction::Send } else { TickAction::Nothing }
+    }
+
+    fn interval(&self) -> Duration {
+        self.ticktime / Self::INTENSITY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: Duration = Duration::from_secs(60);
+
+    fn tick() -> (Tick, Instant) {
+        let now = Instant::now();
+        (Tick::new(T, now), now)
+    }
+
+    fn secs(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn idle_connection_ticks_every_interval_and_goes_down_after_the_ticktime() {
+        let (mut tick, start) = tick();
+        let mut sent = 0;
+        loop {
+            let now = tick.deadline();
+            match tick.poll(now) {
+                TickAction::Send => {
+                    sent += 1;
+                    tick.sent(now);
+                }
+                TickAction::Down => {
+                    assert_eq!(now - start, T);
+                    break;
+                }
+                TickAction::Nothing => {}
+            }
+        }
+        assert_eq!(sent, 3);
+    }
+
+    #[test]
+    fn traffic_both_ways_needs_no_tick() {
+        let (mut tick, start) = tick();
+        for second in 1..600 {
+            let now = start + secs(second);
+            tick.received(now);
+            tick.sent(now);
+            assert_eq!(tick.poll(now), TickAction::Nothing, "second {second}");
+        }
+    }
+
+    #[test]
+    fn a_peer_that_only_ticks_or_only_listens() {
+        let (mut tick, start) = tick();
+        for interval in 1..40 {
+            let now = start + secs(15 * interval);
+            tick.received(now - secs(1));
+            assert_eq!(tick.poll(now), TickAction::Send, "nothing was sent in interval {interval}");
+            tick.sent(now);
+        }
+    }
+
+    #[test]
+    fn a_tick_is_answered_once_per_interval() {
+        let (mut tick, start) = tick();
+        tick.poll(start + secs(15));
+        tick.received(start + secs(20));
+        assert!(tick.wants_answer());
+        tick.sent(start + secs(20));
+        assert!(!tick.wants_answer());
+    }
+}
