@@ -1,5 +1,7 @@
 //! Frames that real nodes of OTP 25, 27 and 29 exchanged: what they sent decodes, and encodes to the same bytes.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 
@@ -69,9 +71,9 @@ fn recorded_frames_decode_and_encode_to_themselves() {
         }
         println!("OTP {otp}: {same} frames to the byte, of the runtime's otherwise: {otherwise:?}");
         assert!(same > 300, "OTP {otp}: only {same}");
-        // Native records become tuples, OTP 25 writes ports in the older form, maps have no order of their own.
+        // Native records become tuples, OTP 25 writes ports in the older form, maps (in a log event) have no order.
         for label in otherwise.keys() {
-            assert!(["native_record", "terms_misc"].contains(&label.as_str()), "OTP {otp}: {label}");
+            assert!(["native_record", "terms_misc", "out_spawn_undef"].contains(&label.as_str()), "OTP {otp}: {label}");
         }
     }
 }
