@@ -20,5 +20,6 @@
 
 pub mod dist;
 pub mod netlink;
+pub mod node;
 pub mod route;
 pub mod term;

@@ -1,0 +1,46 @@
+//! What a node has to be told.
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+/// Settings of a [`super::Node`].
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Full node name, `name@host`.
+    pub name: String,
+    /// The cookie, shared with every peer.
+    pub cookie: Zeroizing<Vec<u8>>,
+    /// Offer `PUBLISHED`, so that peers list us in `nodes/0`.
+    pub is_visible: bool,
+    /// A peer that is silent this long is down; a tick goes out four times in it.
+    pub net_ticktime: Duration,
+    /// A handshake step takes at most this long (`net_setuptime`).
+    pub setup_time: Duration,
+    /// The longest frame that is taken from a peer, in bytes.
+    pub frame_limit: usize,
+    /// Bytes that may wait for a peer that does not read, before it is dropped.
+    pub outbox_limit: usize,
+    /// Handshakes under way at once.
+    pub handshake_limit: usize,
+    /// Messages that may wait in one mailbox before its senders wait.
+    pub mailbox_limit: usize,
+}
+
+impl NodeConfig {
+    /// OTP's defaults, for a hidden node.
+    #[must_use]
+    pub fn new(name: impl Into<String>, cookie: Zeroizing<Vec<u8>>) -> Self {
+        Self {
+            name: name.into(),
+            cookie,
+            is_visible: false,
+            net_ticktime: Duration::from_secs(60),
+            setup_time: Duration::from_secs(7),
+            frame_limit: 16 << 20,
+            outbox_limit: 32 << 20,
+            handshake_limit: 1024,
+            mailbox_limit: 16 << 10,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What peers send: control message → tables, mailboxes, answers.
+
+use std::sync::Arc;
+
+use eetf::{Atom, Pid, Term};
+use tracing::debug;
+
+use super::Node;
+use super::connection::Connection;
+use super::process::{Caller, Message, ReplyTo};
+use super::state::Monitor;
+use crate::dist::{self, Control, Target};
+use crate::term::{as_atom, atom, tuple};
+
+/// Ids of the processes that every node has; mailboxes begin at 100.
+const NET_KERNEL: u32 = 1;
+const REX: u32 = 2;
+
+impl Node {
+    /// Acts on one message of a peer. Waits only while a mailbox is full.
+    pub(super) async fn dispatch(&self, connection: &Arc<Connection>, message: dist::Message) {
+        let payload = message.payload.unwrap_or_else(|| atom("undefined"));
+        match message.control {
+            Control::RegSend { from, name } => self.deliver_to_name(connection, &from, &name, payload).await,
+            Control::Send { to } | Control::SendSender { to, .. } => {
+                self.deliver_to_pid(connection, &to, payload).await
+            }
+            Control::AliasSend { .. } => self.replied(&payload),
+            Control::MonitorP { from, target, reference } => self.monitor(connection, from, target, reference),
+            Control::DemonitorP { reference, .. } => self.state().remove_monitor(&connection.peer.name, &reference),
+            Control::PayloadMonitorPExit { reference, .. } => self.state().finish_call(&reference, Err(payload)),
+            Control::MonitorPExit { reference, reason, .. } => self.state().finish_call(&reference, Err(reason)),
+            Control::Link { from, to } => self.link(connection, from, to),
+            Control::UnlinkId { id, from, to } => {
+                self.state().remove_link(&connection.peer.name, to.id, &from);
+                // The ack must come before any other signal to that pid: it is queued here, at once.
+                connection.send(&Control::UnlinkIdAck { id, from: to, to: from }, None);
+            }
+            Control::PayloadExit { from, to } | Control::Exit { from, to, .. } => {
+                self.state().remove_link(&connection.peer.name, to.id, &from);
+            }
+            Control::SpawnRequest { reference, from, leader: _, module, function, arity, options } => {
+                let request = super::rpc::SpawnRequest { reference, from, module, function, arity, options };
+                self.spawn_request(connection, request, payload).await;
+            }
+            // Our processes trap exits and do nothing on them; group leaders, obsolete unlinks and acks of unlinks
+            // that we never send mean nothing to us; op 37 is not negotiated.
+            Control::PayloadExit2 { .. }
+            | Control::Exit2 { .. }
+            | Control::GroupLeader { .. }
+            | Control::Unlink { .. }
+            | Control::UnlinkIdAck { .. }
+            | Control::SpawnReply { .. }
+            | Control::AltactSend { .. } => {}
+        }
+    }
+
+    /// Ends a connection: tables first, then nodedown to those who monitor nodes.
+    pub(super) async fn connection_down(&self, connection: &Connection) {
+        let monitors = {
+            let mut state = self.state();
+            state.go_down(connection);
+            state.node_monitors()
+        };
+        for mailbox in monitors {
+            // A process that has ended needs no news.
+            let _ = mailbox.send(Message::NodeDown(connection.peer.name.clone())).await;
+        }
+    }
+
+    pub(super) async fn announce_up(&self, connection: &Connection) {
+        let monitors = self.state().node_monitors();
+        for mailbox in monitors {
+            let _ = mailbox.send(Message::NodeUp(connection.peer.name.clone())).await;
+        }
+    }
+
+    async fn deliver_to_name(&self, connection: &Arc<Connection>, from: &Pid, name: &Atom, payload: Term) {
+        let id = self.resolve(&Target::Name(name.clone()));
+        match id {
+            Some(NET_KERNEL) => self.net_kernel(connection, payload),
+            Some(REX) => self.rex(connection, payload).await,
+            Some(id) => self.deliver(connection, id, payload).await,
+            // As on a BEAM, what is sent to nobody is dropped.
+            None => debug!(%from, name = %name.name, "message to a name that nobody has"),
+        }
+    }
+
+    async fn deliver_to_pid(&self, connection: &Arc<Connection>, to: &Pid, payload: Term) {
+        match self.resolve(&Target::Pid(to.clone())) {
+            Some(NET_KERNEL) => self.net_kernel(connection, payload),
+            Some(REX) => self.rex(connection, payload).await,
+            Some(id) => self.deliver(connection, id, payload).await,
+            None => self.replied(&payload),
+        }
+    }
+
+    async fn deliver(&self, connection: &Arc<Connection>, id: u32, payload: Term) {
+        let mailbox = self.state().mailbox(id);
+        if let Some(mailbox) = mailbox {
+            let message = to_message(connection, self.pid(id), payload);
+            // The process may have ended since: the message is dropped, and monitors say so.
+            let _ = mailbox.send(message).await;
+        }
+    }
+
+    fn resolve(&self, target: &Target) -> Option<u32> {
+        match target {
+            Target::Name(name) => match name.name.as_str() {
+                "net_kernel" => Some(NET_KERNEL),
+                "rex" => Some(REX),
+                name => self.state().named(name),
+            },
+            Target::Pid(pid) => {
+                let is_ours = pid.node.name == self.name() && pid.creation == self.inner.creation && pid.serial == 0;
+                let is_alive = matches!(pid.id, NET_KERNEL | REX) || self.state().mailbox(pid.id).is_some();
+                (is_ours && is_alive).then_some(pid.id)
+            }
+        }
+    }
+
+    fn monitor(&self, connection: &Connection, from: Pid, target: Target, reference: eetf::Reference) {
+        match self.resolve(&target) {
+            Some(id) => {
+                let monitor = Monitor { id, target, watcher: from };
+                self.state().add_monitor(&connection.peer.name, reference, monitor);
+            }
+            None => {
+                let flags = connection.peer.flags;
+                let (control, payload) = Control::monitor_exit(flags, target, from, reference, atom("noproc"));
+                connection.send(&control, payload.as_ref());
+            }
+        }
+    }
+
+    fn link(&self, connection: &Connection, from: Pid, to: Pid) {
+        match self.resolve(&Target::Pid(to.clone())) {
+            Some(id) => self.state().add_link(&connection.peer.name, id, from),
+            None => {
+                let (control, payload) = Control::exit(connection.peer.flags, to, from, atom("noproc"));
+                connection.send(&control, payload.as_ref());
+            }
+        }
+    }
+
+    /// `net_kernel` answers `net_adm:ping/1`: `is_auth` after a handshake is always yes.
+    fn net_kernel(&self, connection: &Arc<Connection>, payload: Term) {
+        let message = to_message(connection, self.pid(NET_KERNEL), payload);
+        let Message::Call(caller, request) = message else { return };
+        let is_ping = crate::term::as_tuple::<2>(&request).is_some_and(|[f, _]| as_atom(f) == Some("is_auth"));
+        let value =
+            if is_ping { atom("yes") } else { tuple([atom("error"), tuple([atom("unknown_request"), request])]) };
+        caller.reply(super::Answer::Value(value));
+    }
+
+    async fn rex(&self, connection: &Arc<Connection>, payload: Term) {
+        self.rex_message(connection, self.pid(REX), payload).await;
+    }
+}
+
+/// Takes apart what `gen` and `sys` wrap.
+pub(super) fn to_message(connection: &Arc<Connection>, us: Pid, payload: Term) -> Message {
+    let Term::Tuple(mut wrapped) = payload else { return Message::Info(payload) };
+    let kind = wrapped.elements.first().and_then(as_atom);
+    let is_cast = kind == Some("$gen_cast") && wrapped.elements.len() == 2;
+    let is_system = kind == Some("system");
+    if is_cast {
+        return wrapped.elements.pop().map_or(Message::Info(atom("undefined")), Message::Cast);
+    }
+    if !(is_system || kind == Some("$gen_call")) || wrapped.elements.len() != 3 {
+        return Message::Info(wrapped.into());
+    }
+    let Some((pid, tag)) = wrapped.elements.get(1).and_then(from_of) else { return Message::Info(wrapped.into()) };
+    let caller = Caller { connection: Arc::clone(connection), us, to: ReplyTo::Gen { pid, tag } };
+    match wrapped.elements.pop() {
+        Some(request) if is_system => Message::System(caller, request),
+        Some(request) => Message::Call(caller, request),
+        None => Message::Info(wrapped.into()),
+    }
+}
+
+/// `{Pid, Tag}` of a gen call.
+fn from_of(from: &Term) -> Option<(Pid, Term)> {
+    match crate::term::as_tuple::<2>(from)? {
+        [Term::Pid(pid), tag] => Some((pid.clone(), tag.clone())),
+        _ => None,
+    }
+}

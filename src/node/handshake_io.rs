@@ -1,0 +1,71 @@
+//! Handshake packets over a socket, with OTP's setup timer.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::dist::{FrameDecoder, FrameError, HandshakeError, Header, local_packet_limit};
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SetupError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Handshake(#[from] HandshakeError),
+    #[error("no answer within the setup time")]
+    Timeout,
+    #[error("given up: {0}")]
+    GivenUp(&'static str),
+}
+
+/// A socket during its handshake.
+pub(super) struct HandshakeIo {
+    pub stream: TcpStream,
+    /// What came in and is not yet a packet; after the handshake, the first frames.
+    pub buffer: BytesMut,
+    setup_time: Duration,
+    deadline: Instant,
+}
+
+impl HandshakeIo {
+    pub(super) fn new(stream: TcpStream, setup_time: Duration) -> Self {
+        // Without it every reply waits for the peer's delayed acknowledgement.
+        let _ = stream.set_nodelay(true);
+        Self { stream, buffer: BytesMut::new(), setup_time, deadline: Instant::now() + setup_time }
+    }
+
+    /// The next packet. Bytes alone do not restart the timer.
+    pub(super) async fn receive(&mut self) -> Result<Bytes, SetupError> {
+        let decoder = FrameDecoder::new(Header::Two, local_packet_limit());
+        loop {
+            if let Some(packet) = decoder.next(&mut self.buffer)? {
+                return Ok(packet);
+            }
+            let read = tokio::time::timeout_at(self.deadline, self.stream.read_buf(&mut self.buffer));
+            if read.await.map_err(|_| SetupError::Timeout)?? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+    }
+
+    /// Sends packets in one write, and restarts the timer.
+    pub(super) async fn send(&mut self, packets: &[Bytes]) -> Result<(), SetupError> {
+        let mut out = Vec::new();
+        for packet in packets {
+            // Our own packets are far below the limit of the length field.
+            out.extend(u16::try_from(packet.len()).unwrap_or(u16::MAX).to_be_bytes());
+            out.extend_from_slice(packet);
+        }
+        let write = tokio::time::timeout_at(self.deadline, self.stream.write_all(&out));
+        write.await.map_err(|_| SetupError::Timeout)??;
+        self.deadline = Instant::now() + self.setup_time;
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! An Erlang node on tokio: listener, handshakes, connection table, processes, monitors, links, rpc.
+//!
+//! It knows nothing of routes. A process is a mailbox ([`Process`]) that some task of yours reads; what peers send to
+//! it arrives as [`Message`]s, and a [`Caller`] is how to answer one.
+//!
+//! Each connection has one task that reads and one that writes. The table of connections, names and monitors
+//! is one plain struct behind a mutex that is never held across an `.await`; a frame is delivered to the mailbox
+//! by the task that read it, so order is kept. Mailboxes are bounded: a full one makes the reader of that connection
+//! wait, and nobody else.
+
+mod builtin;
+mod call;
+mod config;
+mod connection;
+mod dialer;
+mod dispatch;
+mod handshake_io;
+mod listener;
+mod outbox;
+mod process;
+mod rpc;
+mod state;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use eetf::{Atom, Pid, Reference};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use call::CallError;
+pub use config::NodeConfig;
+pub use dialer::DialError;
+pub use process::{Answer, Caller, Message, Process};
+
+use state::State;
+
+/// A running node. Clones are the same node.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: NodeConfig,
+    creation: u32,
+    state: Mutex<State>,
+    tasks: TaskTracker,
+    /// Cancelled when the node stops: nobody new comes in.
+    stopping: CancellationToken,
+}
+
+impl Node {
+    /// Starts a node that accepts on `listeners`. Its incarnation is `creation`, as epmd gave it out (4 or more).
+    #[must_use]
+    pub fn start(config: NodeConfig, creation: u32, listeners: Vec<TcpListener>) -> Self {
+        let inner = Inner {
+            config,
+            creation,
+            state: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        };
+        let node = Self { inner: Arc::new(inner) };
+        for listener in listeners {
+            node.spawn_task(listener::run(node.clone(), listener));
+        }
+        node
+    }
+
+    /// The full node name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.config.name
+    }
+
+    /// Names of connected nodes: visible ones, hidden ones, or all.
+    #[must_use]
+    pub fn nodes(&self, which: fn(&NodeInfo) -> bool) -> Vec<String> {
+        let infos = self.state().infos();
+        infos.into_iter().filter(which).map(|info| info.name).collect()
+    }
+
+    /// The net_ticktime in force.
+    #[must_use]
+    pub fn net_ticktime(&self) -> Duration {
+        self.inner.config.net_ticktime
+    }
+
+    /// Closes the connection to `peer`, if there is one; says whether there was.
+    pub fn disconnect(&self, peer: &str) -> bool {
+        let connection = self.state().connection(peer);
+        connection.inspect(|connection| connection.close("disconnect")).is_some()
+    }
+
+    /// Stops: nobody new comes in, what was already queued for peers is written, connections are closed.
+    pub async fn stop(&self) {
+        self.inner.stopping.cancel();
+        let connections = self.state().connections();
+        for connection in &connections {
+            connection.close_after_flush("net_kernel_terminated");
+        }
+        for connection in &connections {
+            // A peer that does not read must not keep us from stopping.
+            let _ = tokio::time::timeout(Duration::from_secs(2), connection.gone.cancelled()).await;
+            connection.close("net_kernel_terminated");
+        }
+        self.inner.tasks.close();
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.inner.tasks.wait()).await;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock; if it did, the data would still be whole.
+        self.inner.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn spawn_task(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.inner.tasks.spawn(task);
+    }
+
+    fn pid(&self, id: u32) -> Pid {
+        Pid { node: Atom::from(self.name()), id, serial: 0, creation: self.inner.creation }
+    }
+
+    fn fresh_pid(&self) -> Pid {
+        let id = self.state().fresh_id();
+        self.pid(id)
+    }
+
+    fn fresh_reference(&self) -> Reference {
+        let id = self.state().fresh_reference();
+        Reference { node: Atom::from(self.name()), id: id.to_vec(), creation: self.inner.creation }
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Node").field(&self.name()).finish()
+    }
+}
+
+/// A connected node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// Full node name.
+    pub name: String,
+    /// Both sides are published; hidden otherwise.
+    pub is_visible: bool,
+}
+
+/// Where a peer is, for logs.
+fn address_of(stream: &tokio::net::TcpStream) -> Option<SocketAddr> {
+    stream.peer_addr().ok()
+}

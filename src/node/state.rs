@@ -1,0 +1,314 @@
+//! The node's tables: connections, processes, names, monitors, links. Plain data; no I/O, no waiting.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use eetf::{Pid, Reference, Term};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::NodeInfo;
+use super::connection::Connection;
+use super::process::Message;
+use crate::dist::{Status, Target};
+
+/// Pids stay below 2^15, which OTP 25 can take; small ids are left to the processes every node has.
+const FIRST_ID: u32 = 100;
+const MAX_ID: u32 = 1 << 15;
+/// First word of a reference that OTP 25 can take.
+const MAX_FIRST_WORD: u32 = 1 << 18;
+
+#[derive(Default)]
+pub(super) struct State {
+    slots: BTreeMap<String, Slot>,
+    processes: HashMap<u32, mpsc::Sender<Message>>,
+    names: BTreeMap<String, u32>,
+    modules: HashMap<String, u32>,
+    node_monitors: HashSet<u32>,
+    /// Calls of ours that wait for an answer, with the node they went to.
+    calls: HashMap<Reference, (String, oneshot::Sender<CallOutcome>)>,
+    last_id: u32,
+    last_reference: u64,
+    last_attempt: u64,
+}
+
+/// What became of a call of ours: its reply, or the reason of the DOWN.
+pub(super) type CallOutcome = Result<Term, Term>;
+
+/// What stands under a node's name.
+enum Slot {
+    /// A handshake is under way, dialled or accepted.
+    Pending { attempt: u64, abort: CancellationToken },
+    /// Connected.
+    Up(Up),
+}
+
+struct Up {
+    connection: Arc<Connection>,
+    /// A newcomer under the same name that has yet to prove the cookie.
+    newcomer: Option<u64>,
+    /// Remote monitors on our processes.
+    monitors: HashMap<Reference, Monitor>,
+    /// Links between our processes and remote ones.
+    links: HashSet<(u32, Pid)>,
+}
+
+/// A remote process that watches one of ours.
+pub(super) struct Monitor {
+    /// The watched process.
+    pub id: u32,
+    /// How the watcher named it: the DOWN must name it alike.
+    pub target: Target,
+    pub watcher: Pid,
+}
+
+/// What an acceptor does with a name, and what its attempt is called from now on.
+pub(super) enum Admission {
+    Answer(Status, u64, CancellationToken),
+    /// A second newcomer while one is being heard: close without a status.
+    Ignore,
+}
+
+/// A signal to a remote process about the end of one of ours.
+pub(super) enum EndSignal {
+    Down { connection: Arc<Connection>, target: Target, to: Pid, reference: Reference },
+    Exit { connection: Arc<Connection>, to: Pid },
+}
+
+impl State {
+    // --- connections ---
+
+    pub(super) fn connection(&self, peer: &str) -> Option<Arc<Connection>> {
+        match self.slots.get(peer)? {
+            Slot::Up(up) => Some(Arc::clone(&up.connection)),
+            Slot::Pending { .. } => None,
+        }
+    }
+
+    pub(super) fn connections(&self) -> Vec<Arc<Connection>> {
+        self.ups().map(|up| Arc::clone(&up.connection)).collect()
+    }
+
+    pub(super) fn infos(&self) -> Vec<NodeInfo> {
+        let info = |up: &Up| {
+            let peer = &up.connection.peer;
+            NodeInfo { name: peer.name.clone(), is_visible: peer.is_visible() }
+        };
+        self.ups().map(info).collect()
+    }
+
+    /// Decides over an inbound handshake (`accept_pending` in OTP's `net_kernel.erl`).
+    pub(super) fn admit(&mut self, ours: &str, peer: &str) -> Admission {
+        self.last_attempt += 1;
+        let (attempt, abort) = (self.last_attempt, CancellationToken::new());
+        match self.slots.get_mut(peer) {
+            Some(Slot::Up(up)) if up.newcomer.is_some() => return Admission::Ignore,
+            Some(Slot::Up(up)) => {
+                up.newcomer = Some(attempt);
+                return Admission::Answer(Status::Alive, attempt, abort);
+            }
+            Some(Slot::Pending { .. }) if ours > peer => return Admission::Answer(Status::Nok, attempt, abort),
+            _ => {}
+        }
+        let old = self.slots.insert(peer.to_owned(), Slot::Pending { attempt, abort: abort.clone() });
+        let status = match old {
+            Some(Slot::Pending { abort, .. }) => {
+                abort.cancel();
+                Status::OkSimultaneous
+            }
+            _ => Status::Ok,
+        };
+        Admission::Answer(status, attempt, abort)
+    }
+
+    /// Begins to dial `peer`; `None` if it is connected or on its way.
+    pub(super) fn begin_dial(&mut self, peer: &str) -> Option<(u64, CancellationToken)> {
+        if self.slots.contains_key(peer) {
+            return None;
+        }
+        self.last_attempt += 1;
+        let (attempt, abort) = (self.last_attempt, CancellationToken::new());
+        self.slots.insert(peer.to_owned(), Slot::Pending { attempt, abort: abort.clone() });
+        Some((attempt, abort))
+    }
+
+    /// Ends an attempt that came to nothing.
+    pub(super) fn give_up(&mut self, peer: &str, attempt: u64) {
+        match self.slots.get_mut(peer) {
+            Some(Slot::Pending { attempt: pending, .. }) if *pending == attempt => {
+                self.slots.remove(peer);
+            }
+            Some(Slot::Up(up)) if up.newcomer == Some(attempt) => up.newcomer = None,
+            _ => {}
+        }
+    }
+
+    /// The connection that a verified newcomer replaces.
+    pub(super) fn replaced_by(&self, peer: &str, attempt: u64) -> Option<Arc<Connection>> {
+        match self.slots.get(peer)? {
+            Slot::Up(up) if up.newcomer == Some(attempt) => Some(Arc::clone(&up.connection)),
+            _ => None,
+        }
+    }
+
+    /// Whether a verified attempt may still come up.
+    pub(super) fn may_come_up(&self, peer: &str, attempt: u64) -> bool {
+        match self.slots.get(peer) {
+            None => true,
+            Some(Slot::Pending { attempt: pending, .. }) => *pending == attempt,
+            Some(Slot::Up(_)) => false,
+        }
+    }
+
+    pub(super) fn come_up(&mut self, connection: Arc<Connection>) {
+        let name = connection.peer.name.clone();
+        let up = Up { connection, newcomer: None, monitors: HashMap::new(), links: HashSet::new() };
+        self.slots.insert(name, Slot::Up(up));
+    }
+
+    /// Forgets a connection; its monitors and links go with it, and calls over it end.
+    pub(super) fn go_down(&mut self, connection: &Connection) {
+        let name = &connection.peer.name;
+        if self.up(name).is_some_and(|up| up.connection.id == connection.id) {
+            self.slots.remove(name);
+            for (_, (_, sender)) in self.calls.extract_if(|_, (peer, _)| peer == name) {
+                let _ = sender.send(Err(crate::term::atom("noconnection")));
+            }
+        }
+    }
+
+    fn ups(&self) -> impl Iterator<Item = &Up> {
+        self.slots.values().filter_map(|slot| match slot {
+            Slot::Up(up) => Some(up),
+            Slot::Pending { .. } => None,
+        })
+    }
+
+    fn up(&mut self, peer: &str) -> Option<&mut Up> {
+        match self.slots.get_mut(peer)? {
+            Slot::Up(up) => Some(up),
+            Slot::Pending { .. } => None,
+        }
+    }
+
+    // --- processes ---
+
+    pub(super) fn fresh_id(&mut self) -> u32 {
+        loop {
+            self.last_id = if self.last_id + 1 < MAX_ID { (self.last_id + 1).max(FIRST_ID) } else { FIRST_ID };
+            if !self.processes.contains_key(&self.last_id) {
+                return self.last_id;
+            }
+        }
+    }
+
+    pub(super) fn fresh_reference(&mut self) -> [u32; 3] {
+        self.last_reference += 1;
+        let n = self.last_reference;
+        let word = |shift: u32| u32::try_from((n >> shift) & 0xffff_ffff).unwrap_or_default();
+        [word(0) % MAX_FIRST_WORD, word(18), word(50)]
+    }
+
+    pub(super) fn add_process(&mut self, mailbox: mpsc::Sender<Message>) -> u32 {
+        let id = self.fresh_id();
+        self.processes.insert(id, mailbox);
+        id
+    }
+
+    /// Registers `name`; says whether it was free.
+    pub(super) fn register(&mut self, name: &str, id: u32) -> bool {
+        if self.names.contains_key(name) {
+            return false;
+        }
+        self.names.insert(name.to_owned(), id);
+        true
+    }
+
+    /// Lets process `id` answer `Module:F(Args)`.
+    pub(super) fn export(&mut self, module: &str, id: u32) {
+        self.modules.insert(module.to_owned(), id);
+    }
+
+    pub(super) fn monitor_nodes(&mut self, id: u32) {
+        self.node_monitors.insert(id);
+    }
+
+    pub(super) fn node_monitors(&self) -> Vec<mpsc::Sender<Message>> {
+        self.node_monitors.iter().filter_map(|id| self.processes.get(id).cloned()).collect()
+    }
+
+    pub(super) fn mailbox(&self, id: u32) -> Option<mpsc::Sender<Message>> {
+        self.processes.get(&id).cloned()
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
+    pub(super) fn exporter(&self, module: &str) -> Option<mpsc::Sender<Message>> {
+        self.mailbox(*self.modules.get(module)?)
+    }
+
+    /// Ends a process; says who must hear of it.
+    pub(super) fn end_process(&mut self, id: u32) -> Vec<EndSignal> {
+        self.processes.remove(&id);
+        self.names.retain(|_, named| *named != id);
+        self.modules.retain(|_, exporter| *exporter != id);
+        self.node_monitors.remove(&id);
+        let mut signals = Vec::new();
+        for slot in self.slots.values_mut() {
+            let Slot::Up(up) = slot else { continue };
+            let connection = &up.connection;
+            // OTP sends the exit of a link before the DOWN of a monitor.
+            for (_, to) in up.links.extract_if(|(linked, _)| *linked == id) {
+                signals.push(EndSignal::Exit { connection: Arc::clone(connection), to });
+            }
+            for (reference, monitor) in up.monitors.extract_if(|_, monitor| monitor.id == id) {
+                let connection = Arc::clone(connection);
+                signals.push(EndSignal::Down { connection, target: monitor.target, to: monitor.watcher, reference });
+            }
+        }
+        signals
+    }
+
+    // --- monitors and links ---
+
+    pub(super) fn add_monitor(&mut self, peer: &str, reference: Reference, monitor: Monitor) {
+        if let Some(up) = self.up(peer) {
+            up.monitors.insert(reference, monitor);
+        }
+    }
+
+    pub(super) fn remove_monitor(&mut self, peer: &str, reference: &Reference) {
+        if let Some(up) = self.up(peer) {
+            up.monitors.remove(reference);
+        }
+    }
+
+    pub(super) fn add_link(&mut self, peer: &str, id: u32, remote: Pid) {
+        if let Some(up) = self.up(peer) {
+            up.links.insert((id, remote));
+        }
+    }
+
+    pub(super) fn remove_link(&mut self, peer: &str, id: u32, remote: &Pid) {
+        if let Some(up) = self.up(peer) {
+            up.links.remove(&(id, remote.clone()));
+        }
+    }
+
+    // --- calls of ours ---
+
+    pub(super) fn begin_call(&mut self, reference: Reference, peer: &str) -> oneshot::Receiver<CallOutcome> {
+        let (sender, receiver) = oneshot::channel();
+        self.calls.insert(reference, (peer.to_owned(), sender));
+        receiver
+    }
+
+    pub(super) fn finish_call(&mut self, reference: &Reference, outcome: CallOutcome) {
+        if let Some((_, sender)) = self.calls.remove(reference) {
+            // The caller may have given up meanwhile.
+            let _ = sender.send(outcome);
+        }
+    }
+}

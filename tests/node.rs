@@ -1,0 +1,90 @@
+//! Two of our nodes on loopback.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use beamroute::node::{Answer, CallError, Message, Node, NodeConfig};
+use beamroute::term::{Term, atom, integer, tuple};
+use tokio::net::TcpListener;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+async fn node(name: &str, cookie: &str, creation: u32) -> (Node, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = NodeConfig::new(name, cookie.as_bytes().to_vec().into());
+    (Node::start(config, creation, vec![listener]), address)
+}
+
+/// A process that answers every call with its request, and `stop` with its end.
+fn spawn_echo(node: &Node) {
+    let mut process = node.spawn();
+    assert!(process.register("echo"));
+    assert!(!node.spawn().register("echo"), "the name is taken");
+    tokio::spawn(async move {
+        while let Some(message) = process.receive().await {
+            match message {
+                Message::Call(_, request) if request == atom("stop") => return process.exit(&atom("stopped")),
+                Message::Call(caller, request) => caller.reply(Answer::Value(request)),
+                _ => {}
+            }
+        }
+    });
+}
+
+#[tokio::test]
+async fn calls_reach_a_process_and_its_end_is_told() {
+    let ((a, _), (b, b_address)) = (node("a@127.0.0.1", "c", 10).await, node("b@127.0.0.1", "c", 11).await);
+    spawn_echo(&b);
+    a.dial("b@127.0.0.1", b_address).await.unwrap();
+    a.dial("b@127.0.0.1", b_address).await.unwrap();
+    assert_eq!(a.nodes(|info| !info.is_visible), ["b@127.0.0.1"]);
+    let request = tuple([atom("hello"), integer(1)]);
+    assert_eq!(a.call("b@127.0.0.1", "echo", request.clone(), PATIENCE).await, Ok(request));
+    assert_eq!(call_all(&a, 200).await, 200);
+    assert_eq!(a.call("b@127.0.0.1", "nobody", atom("x"), PATIENCE).await, Err(CallError::Down(atom("noproc"))));
+    assert_eq!(a.call("b@127.0.0.1", "echo", atom("stop"), PATIENCE).await, Err(CallError::Down(atom("stopped"))));
+    b.stop().await;
+    let down = a.call("b@127.0.0.1", "echo", atom("x"), PATIENCE).await.unwrap_err();
+    assert!(matches!(down, CallError::NotConnected(_) | CallError::Down(_)), "{down}");
+}
+
+async fn call_all(a: &Node, callers: usize) -> usize {
+    let call = |n: usize| {
+        let (a, request) = (a.clone(), integer(i64::try_from(n).unwrap()));
+        tokio::spawn(
+            async move { a.call("b@127.0.0.1", "echo", request.clone(), PATIENCE).await == Ok::<Term, _>(request) },
+        )
+    };
+    let calls: Vec<_> = (0..callers).map(call).collect();
+    let mut right = 0;
+    for call in calls {
+        right += usize::from(call.await.unwrap());
+    }
+    right
+}
+
+#[tokio::test]
+async fn another_cookie_keeps_out() {
+    let ((a, _), (b, b_address)) = (node("a@127.0.0.1", "c", 10).await, node("b@127.0.0.1", "other", 11).await);
+    assert!(a.dial("b@127.0.0.1", b_address).await.is_err());
+    assert_eq!((a.nodes(|_| true).len(), b.nodes(|_| true).len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_name_that_connects_again_replaces_its_old_connection() {
+    let (b, b_address) = node("b@127.0.0.1", "c", 11).await;
+    spawn_echo(&b);
+    let (first, _) = node("a@127.0.0.1", "c", 10).await;
+    let (impostor, _) = node("a@127.0.0.1", "wrong", 12).await;
+    let (second, _) = node("a@127.0.0.1", "c", 13).await;
+    first.dial("b@127.0.0.1", b_address).await.unwrap();
+    assert!(impostor.dial("b@127.0.0.1", b_address).await.is_err());
+    assert!(first.call("b@127.0.0.1", "echo", atom("x"), PATIENCE).await.is_ok(), "the old connection still works");
+    second.dial("b@127.0.0.1", b_address).await.unwrap();
+    assert!(second.call("b@127.0.0.1", "echo", atom("x"), PATIENCE).await.is_ok());
+    assert!(first.call("b@127.0.0.1", "echo", atom("x"), PATIENCE).await.is_err());
+    assert_eq!(b.nodes(|_| true), ["a@127.0.0.1"]);
+}
