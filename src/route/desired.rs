@@ -1,0 +1,287 @@
+//! What callers want, kept for as long as they want it, whatever the kernel has at the moment.
+//!
+//! The meaning of the calls is VintageNet's (0.13 `lib/vintage_net/route_manager.ex`), checked against its recorded
+//! answers in `tests/oracle_calc.rs`. Only the methods here change a wish; a call that fails changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use super::subnet::is_unicast;
+use super::{IfName, Metric, Object, Ranking, Status, Subnet, World, tables};
+
+/// The wishes of all interfaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredState {
+    interfaces: BTreeMap<IfName, Wish>,
+    // Apart from the wishes: a DHCP client clears and sets its routes at every hiccup, and an administrator's metric
+    // for the interface must outlive that.
+    metrics: BTreeMap<IfName, Metric>,
+    cleared: VecDeque<IfName>,
+    max_interfaces: usize,
+}
+
+/// What is wanted of one interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// How far it reaches.
+    pub status: Status,
+    /// Why the status is what it is, in its caller's words.
+    pub why: Option<String>,
+    /// When the status last changed, in Unix milliseconds.
+    pub since_ms: u64,
+    /// Who called last about this interface, if it said so.
+    pub set_by: Option<SetBy>,
+    /// Its addresses, in the caller's order: the first one's network gets the on-link routes.
+    pub subnets: Vec<Subnet>,
+    /// The way out.
+    pub gateway: Option<IpAddr>,
+    /// Its routing table, its own for as long as it is known.
+    pub table: u32,
+}
+
+/// The caller of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SetBy {
+    /// The caller's node.
+    pub node: String,
+    /// The caller's pid, as text.
+    pub pid: String,
+}
+
+/// The circumstances of a call.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    /// What the kernel has: a table that others use is not given away.
+    pub world: &'a World,
+    /// Objects of ours that no wish explains: nor is a table that they use.
+    pub orphans: &'a BTreeSet<Object>,
+    /// Unix time in milliseconds.
+    pub now_ms: u64,
+    /// Who calls.
+    pub who: Option<SetBy>,
+}
+
+/// What a call did to the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Effect {
+    /// The state is as before: nothing to save, nothing to plan.
+    Unchanged,
+    /// The state differs.
+    Changed,
+}
+
+/// Why a call was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WishError {
+    /// One interface more than allowed.
+    #[error("more than {0} interfaces")]
+    TooManyInterfaces(usize),
+    /// No machine has such an address.
+    #[error("gateway {0} is not a unicast address")]
+    Gateway(IpAddr),
+}
+
+/// Why saved parts make no state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// Two interfaces with one table.
+    #[error("table {0} belongs to two interfaces")]
+    SharedTable(u32),
+    /// A table that is never given to an interface.
+    #[error("table {0} cannot belong to an interface")]
+    BadTable(u32),
+}
+
+/// VintageNet's `max_interface_count` (0.13 `mix.exs`).
+pub const DEFAULT_MAX_INTERFACES: usize = 8;
+
+/// How many cleared interfaces are remembered, so that names that come and go cannot grow the state for ever.
+pub const MAX_CLEARED: usize = 256;
+
+impl Default for DesiredState {
+    fn default() -> Self {
+        Self::new(DEFAULT_MAX_INTERFACES)
+    }
+}
+
+impl DesiredState {
+    /// No wishes yet, and room for `max_interfaces`.
+    #[must_use]
+    pub const fn new(max_interfaces: usize) -> Self {
+        Self { interfaces: BTreeMap::new(), metrics: BTreeMap::new(), cleared: VecDeque::new(), max_interfaces }
+    }
+
+    /// A state from saved parts. More interfaces than `max_interfaces` are kept: the limit refuses new ones only.
+    ///
+    /// # Errors
+    /// [`RestoreError`] if the tables are such that these methods would never have given them.
+    pub fn restore(
+        max_interfaces: usize,
+        interfaces: BTreeMap<IfName, Wish>,
+        metrics: BTreeMap<IfName, Metric>,
+        cleared: impl IntoIterator<Item = IfName>,
+    ) -> Result<Self, RestoreError> {
+        let mut seen = BTreeSet::new();
+        for table in interfaces.values().map(|wish| wish.table) {
+            if !tables::is_assignable(table) {
+                return Err(RestoreError::BadTable(table));
+            }
+            if !seen.insert(table) {
+                return Err(RestoreError::SharedTable(table));
+            }
+        }
+        let mut state = Self { interfaces, metrics, cleared: VecDeque::new(), max_interfaces };
+        for name in cleared {
+            state.remember_cleared(name);
+        }
+        Ok(state)
+    }
+
+    /// Replaces the interface's addresses and gateway. Its status stays; an unknown interface starts as lan.
+    ///
+    /// # Errors
+    /// [`WishError`]; nothing has changed then.
+    pub fn set_route(
+        &mut self,
+        name: IfName,
+        subnets: Vec<Subnet>,
+        gateway: Option<IpAddr>,
+        call: &Call<'_>,
+    ) -> Result<Effect, WishError> {
+        if let Some(ip) = gateway.filter(|ip| !is_unicast(*ip)) {
+            return Err(WishError::Gateway(ip));
+        }
+        self.change(name, Status::Lan, call, |wish| {
+            wish.subnets = subnets;
+            wish.gateway = gateway;
+        })
+    }
+
+    /// Sets the interface's status, also before any route is set.
+    ///
+    /// # Errors
+    /// [`WishError::TooManyInterfaces`]; nothing has changed then.
+    pub fn set_status(
+        &mut self,
+        name: IfName,
+        status: Status,
+        why: Option<String>,
+        call: &Call<'_>,
+    ) -> Result<Effect, WishError> {
+        self.change(name, status, call, |wish| {
+            if wish.status != status {
+                wish.status = status;
+                wish.since_ms = call.now_ms;
+            }
+            wish.why = why;
+        })
+    }
+
+    /// Forgets the interface and frees its table; its connection property stays `disconnected` ([`MAX_CLEARED`] of
+    /// these are remembered, the oldest goes first). As in VintageNet, clearing a name that was never known leaves no trace.
+    pub fn clear_route(&mut self, name: IfName) -> Effect {
+        if self.interfaces.remove(&name).is_none() {
+            return Effect::Unchanged;
+        }
+        self.remember_cleared(name);
+        Effect::Changed
+    }
+
+    /// Overrides the ranking for one interface, known or not; `None` returns to the ranking. It outlives
+    /// [`Self::clear_route`].
+    ///
+    /// # Errors
+    /// [`WishError::TooManyInterfaces`] if as many other interfaces have an override already.
+    pub fn set_metric(&mut self, name: IfName, metric: Option<Metric>) -> Result<Effect, WishError> {
+        let before = self.metrics.get(&name).copied();
+        if before == metric {
+            return Ok(Effect::Unchanged);
+        }
+        let Some(metric) = metric else {
+            self.metrics.remove(&name);
+            return Ok(Effect::Changed);
+        };
+        if before.is_none() && self.metrics.len() >= self.max_interfaces {
+            return Err(WishError::TooManyInterfaces(self.max_interfaces));
+        }
+        self.metrics.insert(name, metric);
+        Ok(Effect::Changed)
+    }
+
+    /// The wishes by interface name.
+    #[must_use]
+    pub const fn interfaces(&self) -> &BTreeMap<IfName, Wish> {
+        &self.interfaces
+    }
+
+    /// The overrides that callers have set.
+    #[must_use]
+    pub const fn metrics(&self) -> &BTreeMap<IfName, Metric> {
+        &self.metrics
+    }
+
+    /// Interfaces that were known once, the longest cleared first.
+    pub fn cleared(&self) -> impl ExactSizeIterator<Item = IfName> {
+        self.cleared.iter().copied()
+    }
+
+    /// How many interfaces there may be.
+    #[must_use]
+    pub const fn max_interfaces(&self) -> usize {
+        self.max_interfaces
+    }
+
+    /// The metric of interface `name`; disabled if it is not known.
+    #[must_use]
+    pub fn metric(&self, name: IfName, ranking: &Ranking) -> Metric {
+        let asked = self.metrics.get(&name).copied();
+        self.interfaces.get(&name).map_or(Metric::Disabled, |wish| ranking.metric(name, wish.status, asked))
+    }
+
+    /// Changes the wish for `name`, made with `status` if there is none.
+    fn change(
+        &mut self,
+        name: IfName,
+        status: Status,
+        call: &Call<'_>,
+        change: impl FnOnce(&mut Wish),
+    ) -> Result<Effect, WishError> {
+        let before = self.interfaces.get(&name);
+        let mut wish = match before {
+            Some(wish) => wish.clone(),
+            None => self.new_wish(name, status, call)?,
+        };
+        change(&mut wish);
+        wish.set_by.clone_from(&call.who);
+        if before == Some(&wish) {
+            return Ok(Effect::Unchanged);
+        }
+        self.interfaces.insert(name, wish);
+        self.cleared.retain(|cleared| *cleared != name);
+        Ok(Effect::Changed)
+    }
+
+    fn new_wish(&self, name: IfName, status: Status, call: &Call<'_>) -> Result<Wish, WishError> {
+        let full = WishError::TooManyInterfaces(self.max_interfaces);
+        if self.interfaces.len() >= self.max_interfaces {
+            return Err(full);
+        }
+        let taken = self.interfaces.values().map(|wish| wish.table).collect();
+        let table = tables::lowest_free(name, &taken, call.world, call.orphans).ok_or(full)?;
+        let subnets = Vec::new();
+        Ok(Wish { status, why: None, since_ms: call.now_ms, set_by: None, subnets, gateway: None, table })
+    }
+
+    fn remember_cleared(&mut self, name: IfName) {
+        self.cleared.retain(|cleared| *cleared != name);
+        self.cleared.push_back(name);
+        if self.cleared.len() > MAX_CLEARED {
+            self.cleared.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "desired_tests.rs"]
+mod tests;
