@@ -7,10 +7,13 @@
 //! wishes (DesiredState) ─ ranking ─→ entries ─ World ─→ wanted objects ─ diff ─→ changes
 //! ```
 
+mod command;
 mod desired;
+mod diff;
 mod entry;
 mod ifname;
 mod object;
+mod plan;
 mod properties;
 mod ranking;
 mod status;
@@ -21,12 +24,17 @@ mod world;
 pub use desired::{
     Call, DEFAULT_MAX_INTERFACES, DesiredState, Effect, MAX_CLEARED, RestoreError, SetBy, Wish, WishError,
 };
+pub use diff::diff;
 pub use entry::{Entry, TableName, entries, extra_entries};
 pub use ifname::{IfName, IfNameError};
-pub use object::{Change, Changes, Connected, Family, MAIN_TABLE, Object, Prefix, Route, Rule};
+pub use object::{Change, Changes, Connected, Family, MAIN_TABLE, Object, Prefix, Queue, Route, Rule};
+pub use plan::{Plan, PlanOptions, Reason, plan};
 pub use properties::{available_interfaces, connection, interface_connection};
 pub use ranking::{InterfaceType, Metric, Pattern, Ranking, weight};
 pub use status::Status;
 pub use subnet::{Subnet, SubnetError};
 pub use tables::{FIRST_TABLE, orphans_of};
 pub use world::{Address, ForeignDefault, Link, World};
+
+#[cfg(test)]
+mod laws;

@@ -1,5 +1,6 @@
 //! What the kernel holds for us: routes, rules, and the connected routes we stand in for.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -175,6 +176,41 @@ pub enum Object {
     Route(Route),
 }
 
+/// Objects among which the kernel takes the one inserted first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Queue {
+    /// Rules of equal priority for one source: `fib_nl_newrule` (`net/core/fib_rules.c`) inserts behind equal ones.
+    Rules {
+        /// The source address.
+        src: IpAddr,
+        /// The priority.
+        priority: u32,
+    },
+    /// IPv4 routes in main with equal network and metric: `NLM_F_APPEND` inserts behind equal ones
+    /// (`fib_table_insert` in `net/ipv4/fib_trie.c`). IPv6 would merge such routes into one; the plan never gives two of
+    /// them one metric.
+    Main {
+        /// The network.
+        dst: Prefix,
+        /// The metric.
+        metric: u32,
+    },
+}
+
+impl Object {
+    /// The queue that the object stands in, if its place may matter.
+    #[must_use]
+    pub fn queue(&self) -> Option<Queue> {
+        match self {
+            Self::Rule(rule) => Some(Queue::Rules { src: rule.src, priority: rule.priority }),
+            Self::Route(route) if route.table == MAIN_TABLE && route.dst.family() == Family::V4 => {
+                Some(Queue::Main { dst: route.dst, metric: route.metric })
+            }
+            Self::Route(_) => None,
+        }
+    }
+}
+
 /// One message to the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Change {
@@ -191,9 +227,10 @@ pub enum Change {
 /// What must be sent, in order: every addition is acknowledged before the first deletion goes out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// [`Change::Add`] and [`Change::RestoreConnected`].
+    /// What goes in: [`Change::RestoreConnected`] and [`Change::Add`]. A [`Change::Delete`] is among them only where the
+    /// kernel leaves no other way: see [`diff`](super::diff()).
     pub additions: Vec<Change>,
-    /// [`Change::Delete`] and [`Change::RemoveConnected`].
+    /// What goes out: [`Change::Delete`] and [`Change::RemoveConnected`].
     pub deletions: Vec<Change>,
 }
 
@@ -208,5 +245,34 @@ impl Changes {
     #[must_use]
     pub fn len(&self) -> usize {
         self.additions.len() + self.deletions.len()
+    }
+
+    /// The deletions that may still go out when the kernel has refused the additions `failed`: what a refused object
+    /// was to replace stays.
+    #[must_use]
+    pub fn deletions_despite(&self, failed: &[Change]) -> Vec<Change> {
+        let places: BTreeSet<Place> = failed.iter().map(Place::of).collect();
+        self.deletions.iter().filter(|deletion| !places.contains(&Place::of(deletion))).copied().collect()
+    }
+}
+
+/// What a change is about, so that an addition is matched with the deletion that it makes possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Rule(IpAddr),
+    Route { table: u32, dst: Prefix, ifindex: u32 },
+}
+
+impl Place {
+    const fn of(change: &Change) -> Self {
+        match change {
+            Change::Add(Object::Rule(rule)) | Change::Delete(Object::Rule(rule)) => Self::Rule(rule.src),
+            Change::Add(Object::Route(route)) | Change::Delete(Object::Route(route)) => {
+                Self::Route { table: route.table, dst: route.dst, ifindex: route.ifindex }
+            }
+            Change::RestoreConnected(connected) | Change::RemoveConnected(connected) => {
+                Self::Route { table: MAIN_TABLE, dst: connected.dst, ifindex: connected.ifindex }
+            }
+        }
     }
 }

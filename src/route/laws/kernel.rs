@@ -1,0 +1,187 @@
+//! A model of the kernel's own rules, written from its source and not from the code under test: what it accepts, what it
+//! tells apart, what a deletion hits. Functions are named where they are modelled.
+
+use std::net::IpAddr;
+
+use crate::route::{
+    Address, Change, Connected, Family, ForeignDefault, Link, MAIN_TABLE, Object, Prefix, Route, Rule, World,
+};
+
+pub(super) const OURS: u8 = 110;
+const KERNEL: u8 = 2;
+pub(super) const STATIC: u8 = 4;
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kernel {
+    pub links: std::collections::BTreeMap<u32, Link>,
+    pub addresses: std::collections::BTreeSet<Address>,
+    /// In the order of insertion.
+    pub routes: Vec<(Route, u8)>,
+    pub rules: Vec<Rule>,
+    pub has_ipv6_rules: bool,
+}
+
+impl Kernel {
+    /// What a dump would show.
+    pub fn world(&self) -> World {
+        let mut world = World {
+            links: self.links.clone(),
+            addresses: self.addresses.clone(),
+            has_ipv6_rules: self.has_ipv6_rules,
+            ..World::default()
+        };
+        for rule in &self.rules {
+            world.insert(Object::Rule(*rule));
+        }
+        for (route, protocol) in &self.routes {
+            match *protocol {
+                OURS => world.insert(Object::Route(*route)),
+                KERNEL => _ = world.connected.insert(connected(route)),
+                _ => {
+                    *world.foreign_routes.entry(route.table).or_default() += 1;
+                    if route.table == MAIN_TABLE && route.dst.is_default() {
+                        world.foreign_defaults.insert(ForeignDefault {
+                            family: route.dst.family(),
+                            metric: route.metric,
+                            ifindex: route.ifindex,
+                            gateway: route.gateway,
+                            protocol: *protocol,
+                        });
+                    }
+                }
+            }
+        }
+        world
+    }
+
+    pub fn run(&mut self, change: &Change) -> Result<(), &'static str> {
+        match change {
+            Change::Add(Object::Rule(rule)) => self.add_rule(*rule),
+            Change::Delete(Object::Rule(rule)) => self.delete_rule(rule),
+            Change::Add(Object::Route(route)) => self.add(*route, OURS),
+            Change::Delete(Object::Route(route)) => self.delete(route, OURS),
+            Change::RestoreConnected(c) => self.add(as_route(c), KERNEL),
+            Change::RemoveConnected(c) => self.delete(&as_route(c), KERNEL),
+        }
+    }
+
+    /// `fib_nl_newrule`: behind equal priorities; all ours have one.
+    fn add_rule(&mut self, rule: Rule) -> Result<(), &'static str> {
+        if rule.src.is_ipv6() && !self.has_ipv6_rules {
+            return Err("EAFNOSUPPORT");
+        }
+        if self.rules.contains(&rule) {
+            return Err("EEXIST");
+        }
+        self.rules.push(rule);
+        Ok(())
+    }
+
+    fn delete_rule(&mut self, rule: &Rule) -> Result<(), &'static str> {
+        let found = self.rules.iter().position(|there| there == rule).ok_or("ENOENT")?;
+        self.rules.remove(found);
+        Ok(())
+    }
+
+    /// `fib_create_info` and `fib_table_insert`, `ip6_route_info_create` and `fib6_add_rt2node`, with
+    /// `NLM_F_CREATE | NLM_F_APPEND`.
+    pub fn add(&mut self, route: Route, protocol: u8) -> Result<(), &'static str> {
+        if !self.links.get(&route.ifindex).ok_or("ENODEV")?.is_up {
+            return Err("ENETDOWN");
+        }
+        self.check_source(&route)?;
+        if let Some(gateway) = route.gateway {
+            self.check_gateway(&route, gateway)?;
+        }
+        let is_same = |(there, by): &(Route, u8)| match route.dst.family() {
+            Family::V4 => *there == route && *by == protocol,
+            Family::V6 => key(there) == key(&route),
+        };
+        if self.routes.iter().any(is_same) {
+            return Err("EEXIST");
+        }
+        assert!(route.metric != 0 || route.dst.family() == Family::V4, "stored as 1024");
+        self.routes.push((route, protocol));
+        Ok(())
+    }
+
+    fn check_source(&self, route: &Route) -> Result<(), &'static str> {
+        let Some(source) = route.prefsrc else { return Ok(()) };
+        let mut addresses = self.addresses.iter().filter(|a| a.ifindex == route.ifindex && a.ip == source);
+        addresses.next().filter(|a| !a.is_tentative).map(|_| ()).ok_or("EINVAL source")
+    }
+
+    /// `fib_check_nh_v4_gw`, `ip6_route_check_nh`: the table first, then main.
+    fn check_gateway(&self, route: &Route, gateway: IpAddr) -> Result<(), &'static str> {
+        let is_link_local = matches!(gateway, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let covers = |(r, _): &&(Route, u8)| {
+            [route.table, MAIN_TABLE].contains(&r.table)
+                && r.ifindex == route.ifindex
+                && r.gateway.is_none()
+                && r.dst.contains(gateway)
+        };
+        let is_fine = route.onlink || is_link_local || self.routes.iter().any(|r| covers(&r));
+        if is_fine { Ok(()) } else { Err("ENETUNREACH") }
+    }
+
+    /// `fib_table_delete` and `fib_nh_match`, `ip6_route_del`: the first that fits.
+    fn delete(&mut self, route: &Route, protocol: u8) -> Result<(), &'static str> {
+        let fits = |(there, by): &(Route, u8)| {
+            let is_v4 = route.dst.family() == Family::V4;
+            let metric = (is_v4 && route.metric == 0) || there.metric == route.metric;
+            let source = !is_v4 || route.prefsrc.is_none() || there.prefsrc == route.prefsrc;
+            let place = (there.table, there.dst, there.ifindex) == (route.table, route.dst, route.ifindex);
+            // The scope of an on-link route is link, so a route with a gateway does not fit it.
+            place && metric && source && there.gateway == route.gateway && *by == protocol
+        };
+        let found = self.routes.iter().position(fits).ok_or("ESRCH")?;
+        self.routes.remove(found);
+        Ok(())
+    }
+
+    /// What has happened when a link or its addresses are as they are now and were as in `before`: routes over links
+    /// that are down and from addresses that are gone are gone, new addresses bring their connected routes.
+    pub fn settle(&mut self, before: &World) {
+        let (links, addresses) = (self.links.clone(), self.addresses.clone());
+        let is_up = |ifindex: u32| links.get(&ifindex).is_some_and(|link| link.is_up);
+        let has = |ifindex, ip| addresses.iter().any(|a| a.ifindex == ifindex && a.ip == ip);
+        let connects = |a: &Address, dst: Prefix| {
+            let alone = dst.family() == Family::V4 && dst.len() == 32;
+            a.network == dst && !a.has_no_prefix_route && !alone
+        };
+        self.routes.retain(|(route, protocol)| {
+            let sourced = route.prefsrc.is_none_or(|ip| has(route.ifindex, ip));
+            let made =
+                *protocol != KERNEL || addresses.iter().any(|a| a.ifindex == route.ifindex && connects(a, route.dst));
+            is_up(route.ifindex) && sourced && made
+        });
+        for address in &self.addresses {
+            let was_up = before.links.get(&address.ifindex).is_some_and(|link| link.is_up);
+            let is_new = !was_up || before.address(address.ifindex, address.ip).is_none();
+            if !(is_new && is_up(address.ifindex) && connects(address, address.network)) {
+                continue;
+            }
+            let prefsrc = (address.network.family() == Family::V4).then_some(address.ip);
+            let own = as_route(&Connected { dst: address.network, ifindex: address.ifindex, prefsrc });
+            let is_there =
+                |(there, by): &(Route, u8)| *by == KERNEL && (there.dst, there.ifindex) == (own.dst, own.ifindex);
+            if !self.routes.iter().any(is_there) {
+                self.routes.push((own, KERNEL));
+            }
+        }
+    }
+}
+
+const fn key(route: &Route) -> (u32, Prefix, u32, u32, Option<IpAddr>) {
+    (route.table, route.dst, route.metric, route.ifindex, route.gateway)
+}
+
+pub(super) fn as_route(connected: &Connected) -> Route {
+    let metric = if connected.dst.family() == Family::V4 { 0 } else { 256 };
+    let Connected { dst, ifindex, prefsrc } = *connected;
+    Route { table: MAIN_TABLE, dst, metric, ifindex, gateway: None, prefsrc, onlink: false }
+}
+
+const fn connected(route: &Route) -> Connected {
+    Connected { dst: route.dst, ifindex: route.ifindex, prefsrc: route.prefsrc }
+}
