@@ -37,4 +37,6 @@ pub use tables::{FIRST_TABLE, orphans_of};
 pub use world::{Address, ForeignDefault, Link, World};
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod laws;

@@ -94,7 +94,7 @@ impl World {
     pub fn own_connected(&self, dst: Prefix, ifindex: u32, preferred: Option<IpAddr>) -> Option<Connected> {
         self.links.get(&ifindex).filter(|link| link.is_up)?;
         let made = |a: &&Address| a.network == dst && !a.has_no_prefix_route && !a.is_its_own_network();
-        let chosen = self.addresses_of(ifindex).filter(made).max_by_key(|a| Some(a.ip) == preferred)?;
+        let chosen = self.addresses_of(ifindex).filter(made).min_by_key(|a| Some(a.ip) != preferred)?;
         let prefsrc = (dst.family() == Family::V4).then_some(chosen.ip);
         Some(Connected { dst, ifindex, prefsrc })
     }
@@ -123,10 +123,10 @@ impl World {
 
     /// Notes that the kernel has `object` of ours, last in its queue if it was not there before.
     pub fn insert(&mut self, object: Object) {
-        if self.ours.insert(object) {
-            if let Some(queue) = object.queue() {
-                self.order.entry(queue).or_default().push(object);
-            }
+        if self.ours.insert(object)
+            && let Some(queue) = object.queue()
+        {
+            self.order.entry(queue).or_default().push(object);
         }
     }
 
