@@ -1,1 +1,235 @@
-//! The only place with `AF_NETLINK`.
+//! The only place with `AF_NETLINK`. It decides nothing: it tells what the kernel has ([`World`]) and makes the
+//! [`Changes`] it is given.
+//!
+//! Two sockets, both read without waiting. Commands are answered inside the call that sends them, since rtnetlink
+//! works synchronously; events from others lie in the monitor's queue until [`Netlink::drain`]. rtnetlink's own
+//! asynchronous requests are not used: they wake a task for each message, and offer neither batches nor all flags.
+//!
+//! ```text
+//! Changes → batch → socket ⇄ kernel ⇄ watch, snapshot → decode → fold → World
+//!             └── apply ──┘
+//! ```
+
+mod apply;
+mod batch;
+mod constants;
+mod decode;
+mod error;
+mod fold;
+mod netns;
+mod snapshot;
+mod socket;
+mod support;
+mod watch;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use nix::libc;
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+
+pub use apply::{Outcome, Refused};
+pub use error::NetlinkError;
+pub use netns::path_of as namespace_path;
+pub use support::{Missing, check_support};
+
+use crate::route::{Changes, Family, World};
+use constants::NLM_F_REPLACE;
+use decode::{Fact, Message};
+use fold::Folder;
+use socket::CommandSocket;
+use watch::Monitor;
+
+/// The protocol number of our routes and rules unless configured (`RTPROT_*`); unassigned in `rt_protos`.
+pub const DEFAULT_PROTOCOL: u8 = 110;
+
+/// Where and as what to work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The network namespace, by name (`/run/netns/NAME`) or path; ours, if none is given.
+    pub netns: Option<PathBuf>,
+    /// The protocol number of what is ours.
+    pub protocol: u8,
+    /// Room for events that wait to be read, in bytes.
+    pub event_queue_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { netns: None, protocol: DEFAULT_PROTOCOL, event_queue_bytes: 4 * 1024 * 1024 }
+    }
+}
+
+/// The kernel's routing, to look at and to change.
+pub struct Netlink {
+    commands: CommandSocket,
+    monitor: Monitor,
+    folder: Folder,
+    protocol: u8,
+    /// Whether the caller's world may be wrong, so that the next look must dump.
+    is_stale: bool,
+}
+
+/// What a [`Netlink::drain`] found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// The world is another one now.
+    pub changed: bool,
+    /// Someone else changed a link, an address, a route or a rule: what was refused may now be accepted, although the
+    /// world looks the same (it shows no foreign on-link routes in main, for one).
+    pub may_heal: bool,
+    /// The world was dumped anew, because events were lost or did not tell all.
+    pub looked_again: bool,
+}
+
+/// So often a world is dumped anew if something changes during the dump; after that the next drain goes on.
+const TRIES: usize = 5;
+
+impl Netlink {
+    /// Opens both sockets in the configured namespace, and takes a first look.
+    ///
+    /// # Errors
+    /// If the namespace cannot be entered, or the kernel has no policy routing.
+    pub fn open(config: &Config) -> Result<(Self, World), NetlinkError> {
+        let (monitor, commands) = netns::within(config.netns.as_deref(), || {
+            Ok((Monitor::open(config.event_queue_bytes)?, CommandSocket::open()?))
+        })?;
+        let folder = Folder::new(config.protocol);
+        let mut netlink = Self { commands, monitor, folder, protocol: config.protocol, is_stale: true };
+        let world = netlink.snapshot()?;
+        Ok((netlink, world))
+    }
+
+    /// Dumps everything. Waiting events are read and dropped: what they tell is in the dump.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub fn snapshot(&mut self) -> Result<World, NetlinkError> {
+        self.is_stale = true;
+        self.monitor.read(|_| ())?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let world = snapshot::snapshot(&mut self.commands, &mut self.folder)?;
+            // Whether what came in since is in the dump nobody can say.
+            let mut is_old = false;
+            let own_port = self.commands.port();
+            let folder = &self.folder;
+            let is_complete = self.monitor.read(|message| {
+                let concerns = |fact| folder.concerns(&world, &fact, replaces(&message));
+                is_old |= message.port != own_port && message.fact().is_ok_and(|fact| fact.is_some_and(concerns));
+            })?;
+            self.is_stale = is_old || !is_complete;
+            if !self.is_stale || tries == TRIES {
+                return Ok(world);
+            }
+        }
+    }
+
+    /// Brings `world` up to date with what others did, without waiting: one system call if they did nothing. What we
+    /// did ourselves is not looked at: `world` must have it already, from [`Outcome::applied`].
+    ///
+    /// # Errors
+    /// If a new dump was needed and the kernel does not answer. `world` is then as good as the events were, and the next
+    /// drain dumps.
+    pub fn drain(&mut self, world: &mut World) -> Result<Drained, NetlinkError> {
+        let mut drained = Drained::default();
+        let (folder, own_port) = (&mut self.folder, self.commands.port());
+        let mut look_again = self.is_stale;
+        let is_complete = self.monitor.read(|message| {
+            if message.port == own_port {
+                return;
+            }
+            match message.fact() {
+                Ok(Some(fact)) => {
+                    drained.may_heal = true;
+                    let effect = folder.event(world, fact, replaces(&message));
+                    drained.changed |= effect.changed;
+                    look_again |= effect.look_again;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a route event");
+                    look_again = true;
+                }
+            }
+        })?;
+        if !is_complete {
+            tracing::warn!("route events were lost, looking again");
+        }
+        if look_again || !is_complete {
+            self.is_stale = true;
+            let new = self.snapshot()?;
+            drained.changed |= new != *world;
+            drained.may_heal = true;
+            drained.looked_again = true;
+            *world = new;
+        }
+        Ok(drained)
+    }
+
+    /// Waits until a [`drain`](Self::drain) is due. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// If the socket cannot be watched; needs a tokio runtime with I/O.
+    pub async fn readable(&self) -> Result<(), NetlinkError> {
+        if self.is_stale {
+            return Ok(());
+        }
+        self.monitor.readable().await
+    }
+
+    /// Makes `changes`: the additions, then those deletions that no refused addition holds back.
+    ///
+    /// # Errors
+    /// [`NetlinkError::MissingNetAdmin`] if nothing may be changed at all. After any other error some changes may have
+    /// been made; the next drain dumps.
+    pub fn apply(&mut self, changes: &Changes) -> Result<Outcome, NetlinkError> {
+        let outcome = apply::apply(&mut self.commands, self.protocol, changes);
+        self.is_stale |= outcome.is_err();
+        outcome
+    }
+
+    /// The interface by which a packet to `dst` leaves, from `src` if given; `None` if it does not.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub fn route_get(&mut self, dst: IpAddr, src: Option<IpAddr>) -> Result<Option<u32>, NetlinkError> {
+        let doing = "look up a route";
+        let mut request = RouteMessage::default();
+        let family = Family::of(dst);
+        request.header.address_family = snapshot::address_family(family);
+        request.header.destination_prefix_length = family.bits();
+        request.attributes.push(RouteAttribute::Destination(RouteAddress::from(dst)));
+        if let Some(src) = src {
+            request.header.source_prefix_length = family.bits();
+            request.attributes.push(RouteAttribute::Source(RouteAddress::from(src)));
+        }
+        let mut ifindex = None;
+        let refusal = self.commands.ask(doing, RouteNetlinkMessage::GetRoute(request), |message| {
+            if let Ok(Some(Fact::Route(fact))) = message.fact() {
+                ifindex = Some(fact.hop.ifindex);
+            }
+        })?;
+        match refusal {
+            None => Ok(ifindex),
+            Some(refusal) if matches!(refusal.errno, libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES) => Ok(None),
+            Some(refusal) => Err(NetlinkError::refused(doing, refusal.errno, refusal.text)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Netlink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Netlink")
+            .field("port", &self.commands.port())
+            .field("protocol", &self.protocol)
+            .field("is_stale", &self.is_stale)
+            .finish_non_exhaustive()
+    }
+}
+
+fn replaces(message: &Message<'_>) -> bool {
+    message.flags & NLM_F_REPLACE != 0
+}

@@ -1,0 +1,298 @@
+//! Making changes: all additions, then the deletions that those leave in order.
+//!
+//! A batch is no transaction, so the two phases and two rules stand in for one:
+//!
+//! - An old object stays while what was to replace it was refused: when an addition for a network, interface and table
+//!   is refused, deletions for the same three are withheld; when a rule for a source address is refused, so are
+//!   deletions of rules for it. Metric, gateway and preferred source may differ, that is what a replacement is.
+//! - An error that means "it is already so" is a success ([`is_already_so`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use nix::libc;
+
+use super::NetlinkError;
+use super::batch;
+use super::constants::*;
+use super::snapshot::ipv6_routes;
+use super::socket::{CommandSocket, Refusal, Request};
+use crate::route::{Change, Changes, Family, MAIN_TABLE, Object, Prefix, Route};
+
+/// What became of some [`Changes`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What is as asked for, in the order asked for: done now, or found so.
+    pub applied: Vec<Change>,
+    /// What the kernel refused.
+    pub refused: Vec<Refused>,
+    /// Deletions that were not tried, because the addition in their place was refused.
+    pub withheld: Vec<Change>,
+}
+
+/// A change that the kernel refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The change.
+    pub change: Change,
+    /// The error number, positive.
+    pub errno: i32,
+    /// The kernel's own words, or the text of the error number.
+    pub text: String,
+}
+
+impl Outcome {
+    /// Whether all was done.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.refused.is_empty() && self.withheld.is_empty()
+    }
+
+    fn record(&mut self, change: Change, refusal: Option<Refusal>) {
+        match refusal {
+            Some(Refusal { errno, text }) if !is_already_so(&change, errno) => {
+                tracing::debug!(?change, errno, text, "refused");
+                self.refused.push(Refused { change, errno, text });
+            }
+            _ => self.applied.push(change),
+        }
+    }
+}
+
+/// Makes `changes`; what is ours bears `protocol`.
+pub(super) fn apply(socket: &mut CommandSocket, protocol: u8, changes: &Changes) -> Result<Outcome, NetlinkError> {
+    let mut outcome = Outcome::default();
+    let mut answers = send(socket, protocol, "add routes and rules", changes.additions.iter())?;
+    settle_collisions(socket, protocol, &changes.additions, &mut answers)?;
+    for (change, answer) in changes.additions.iter().zip(answers) {
+        outcome.record(*change, answer);
+    }
+    let kept: BTreeSet<Place> = outcome.refused.iter().map(|refused| Place::of(&refused.change)).collect();
+    let new_hops: BTreeMap<Hop, Route> = outcome.applied.iter().filter_map(ipv6_hop).collect();
+    let (withheld, deletions): (Vec<Change>, Vec<Change>) =
+        changes.deletions.iter().copied().partition(|change| kept.contains(&Place::of(change)));
+    // An IPv6 route that was replaced is gone, and to delete it would hit the new one: the kernel compares no sources.
+    let is_gone =
+        |change: &Change| ipv6_hop(change).is_some_and(|(hop, old)| new_hops.get(&hop).is_some_and(|new| *new != old));
+    let answers = send(socket, protocol, "delete routes and rules", deletions.iter().filter(|c| !is_gone(c)))?;
+    let mut answers = answers.into_iter();
+    for change in deletions {
+        let answer = if is_gone(&change) { None } else { answers.next().flatten() };
+        outcome.record(change, answer);
+    }
+    outcome.withheld = withheld;
+    Ok(outcome)
+}
+
+/// Whether `errno` says that the kernel is as `change` would have it.
+fn is_already_so(change: &Change, errno: i32) -> bool {
+    match change {
+        // IPv6 answers EEXIST also for other routes of that network and metric: `settle_collisions`.
+        Change::Add(Object::Route(route)) => errno == libc::EEXIST && route.dst.family() == Family::V4,
+        Change::Add(Object::Rule(_)) | Change::RestoreConnected(_) => errno == libc::EEXIST,
+        // No such route; no such rule or table; no such interface; no such family.
+        Change::Delete(_) | Change::RemoveConnected(_) => {
+            matches!(errno, libc::ESRCH | libc::ENOENT | libc::ENODEV | libc::EAFNOSUPPORT)
+        }
+    }
+}
+
+/// Where an object stands; a new one in the same place replaces the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Route { table: u32, dst: Prefix, ifindex: u32 },
+    Rule { src: IpAddr },
+}
+
+impl Place {
+    fn of(change: &Change) -> Self {
+        match change {
+            Change::Add(Object::Route(r)) | Change::Delete(Object::Route(r)) => {
+                Self::Route { table: r.table, dst: r.dst, ifindex: r.ifindex }
+            }
+            Change::Add(Object::Rule(rule)) | Change::Delete(Object::Rule(rule)) => Self::Rule { src: rule.src },
+            Change::RestoreConnected(c) | Change::RemoveConnected(c) => {
+                Self::Route { table: MAIN_TABLE, dst: c.dst, ifindex: c.ifindex }
+            }
+        }
+    }
+}
+
+/// What makes two IPv6 routes the same one for the kernel (`rt6_duplicate_nexthop` in `include/net/ip6_route.h`).
+type Hop = (u32, Prefix, u32, u32, Option<IpAddr>);
+
+fn hop_of(route: &Route) -> Hop {
+    (route.table, route.dst, route.metric, route.ifindex, route.gateway)
+}
+
+fn ipv6_hop(change: &Change) -> Option<(Hop, Route)> {
+    match ipv6_route(change) {
+        Some(route) => Some((hop_of(route), *route)),
+        None => match change {
+            Change::Delete(Object::Route(route)) if route.dst.family() == Family::V6 => Some((hop_of(route), *route)),
+            _ => None,
+        },
+    }
+}
+
+fn ipv6_route(change: &Change) -> Option<&Route> {
+    match change {
+        Change::Add(Object::Route(route)) if route.dst.family() == Family::V6 => Some(route),
+        _ => None,
+    }
+}
+
+fn send<'a>(
+    socket: &mut CommandSocket,
+    protocol: u8,
+    doing: &'static str,
+    changes: impl Iterator<Item = &'a Change>,
+) -> Result<Vec<Option<Refusal>>, NetlinkError> {
+    let requests: Vec<Request> = changes.map(|change| batch::request(change, protocol)).collect();
+    let answers = socket.send_all(doing, &requests)?;
+    if answers.iter().flatten().any(|refusal| refusal.errno == libc::EPERM) {
+        return Err(NetlinkError::MissingNetAdmin { doing });
+    }
+    Ok(answers)
+}
+
+/// The IPv6 routes of one table, network and metric.
+#[derive(Debug, Default)]
+struct Peers {
+    has_foreign: bool,
+    ours: Vec<Route>,
+}
+
+/// Adds the IPv6 routes that met another of their network and metric (`EEXIST`), if that one is ours too: then it is
+/// the route that this one replaces, or one that is about to move away. Someone else's is never touched.
+fn settle_collisions(
+    socket: &mut CommandSocket,
+    protocol: u8,
+    additions: &[Change],
+    answers: &mut [Option<Refusal>],
+) -> Result<(), NetlinkError> {
+    let mut tables: BTreeMap<u32, BTreeMap<(Prefix, u32), Peers>> = BTreeMap::new();
+    for (change, answer) in additions.iter().zip(answers) {
+        let (Some(route), Some(refusal)) = (ipv6_route(change), answer.as_ref()) else { continue };
+        if refusal.errno != libc::EEXIST {
+            // Perhaps for want of a route that collided.
+            if !tables.is_empty() {
+                *answer = one(socket, "add a route", batch::request(change, protocol))?;
+            }
+            continue;
+        }
+        if let std::collections::btree_map::Entry::Vacant(unseen) = tables.entry(route.table) {
+            unseen.insert(peers_in(socket, protocol, route.table)?);
+        }
+        let peers = tables.entry(route.table).or_default().entry((route.dst, route.metric)).or_default();
+        *answer = settle(socket, protocol, route, peers)?;
+    }
+    Ok(())
+}
+
+fn peers_in(
+    socket: &mut CommandSocket,
+    protocol: u8,
+    table: u32,
+) -> Result<BTreeMap<(Prefix, u32), Peers>, NetlinkError> {
+    let mut all: BTreeMap<(Prefix, u32), Peers> = BTreeMap::new();
+    for fact in ipv6_routes(socket, table)? {
+        let peers = all.entry((fact.dst, fact.metric)).or_default();
+        let before = peers.ours.len();
+        if fact.protocol == protocol {
+            peers.ours.extend(fact.routes());
+        }
+        peers.has_foreign |= peers.ours.len() == before;
+    }
+    Ok(all)
+}
+
+fn settle(
+    socket: &mut CommandSocket,
+    protocol: u8,
+    route: &Route,
+    peers: &mut Peers,
+) -> Result<Option<Refusal>, NetlinkError> {
+    if peers.ours.contains(route) {
+        return Ok(None);
+    }
+    if peers.has_foreign {
+        let text = "another program's route has this network and metric".to_owned();
+        return Ok(Some(Refusal { errno: libc::EEXIST, text }));
+    }
+    let old = peers.ours.iter().position(|peer| hop_of(peer) == hop_of(route)).map(|at| peers.ours.swap_remove(at));
+    let flags = match old {
+        // The only one: replaced in one step.
+        Some(_) if peers.ours.is_empty() => NLM_F_CREATE | NLM_F_REPLACE,
+        // REPLACE would take the first of several. The others carry the traffic in the meantime.
+        Some(old) => {
+            one(socket, "delete a route", batch::delete_route(&old, protocol))?;
+            NLM_F_CREATE
+        }
+        // Side by side, until the deletions.
+        None => NLM_F_CREATE,
+    };
+    let refusal = one(socket, "add a route", batch::add_route(route, protocol, flags))?;
+    if refusal.is_none() {
+        peers.ours.push(*route);
+    } else if let Some(old) = old {
+        one(socket, "put a route back", batch::add_route(&old, protocol, NLM_F_CREATE))?;
+        peers.ours.push(old);
+    }
+    Ok(refusal)
+}
+
+fn one(socket: &mut CommandSocket, doing: &'static str, request: Request) -> Result<Option<Refusal>, NetlinkError> {
+    Ok(socket.send_all(doing, &[request])?.into_iter().flatten().next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::{Connected, Rule};
+
+    fn route(ip: &str, len: u8) -> Route {
+        Route {
+            table: MAIN_TABLE,
+            dst: Prefix::of(ip.parse().unwrap(), len).unwrap(),
+            metric: 10,
+            ifindex: 2,
+            gateway: None,
+            prefsrc: None,
+            onlink: false,
+        }
+    }
+
+    #[test]
+    fn some_errors_mean_that_all_is_well() {
+        let (v4, v6) = (Object::Route(route("10.0.0.0", 24)), Object::Route(route("2001:db8::", 64)));
+        let rule = Object::Rule(Rule { src: "10.0.0.1".parse().unwrap(), table: 100, priority: 30000 });
+        let own = Connected { dst: route("10.0.0.0", 24).dst, ifindex: 2, prefsrc: None };
+        for (change, well) in [
+            (Change::Add(v4), &[libc::EEXIST][..]),
+            (Change::Add(rule), &[libc::EEXIST]),
+            (Change::Add(v6), &[]),
+            (Change::RestoreConnected(own), &[libc::EEXIST]),
+            (Change::Delete(v4), &[libc::ESRCH, libc::ENOENT, libc::ENODEV, libc::EAFNOSUPPORT]),
+            (Change::Delete(v6), &[libc::ESRCH, libc::ENOENT, libc::ENODEV, libc::EAFNOSUPPORT]),
+            (Change::Delete(rule), &[libc::ESRCH, libc::ENOENT, libc::ENODEV, libc::EAFNOSUPPORT]),
+            (Change::RemoveConnected(own), &[libc::ESRCH, libc::ENOENT, libc::ENODEV, libc::EAFNOSUPPORT]),
+        ] {
+            for errno in 1..134 {
+                assert_eq!(is_already_so(&change, errno), well.contains(&errno), "{change:?} {errno}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_is_a_network_an_interface_and_a_table() {
+        let old = route("10.0.0.0", 24);
+        let new = Route { metric: 50, prefsrc: Some("10.0.0.2".parse().unwrap()), ..old };
+        let elsewhere = Route { ifindex: 3, ..old };
+        let place = |route| Place::of(&Change::Add(Object::Route(route)));
+        assert_eq!(place(old), place(new));
+        assert_ne!(place(old), place(elsewhere));
+        let own = Connected { dst: old.dst, ifindex: 2, prefsrc: None };
+        assert_eq!(place(old), Place::of(&Change::RemoveConnected(own)));
+    }
+}

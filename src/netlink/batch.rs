@@ -1,0 +1,117 @@
+//! From a [`Change`] to the message that makes it.
+//!
+//! | message | flags | because |
+//! | --- | --- | --- |
+//! | add IPv4 route | `CREATE APPEND` | `EXCL` refuses, and `REPLACE` takes away, another interface's route of that metric |
+//! | add IPv6 route | `CREATE EXCL` | without `EXCL` a gateway route of the same metric is merged with ours into one multipath route, even someone else's |
+//! | restore connected | `CREATE` (IPv4 `APPEND` too) | the kernel itself lets those of two interfaces lie side by side |
+//! | add rule | `CREATE EXCL` | without `EXCL` the same rule would be there twice |
+//! | delete | none | |
+//!
+//! An IPv4 delete compares only what it names (`fib_table_delete`, `fib_nh_match`), so it names everything, scope
+//! included: without it, deleting an on-link route could hit one with a gateway.
+
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+
+use super::constants::*;
+use super::snapshot::address_family;
+use super::socket::Request;
+use crate::route::{Change, Connected, Family, MAIN_TABLE, Object, Route, Rule};
+
+/// The message for `change`; what is ours bears `protocol`.
+pub(super) fn request(change: &Change, protocol: u8) -> Request {
+    match change {
+        Change::Add(Object::Route(route)) => {
+            let flags = match route.dst.family() {
+                Family::V4 => NLM_F_CREATE | NLM_F_APPEND,
+                Family::V6 => NLM_F_CREATE | NLM_F_EXCL,
+            };
+            add_route(route, protocol, flags)
+        }
+        Change::Add(Object::Rule(rule)) => {
+            let message = RouteNetlinkMessage::NewRule(rule_message(rule, protocol));
+            Request { message, flags: NLM_F_CREATE | NLM_F_EXCL }
+        }
+        Change::Delete(Object::Route(route)) => delete_route(route, protocol),
+        Change::Delete(Object::Rule(rule)) => {
+            Request { message: RouteNetlinkMessage::DelRule(rule_message(rule, protocol)), flags: 0 }
+        }
+        Change::RestoreConnected(connected) => {
+            let flags = match connected.dst.family() {
+                Family::V4 => NLM_F_CREATE | NLM_F_APPEND,
+                Family::V6 => NLM_F_CREATE,
+            };
+            add_route(&route_of(connected), RTPROT_KERNEL, flags)
+        }
+        Change::RemoveConnected(connected) => delete_route(&route_of(connected), RTPROT_KERNEL),
+    }
+}
+
+/// Adds `route` with flags other than the usual.
+pub(super) fn add_route(route: &Route, protocol: u8, flags: u16) -> Request {
+    Request { message: RouteNetlinkMessage::NewRoute(route_message(route, protocol)), flags }
+}
+
+/// Deletes `route`.
+pub(super) fn delete_route(route: &Route, protocol: u8) -> Request {
+    Request { message: RouteNetlinkMessage::DelRoute(route_message(route, protocol)), flags: 0 }
+}
+
+/// The route that the kernel makes for `connected`.
+fn route_of(connected: &Connected) -> Route {
+    Route {
+        table: MAIN_TABLE,
+        dst: connected.dst,
+        metric: if connected.dst.family() == Family::V4 { 0 } else { IPV6_CONNECTED_METRIC },
+        ifindex: connected.ifindex,
+        gateway: None,
+        prefsrc: connected.prefsrc,
+        onlink: false,
+    }
+}
+
+fn route_message(route: &Route, protocol: u8) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    let family = route.dst.family();
+    message.header = RouteHeader {
+        address_family: address_family(family),
+        destination_prefix_length: route.dst.len(),
+        protocol: RouteProtocol::from(protocol),
+        // IPv6 knows no scopes.
+        scope: if route.is_on_link() && family == Family::V4 { RouteScope::Link } else { RouteScope::Universe },
+        kind: RouteType::Unicast,
+        flags: if route.onlink { RouteFlags::Onlink } else { RouteFlags::empty() },
+        // RTA_TABLE says it, also above 255.
+        table: RouteHeader::RT_TABLE_UNSPEC,
+        ..RouteHeader::default()
+    };
+    let attributes = [
+        Some(RouteAttribute::Table(route.table)),
+        Some(RouteAttribute::Oif(route.ifindex)),
+        (!route.dst.is_default()).then(|| RouteAttribute::Destination(RouteAddress::from(route.dst.ip()))),
+        (route.metric != 0).then_some(RouteAttribute::Priority(route.metric)),
+        route.gateway.map(|ip| RouteAttribute::Gateway(RouteAddress::from(ip))),
+        route.prefsrc.map(|ip| RouteAttribute::PrefSource(RouteAddress::from(ip))),
+    ];
+    message.attributes = attributes.into_iter().flatten().collect();
+    message
+}
+
+fn rule_message(rule: &Rule, protocol: u8) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    let family = Family::of(rule.src);
+    message.header.family = address_family(family);
+    message.header.src_len = family.bits();
+    message.header.action = RuleAction::ToTable;
+    message.attributes = vec![
+        RuleAttribute::Source(rule.src),
+        RuleAttribute::Table(rule.table),
+        RuleAttribute::Priority(rule.priority),
+        RuleAttribute::Protocol(RouteProtocol::from(protocol)),
+    ];
+    message
+}

@@ -1,0 +1,287 @@
+//! Folds what the kernel tells into a [`World`], one fact at a time: dumps into an empty one, events into the mirror.
+//!
+//! Some changes the kernel tells only in part, or not at all; a fold then asks to look again, that is, for new dumps.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+use std::net::IpAddr;
+
+use nix::libc;
+
+use super::constants::*;
+use super::decode::{Fact, RouteFact, RuleFact, is_builtin_table};
+use crate::route::{Address, Connected, Family, ForeignDefault, Link, MAIN_TABLE, Object, Route, World};
+
+/// What a fold did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Effect {
+    /// The world is another one now.
+    pub changed: bool,
+    /// More has changed than the event said.
+    pub look_again: bool,
+}
+
+impl Effect {
+    const NONE: Self = Self { changed: false, look_again: false };
+
+    fn changed(changed: bool) -> Self {
+        Self { changed, look_again: false }
+    }
+
+    fn and_look_again(self, look_again: bool) -> Self {
+        Self { look_again: self.look_again || look_again, ..self }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self { changed: self.changed || other.changed, look_again: self.look_again || other.look_again }
+    }
+}
+
+/// What folding needs to know besides the world.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    /// The protocol number of what is ours.
+    protocol: u8,
+    /// The bridge, bond or VRF that a link belongs to.
+    masters: BTreeMap<u32, u32>,
+}
+
+/// What a route is to us.
+enum Class {
+    Ours(Vec<Route>),
+    Connected(Connected),
+    ForeignDefault(ForeignDefault),
+    InForeignTable,
+    Nothing,
+}
+
+impl Folder {
+    pub fn new(protocol: u8) -> Self {
+        Self { protocol, masters: BTreeMap::new() }
+    }
+
+    /// Forgets what it knows, for new dumps.
+    pub fn reset(&mut self) {
+        self.masters.clear();
+    }
+
+    /// Folds a fact from a dump, or an event that needs no more care.
+    pub fn add(&mut self, world: &mut World, fact: Fact) -> Effect {
+        match fact {
+            Fact::Link { ifindex, link, master } => self.link(world, ifindex, link, master),
+            Fact::LinkGone { ifindex } => self.link_gone(world, ifindex),
+            Fact::Address(address) => Effect::changed(set_address(world, address)),
+            // The routes that prefer it as their source vanish untold (IPv4) or lose that preference (IPv6).
+            Fact::AddressGone(address) => {
+                let had = remove_address(world, &address);
+                Effect::changed(had).and_look_again(had)
+            }
+            Fact::Route(fact) => self.route(world, &fact),
+            Fact::RouteGone(fact) => self.route_gone(world, &fact),
+            Fact::Rule(fact) => self.rule(world, fact),
+            Fact::RuleGone(fact) => self.rule_gone(world, fact),
+        }
+    }
+
+    /// Folds an event; `replaces` is `NLM_F_REPLACE` in its header.
+    pub fn event(&mut self, world: &mut World, fact: Fact, replaces: bool) -> Effect {
+        let look_again = match &fact {
+            // The event names the new route only, and which one it replaced is not said.
+            Fact::Route(fact) if replaces => self.may_have_replaced(world, fact),
+            // Which of the hops are new, and which protocol the others bear, is not said.
+            Fact::Route(fact) if !fact.hops.is_empty() => {
+                fact.dst.family() == Family::V6 && !matches!(self.class(fact), Class::Nothing)
+            }
+            _ => false,
+        };
+        // One made way for the other: as many as before.
+        let is_swap = |fact: &RouteFact| replaces && matches!(self.class(fact), Class::InForeignTable);
+        match &fact {
+            _ if look_again => Effect { changed: false, look_again },
+            Fact::Route(fact) if is_swap(fact) => Effect::NONE,
+            _ => self.add(world, fact),
+        }
+    }
+
+    /// Whether an event may change the world at all.
+    pub fn concerns(&self, world: &World, fact: &Fact, replaces: bool) -> bool {
+        match fact {
+            Fact::Route(route) | Fact::RouteGone(route) => {
+                !matches!(self.class(route), Class::Nothing) || (replaces && self.may_have_replaced(world, route))
+            }
+            _ => true,
+        }
+    }
+
+    fn link(&mut self, world: &mut World, ifindex: u32, link: Link, master: Option<u32>) -> Effect {
+        let old = world.links.insert(ifindex, link);
+        let old_master = match master {
+            Some(master) => self.masters.insert(ifindex, master),
+            None => self.masters.remove(&ifindex),
+        };
+        // A link that goes down takes its IPv4 routes along untold (`fib_sync_down_dev`), one that enters or leaves a
+        // VRF as well.
+        let went_down = old.is_some_and(|old| old.is_up && !link.is_up);
+        let moved = old.is_some() && old_master != master;
+        Effect::changed(old != Some(link)).and_look_again(went_down || moved)
+    }
+
+    fn link_gone(&mut self, world: &mut World, ifindex: u32) -> Effect {
+        self.masters.remove(&ifindex);
+        let had = world.links.remove(&ifindex).is_some();
+        Effect::changed(had).and_look_again(had)
+    }
+
+    fn route(&self, world: &mut World, fact: &RouteFact) -> Effect {
+        match self.class(fact) {
+            Class::Ours(routes) => routes
+                .into_iter()
+                .map(|route| Effect::changed(world.ours.insert(Object::Route(route))))
+                .fold(Effect::NONE, Effect::or),
+            Class::Connected(connected) => Effect::changed(world.connected.insert(connected)),
+            Class::ForeignDefault(default) => Effect::changed(world.foreign_defaults.insert(default)),
+            Class::InForeignTable => {
+                count(&mut world.foreign_routes, fact.table);
+                Effect::changed(true)
+            }
+            Class::Nothing => Effect::NONE,
+        }
+    }
+
+    fn route_gone(&self, world: &mut World, fact: &RouteFact) -> Effect {
+        // IPv6 may tell of one hop of a multipath route, which the dump told of as a whole.
+        let is_v6 = fact.dst.family() == Family::V6;
+        match self.class(fact) {
+            Class::Ours(routes) => routes
+                .into_iter()
+                .map(|route| Effect::changed(world.ours.remove(&Object::Route(route))))
+                .map(|effect| effect.and_look_again(is_v6 && !effect.changed))
+                .fold(Effect::NONE, Effect::or),
+            Class::Connected(connected) => Effect::changed(world.connected.remove(&connected)),
+            Class::ForeignDefault(default) => {
+                let had = world.foreign_defaults.remove(&default);
+                Effect::changed(had).and_look_again(is_v6 && !had)
+            }
+            Class::InForeignTable => {
+                let was_last = uncount(&mut world.foreign_routes, fact.table);
+                Effect::changed(true).and_look_again(is_v6 && was_last)
+            }
+            Class::Nothing => Effect::NONE,
+        }
+    }
+
+    fn rule(&self, world: &mut World, fact: RuleFact) -> Effect {
+        match fact.plain {
+            Some(rule) if fact.protocol == self.protocol => Effect::changed(world.ours.insert(Object::Rule(rule))),
+            _ if is_builtin_table(fact.table) => Effect::NONE,
+            _ => {
+                count(&mut world.foreign_rules, fact.table);
+                Effect::changed(true)
+            }
+        }
+    }
+
+    fn rule_gone(&self, world: &mut World, fact: RuleFact) -> Effect {
+        match fact.plain {
+            Some(rule) if fact.protocol == self.protocol => Effect::changed(world.ours.remove(&Object::Rule(rule))),
+            _ if is_builtin_table(fact.table) => Effect::NONE,
+            _ => {
+                uncount(&mut world.foreign_rules, fact.table);
+                Effect::changed(true)
+            }
+        }
+    }
+
+    fn class(&self, fact: &RouteFact) -> Class {
+        if fact.is_cached || fact.table == RT_TABLE_LOCAL {
+            return Class::Nothing;
+        }
+        if fact.protocol == self.protocol {
+            let routes: Vec<Route> = fact.routes().collect();
+            if !routes.is_empty() {
+                return Class::Ours(routes);
+            }
+        }
+        if !is_builtin_table(fact.table) {
+            return Class::InForeignTable;
+        }
+        if fact.table != MAIN_TABLE {
+            return Class::Nothing;
+        }
+        if fact.dst.is_default() {
+            return Class::ForeignDefault(foreign_default(fact));
+        }
+        connected(fact).map_or(Class::Nothing, Class::Connected)
+    }
+
+    /// Whether something that the world holds may have made way for `fact`: same table, network and metric.
+    fn may_have_replaced(&self, world: &World, fact: &RouteFact) -> bool {
+        let same = |table, dst, metric| table == fact.table && dst == fact.dst && metric == fact.metric;
+        let connected_metric = if fact.dst.family() == Family::V4 { 0 } else { IPV6_CONNECTED_METRIC };
+        (fact.table == MAIN_TABLE && fact.dst.is_default())
+            || (!is_builtin_table(fact.table) && !fact.hops.is_empty())
+            || world.connected.iter().any(|c| same(MAIN_TABLE, c.dst, connected_metric))
+            || world.ours.iter().any(|o| matches!(o, Object::Route(r) if same(r.table, r.dst, r.metric)))
+    }
+}
+
+fn set_address(world: &mut World, address: Address) -> bool {
+    if world.addresses.contains(&address) {
+        return false;
+    }
+    remove_address(world, &address);
+    world.addresses.insert(address)
+}
+
+/// Removes the address whatever its flags; one link may have an address twice, in different networks.
+fn remove_address(world: &mut World, address: &Address) -> bool {
+    let before = world.addresses.len();
+    world.addresses.retain(|a| (a.ifindex, a.ip, a.network) != (address.ifindex, address.ip, address.network));
+    world.addresses.len() != before
+}
+
+fn foreign_default(fact: &RouteFact) -> ForeignDefault {
+    let leads_somewhere = fact.kind == libc::RTN_UNICAST && fact.hops.is_empty();
+    let hop = if leads_somewhere { fact.hop } else { super::decode::Hop::default() };
+    ForeignDefault {
+        family: fact.dst.family(),
+        metric: fact.metric,
+        ifindex: hop.ifindex,
+        gateway: hop.gateway,
+        protocol: fact.protocol,
+    }
+}
+
+/// The kernel's own connected route in main, except for link-local networks, which are none of ours.
+fn connected(fact: &RouteFact) -> Option<Connected> {
+    let is_plain = fact.protocol == RTPROT_KERNEL && fact.kind == libc::RTN_UNICAST && !fact.is_odd;
+    let leads_to_link = fact.hops.is_empty() && fact.hop.gateway.is_none() && fact.hop.ifindex != 0;
+    let is_connected = match fact.dst.ip() {
+        IpAddr::V4(_) => fact.metric == 0 && fact.scope == RT_SCOPE_LINK,
+        IpAddr::V6(ip) => fact.metric == IPV6_CONNECTED_METRIC && !ip.is_unicast_link_local(),
+    };
+    (is_plain && leads_to_link && is_connected).then_some(Connected {
+        dst: fact.dst,
+        ifindex: fact.hop.ifindex,
+        prefsrc: fact.prefsrc,
+    })
+}
+
+fn count(counts: &mut BTreeMap<u32, u32>, table: u32) {
+    let n = counts.entry(table).or_default();
+    *n = n.saturating_add(1);
+}
+
+/// Whether it was the last.
+fn uncount(counts: &mut BTreeMap<u32, u32>, table: u32) -> bool {
+    match counts.entry(table) {
+        Entry::Occupied(mut n) if *n.get() > 1 => {
+            *n.get_mut() -= 1;
+            false
+        }
+        Entry::Occupied(n) => {
+            n.remove();
+            true
+        }
+        Entry::Vacant(_) => true,
+    }
+}

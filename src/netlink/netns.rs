@@ -1,0 +1,79 @@
+//! Running something in another network namespace while the process stays in its own.
+//!
+//! A namespace belongs to a thread (`setns(2)`), a socket to the namespace that it was made in. So sockets are made
+//! on a short-lived thread that moves there and ends.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
+
+use super::NetlinkError;
+
+/// Where `ip netns add` puts the namespaces that have names (`NETNS_RUN_DIR` in iproute2's `ip/ipnetns.c`).
+const RUN_DIR: &str = "/run/netns";
+
+/// The file of a namespace given by name or by path: what has a `/` is a path (`/proc/PID/ns/net` too), anything else
+/// a name in `/run/netns`.
+#[must_use]
+pub fn path_of(name_or_path: &Path) -> PathBuf {
+    if name_or_path.as_os_str().as_encoded_bytes().contains(&b'/') {
+        name_or_path.to_path_buf()
+    } else {
+        Path::new(RUN_DIR).join(name_or_path)
+    }
+}
+
+/// Runs `work` in the network namespace `netns`, or right here if there is none to enter.
+pub(super) fn within<T: Send>(
+    netns: Option<&Path>,
+    work: impl FnOnce() -> Result<T, NetlinkError> + Send,
+) -> Result<T, NetlinkError> {
+    let Some(name_or_path) = netns else { return work() };
+    let path = path_of(name_or_path);
+    let enter_and_work = || {
+        enter(&path).map_err(|why| NetlinkError::Namespace { path: path.clone(), why })?;
+        work()
+    };
+    let died = || NetlinkError::Namespace { path: path.clone(), why: "the thread that entered it ended early".into() };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name("netns".into())
+            .spawn_scoped(scope, enter_and_work)
+            .map_err(super::error::socket("start a thread for the network namespace"))?;
+        thread.join().unwrap_or_else(|_| Err(died()))
+    })
+}
+
+fn enter(path: &Path) -> Result<(), String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
+        Errno::EPERM => "CAP_SYS_ADMIN is missing, here or in the user namespace that owns it (as its owner without \
+                         root, start the whole program there: nsenter --user --net)"
+            .into(),
+        Errno::EINVAL => "this is not a network namespace".into(),
+        other => other.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_live_in_run_netns() {
+        assert_eq!(path_of(Path::new("blue")), Path::new("/run/netns/blue"));
+        assert_eq!(path_of(Path::new("/proc/1/ns/net")), Path::new("/proc/1/ns/net"));
+        assert_eq!(path_of(Path::new("./blue")), Path::new("./blue"));
+    }
+
+    #[test]
+    fn a_missing_namespace_is_named() {
+        let error = within(Some(Path::new("no-such-namespace")), || Ok(())).unwrap_err();
+        assert!(error.to_string().contains("/run/netns/no-such-namespace: No such file"), "{error}");
+        let error = within(Some(Path::new("/dev/null")), || Ok(())).unwrap_err();
+        assert!(error.to_string().contains("/dev/null: "), "{error}");
+    }
+}

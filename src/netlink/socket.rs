@@ -1,0 +1,269 @@
+//! The command socket: requests, dumps and batches, each answered before the call returns.
+//!
+//! rtnetlink works in `sendmsg` (`netlink_unicast_kernel` in `net/netlink/af_netlink.c`): when it returns, the
+//! acknowledgements lie in our receive queue, and a dump continues inside `recvmsg`. So there is nothing to wait for
+//! and no task to wake; all reads are non-blocking, and an empty queue where an answer is due is an error.
+
+use std::io;
+
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
+use rtnetlink::packet_core::NetlinkMessage;
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+use super::NetlinkError;
+use super::constants::*;
+use super::decode::{self, Message};
+use super::error::socket;
+
+/// A request and its `NLM_F_*` flags besides `NLM_F_REQUEST` and `NLM_F_ACK`.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub message: RouteNetlinkMessage,
+    pub flags: u16,
+}
+
+/// Why the kernel did not do what one message asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub errno: i32,
+    /// The kernel's words, or else those of the error number.
+    pub text: String,
+}
+
+/// What came of reading one datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Received {
+    Nothing,
+    Datagram(usize),
+    /// Messages were lost: the queue overflowed (`ENOBUFS`), or the datagram is larger than the buffer.
+    Lost,
+}
+
+pub(super) struct CommandSocket {
+    socket: Socket,
+    port: u32,
+    sequence: u32,
+    buffer: Vec<u8>,
+    /// Whether answers to an earlier request may still lie in the queue.
+    is_unread: bool,
+}
+
+/// Kernel dumps fill datagrams of at most 32 KiB (`netlink_dump`); a link's event may be larger.
+pub(super) const BUFFER_BYTES: usize = 64 * 1024;
+
+/// At most so many messages in one `sendmsg`: with default buffers the errors of 300 did not all fit.
+const MAX_BATCH: usize = 128;
+const RECEIVE_QUEUE_BYTES: usize = 1024 * 1024;
+
+impl CommandSocket {
+    /// Opens the socket in the calling thread's network namespace.
+    pub fn open() -> Result<Self, NetlinkError> {
+        let (route_socket, port) = open_route_socket(RECEIVE_QUEUE_BYTES)?;
+        // Before Linux 4.20 there is no strict checking; filters are then ignored, and we filter what comes anyway.
+        if let Err(error) = route_socket.set_netlink_get_strict_chk(true) {
+            tracing::warn!(%error, "no strict checking of netlink requests");
+        }
+        route_socket.set_cap_ack(true).map_err(socket("set NETLINK_CAP_ACK"))?;
+        route_socket.set_ext_ack(true).map_err(socket("set NETLINK_EXT_ACK"))?;
+        Ok(Self { socket: route_socket, port, sequence: 0, buffer: vec![0; BUFFER_BYTES], is_unread: false })
+    }
+
+    /// The port id that events caused by this socket bear.
+    pub fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Sends `requests` in order and says of each whether it was refused. They are not a transaction: one that is
+    /// refused does not stop the next.
+    pub fn send_all(
+        &mut self,
+        doing: &'static str,
+        requests: &[Request],
+    ) -> Result<Vec<Option<Refusal>>, NetlinkError> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for chunk in requests.chunks(MAX_BATCH) {
+            match self.send_chunk(doing, chunk) {
+                Ok(refusals) => answers.extend(refusals),
+                // Some answers were lost. Ask again one by one: what was done already answers EEXIST or ESRCH.
+                Err(NetlinkError::NoAnswer { .. }) if chunk.len() > 1 => {
+                    tracing::warn!(messages = chunk.len(), "netlink answers lost, sending one by one");
+                    for request in chunk {
+                        answers.extend(self.send_chunk(doing, std::slice::from_ref(request))?);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(answers)
+    }
+
+    fn send_chunk(&mut self, doing: &'static str, chunk: &[Request]) -> Result<Vec<Option<Refusal>>, NetlinkError> {
+        let Some(last_index) = chunk.len().checked_sub(1) else { return Ok(Vec::new()) };
+        let first = self.sequence.wrapping_add(1);
+        let mut bytes = Vec::with_capacity(chunk.len() * 96);
+        for (index, request) in chunk.iter().enumerate() {
+            // Errors come without being asked for, so one acknowledgement at the end says that all is done.
+            let ack = if index == last_index { NLM_F_ACK } else { 0 };
+            let sequence = self.next_sequence();
+            encode(request.message.clone(), request.flags | ack, sequence, &mut bytes);
+        }
+        self.send(doing, &bytes)?;
+        let mut refusals = vec![None; chunk.len()];
+        self.read(doing, |message| {
+            let index = message.sequence.wrapping_sub(first) as usize;
+            let Some(refusal) = refusals.get_mut(index) else { return false };
+            if let Some(found) = refusal_in(&message) {
+                *refusal = Some(found);
+            }
+            index == last_index
+        })?;
+        Ok(refusals)
+    }
+
+    /// Asks one question; `answer` gets what the kernel tells before its acknowledgement.
+    pub fn ask(
+        &mut self,
+        doing: &'static str,
+        message: RouteNetlinkMessage,
+        mut answer: impl FnMut(Message<'_>),
+    ) -> Result<Option<Refusal>, NetlinkError> {
+        let sequence = self.next_sequence();
+        let mut bytes = Vec::new();
+        encode(message, NLM_F_ACK, sequence, &mut bytes);
+        self.send(doing, &bytes)?;
+        let mut refusal = None;
+        self.read(doing, |message| {
+            if message.sequence != sequence {
+                return false;
+            }
+            if message.kind == NLMSG_ERROR {
+                refusal = refusal_in(&message);
+                return true;
+            }
+            answer(message);
+            false
+        })?;
+        Ok(refusal)
+    }
+
+    /// Lists what `message` asks for. `Ok(Err(_))` is the kernel's refusal, `Ok(Ok(false))` a dump that was
+    /// interrupted by a change (`NLM_F_DUMP_INTR`): what `each` got may have holes or doubles.
+    pub fn dump(
+        &mut self,
+        doing: &'static str,
+        message: RouteNetlinkMessage,
+        mut each: impl FnMut(Message<'_>),
+    ) -> Result<Result<bool, Refusal>, NetlinkError> {
+        let sequence = self.next_sequence();
+        let mut bytes = Vec::new();
+        encode(message, NLM_F_DUMP, sequence, &mut bytes);
+        self.send(doing, &bytes)?;
+        let (mut refusal, mut is_whole) = (None, true);
+        self.read(doing, |message| {
+            if message.sequence != sequence {
+                return false;
+            }
+            is_whole &= message.flags & NLM_F_DUMP_INTR == 0;
+            if matches!(message.kind, NLMSG_ERROR | NLMSG_DONE) {
+                refusal = refusal_in(&message);
+                return true;
+            }
+            each(message);
+            false
+        })?;
+        Ok(refusal.map_or(Ok(is_whole), Err))
+    }
+
+    fn next_sequence(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
+    }
+
+    fn send(&mut self, doing: &'static str, bytes: &[u8]) -> Result<(), NetlinkError> {
+        while self.is_unread {
+            // A read that gave up left answers, or a dump that would make the next one EBUSY.
+            self.is_unread = receive(&self.socket, &mut self.buffer).map_err(socket(doing))? != Received::Nothing;
+        }
+        loop {
+            match self.socket.send(bytes, 0) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(socket(doing)(error)),
+            }
+        }
+    }
+
+    /// Reads messages until `is_last` says so.
+    fn read(&mut self, doing: &'static str, mut is_last: impl FnMut(Message<'_>) -> bool) -> Result<(), NetlinkError> {
+        self.is_unread = true;
+        loop {
+            let Received::Datagram(len) = receive(&self.socket, &mut self.buffer).map_err(socket(doing))? else {
+                return Err(NetlinkError::NoAnswer { doing });
+            };
+            for message in decode::messages(self.buffer.get(..len).unwrap_or_default()) {
+                match message {
+                    Ok(message) if is_last(message) => {
+                        self.is_unread = false;
+                        return Ok(());
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%error, doing, "skipped"),
+                }
+            }
+        }
+    }
+}
+
+/// A netlink route socket that hears the kernel only, and its port id.
+pub(super) fn open_route_socket(queue_bytes: usize) -> Result<(Socket, u32), NetlinkError> {
+    let mut route_socket = Socket::new(NETLINK_ROUTE).map_err(socket("open a netlink socket"))?;
+    let address = route_socket.bind_auto().map_err(socket("bind a netlink socket"))?;
+    route_socket.connect(&SocketAddr::new(0, 0)).map_err(socket("connect a netlink socket"))?;
+    // Without the privilege for more, as much as net.core.rmem_max allows.
+    if setsockopt(&route_socket, RcvBufForce, &queue_bytes).is_err() {
+        let bytes = i32::try_from(queue_bytes).unwrap_or(i32::MAX);
+        route_socket.set_rx_buf_sz(bytes).map_err(socket("set the receive queue's size"))?;
+    }
+    Ok((route_socket, address.port_number()))
+}
+
+/// Reads one datagram, if there is one.
+pub(super) fn receive(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<Received> {
+    loop {
+        match socket.recv(&mut buffer.as_mut_slice(), RECEIVE_FLAGS) {
+            Ok(len) if len > buffer.len() => return Ok(Received::Lost),
+            Ok(len) => return Ok(Received::Datagram(len)),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EINTR) => {}
+                Some(libc::EAGAIN) => return Ok(Received::Nothing),
+                Some(libc::ENOBUFS) => return Ok(Received::Lost),
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32, bytes: &mut Vec<u8>) {
+    let mut message = NetlinkMessage::from(message);
+    message.header.flags = NLM_F_REQUEST | flags;
+    message.header.sequence_number = sequence;
+    message.finalize();
+    let start = bytes.len();
+    bytes.resize(start + message.buffer_len(), 0);
+    if let Some(space) = bytes.get_mut(start..) {
+        message.serialize(space);
+    }
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+fn refusal_in(message: &Message<'_>) -> Option<Refusal> {
+    let errno = match message.errno() {
+        Ok(0) => return None,
+        Ok(errno) => errno,
+        Err(_) => libc::EBADMSG,
+    };
+    let text = message.text().unwrap_or_else(|| nix::errno::Errno::from_raw(errno).desc().to_owned());
+    Some(Refusal { errno, text })
+}
