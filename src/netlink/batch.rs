@@ -115,3 +115,117 @@ fn rule_message(rule: &Rule, protocol: u8) -> RuleMessage {
     ];
     message
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::decode::{self, Fact};
+    use super::super::socket::encode;
+    use super::*;
+    use proptest::prelude::*;
+    use std::net::IpAddr;
+
+    fn ip(is_v4: bool) -> BoxedStrategy<IpAddr> {
+        if is_v4 {
+            any::<[u8; 4]>().prop_map(IpAddr::from).boxed()
+        } else {
+            any::<[u8; 16]>().prop_map(IpAddr::from).boxed()
+        }
+    }
+
+    fn routes() -> impl Strategy<Value = Route> {
+        any::<bool>().prop_flat_map(|is_v4| {
+            let gateway = prop::option::of(ip(is_v4));
+            let prefsrc = prop::option::of(ip(is_v4));
+            let numbers = (1u32.., 1u32..i32::MAX as u32, any::<u32>(), any::<bool>());
+            (ip(is_v4), 0..=32u8, gateway, prefsrc, numbers).prop_map(
+                |(ip, len, gateway, prefsrc, (table, ifindex, metric, onlink))| Route {
+                    table,
+                    dst: crate::route::Prefix::of(ip, len).unwrap(),
+                    metric,
+                    ifindex,
+                    gateway,
+                    prefsrc,
+                    onlink,
+                },
+            )
+        })
+    }
+
+    fn fact_of(request: Request) -> Fact {
+        let mut bytes = Vec::new();
+        encode(request.message, request.flags, 7, &mut bytes);
+        let messages: Vec<_> = decode::messages(&bytes).collect();
+        assert_eq!(messages.len(), 1);
+        messages[0].unwrap().fact().unwrap().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_route_reads_as_it_was_written(route in routes(), protocol in 5u8..) {
+            for change in [Change::Add(Object::Route(route)), Change::Delete(Object::Route(route))] {
+                let (Fact::Route(fact) | Fact::RouteGone(fact)) = fact_of(request(&change, protocol)) else {
+                    panic!("not a route");
+                };
+                prop_assert_eq!(fact.routes().collect::<Vec<_>>(), [route]);
+                prop_assert_eq!(fact.protocol, protocol);
+                let is_ipv4_on_link = route.gateway.is_none() && route.dst.family() == Family::V4;
+                prop_assert_eq!(fact.scope == RT_SCOPE_LINK, is_ipv4_on_link);
+            }
+        }
+
+        #[test]
+        fn a_rule_reads_as_it_was_written(
+            src in any::<bool>().prop_flat_map(ip), table in 1u32.., priority: u32, protocol in 5u8..
+        ) {
+            let rule = Rule { src, table, priority };
+            for change in [Change::Add(Object::Rule(rule)), Change::Delete(Object::Rule(rule))] {
+                let (Fact::Rule(fact) | Fact::RuleGone(fact)) = fact_of(request(&change, protocol)) else {
+                    panic!("not a rule");
+                };
+                prop_assert_eq!((fact.plain, fact.protocol), (Some(rule), protocol));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(route in routes(), noise: Vec<u8>, at: prop::sample::Index, byte: u8, kind in 0u8..40) {
+            let read = |bytes: &[u8]| decode::messages(bytes).flatten().for_each(|message| {
+                let _ = (message.fact(), message.text(), message.errno());
+            });
+            read(&noise);
+            let mut bytes = Vec::new();
+            encode(request(&Change::Add(Object::Route(route)), 110).message, 0, 7, &mut bytes);
+            read(&bytes[..at.index(bytes.len())]);
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            bytes[4] = kind;
+            read(&bytes);
+        }
+    }
+
+    #[test]
+    fn flags_are_those_of_the_table_above() {
+        let route = |text: &str| Route {
+            table: 100,
+            dst: crate::route::Prefix::of(text.parse().unwrap(), 8).unwrap(),
+            metric: 10,
+            ifindex: 1,
+            gateway: None,
+            prefsrc: None,
+            onlink: false,
+        };
+        let rule = Rule { src: "10.0.0.1".parse().unwrap(), table: 100, priority: 30000 };
+        let own = |text: &str| Connected { dst: route(text).dst, ifindex: 1, prefsrc: None };
+        for (change, flags) in [
+            (Change::Add(Object::Route(route("10.0.0.0"))), 0xc00),
+            (Change::Add(Object::Route(route("2001::"))), 0x600),
+            (Change::Add(Object::Rule(rule)), 0x600),
+            (Change::RestoreConnected(own("10.0.0.0")), 0xc00),
+            (Change::RestoreConnected(own("2001::")), 0x400),
+            (Change::Delete(Object::Route(route("10.0.0.0"))), 0),
+            (Change::Delete(Object::Rule(rule)), 0),
+            (Change::RemoveConnected(own("10.0.0.0")), 0),
+        ] {
+            assert_eq!(request(&change, 110).flags, flags, "{change:?}");
+        }
+    }
+}

@@ -74,7 +74,7 @@ pub struct Netlink {
 /// What a [`Netlink::drain`] found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Drained {
-    /// The world is another one now.
+    /// The world is another one now (or was in between).
     pub changed: bool,
     /// Someone else changed a link, an address, a route or a rule: what was refused may now be accepted, although the
     /// world looks the same (it shows no foreign on-link routes in main, for one).
@@ -101,7 +101,8 @@ impl Netlink {
         Ok((netlink, world))
     }
 
-    /// Dumps everything. Waiting events are read and dropped: what they tell is in the dump.
+    /// Dumps everything. Waiting events are read and dropped, for what they tell is in the dump: the world that was
+    /// drained into until now is to be replaced by this one.
     ///
     /// # Errors
     /// If the kernel does not answer.

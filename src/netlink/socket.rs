@@ -245,7 +245,8 @@ pub(super) fn receive(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<Recei
     }
 }
 
-fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32, bytes: &mut Vec<u8>) {
+/// Appends a message, padded, to `bytes`.
+pub(super) fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32, bytes: &mut Vec<u8>) {
     let mut message = NetlinkMessage::from(message);
     message.header.flags = NLM_F_REQUEST | flags;
     message.header.sequence_number = sequence;

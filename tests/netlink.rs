@@ -1,0 +1,547 @@
+//! `netlink` against the running kernel, each test in a network namespace of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod netns;
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use beamroute::netlink::{Config, DEFAULT_PROTOCOL, Missing, Netlink, NetlinkError, Outcome, check_support};
+use beamroute::route::{Change, Changes, Connected, Family, IfName, MAIN_TABLE, Object, Prefix, Route, Rule, World};
+use netns::{in_netns, ip, ip_args};
+use nix::libc;
+
+/// Two cables, `va`–`vb` and `vc`–`vd`, with addresses on `va` and `vc`.
+fn two_links() {
+    for (a, b) in [("va", "vb"), ("vc", "vd")] {
+        ip(&format!("link add {a} type veth peer name {b}"));
+        ip(&format!("link set {a} addrgenmode none up"));
+        ip(&format!("link set {b} addrgenmode none up"));
+    }
+    ip("addr add 10.0.0.2/24 dev va");
+    ip("addr add 10.0.1.2/24 dev vc");
+    ip("addr add 2001:db8::2/64 dev va nodad");
+    ip("addr add 2001:db8:1::2/64 dev vc nodad");
+}
+
+fn open() -> (Netlink, World) {
+    Netlink::open(&Config::default()).unwrap()
+}
+
+fn index(world: &World, name: &str) -> u32 {
+    world.link_named(name.parse().unwrap()).unwrap_or_else(|| panic!("no {name}: {world:?}")).0
+}
+
+fn addr(ip: &str) -> IpAddr {
+    ip.parse().unwrap()
+}
+
+fn net(text: &str) -> Prefix {
+    let (ip, len) = text.split_once('/').unwrap();
+    Prefix::of(addr(ip), len.parse().unwrap()).unwrap()
+}
+
+fn on_link(dst: &str, ifindex: u32, src: &str, metric: u32, table: u32) -> Route {
+    let (gateway, prefsrc) = (None, Some(addr(src)));
+    Route { table, dst: net(dst), metric, ifindex, gateway, prefsrc, onlink: false }
+}
+
+fn default(gateway: &str, ifindex: u32, metric: u32, table: u32) -> Route {
+    let gateway = addr(gateway);
+    let dst = Prefix::default_route(Family::of(gateway));
+    Route { table, dst, metric, ifindex, gateway: Some(gateway), prefsrc: None, onlink: false }
+}
+
+fn rule(src: &str, table: u32) -> Object {
+    Object::Rule(Rule { src: addr(src), table, priority: 30000 })
+}
+
+fn add(objects: impl IntoIterator<Item = Object>) -> Changes {
+    Changes { additions: objects.into_iter().map(Change::Add).collect(), deletions: Vec::new() }
+}
+
+fn delete(objects: impl IntoIterator<Item = Object>) -> Changes {
+    Changes { additions: Vec::new(), deletions: objects.into_iter().map(Change::Delete).collect() }
+}
+
+fn mirror(world: &mut World, outcome: &Outcome) {
+    for change in &outcome.applied {
+        match change {
+            Change::Add(object) => world.ours.insert(*object),
+            Change::Delete(object) => world.ours.remove(object),
+            Change::RestoreConnected(connected) => world.connected.insert(*connected),
+            Change::RemoveConnected(connected) => world.connected.remove(connected),
+        };
+    }
+}
+
+/// Applies all of `changes`, and checks that the kernel is then what the mirror says.
+fn apply_all(netlink: &mut Netlink, world: &mut World, changes: &Changes) {
+    let outcome = netlink.apply(changes).unwrap();
+    assert!(outcome.is_complete(), "{outcome:?}");
+    mirror(world, &outcome);
+    assert_is_kernel(world);
+}
+
+/// Checks `world` against what a newcomer sees.
+fn assert_is_kernel(world: &World) {
+    assert_eq!(*world, open().1);
+}
+
+/// Drains, and checks that the mirror is then right.
+fn drain_to_kernel(netlink: &mut Netlink, world: &mut World) {
+    let before = world.clone();
+    let drained = netlink.drain(world).unwrap();
+    assert!(drained.changed || before == *world, "{drained:?}");
+    assert_is_kernel(world);
+    assert!(!netlink.drain(world).unwrap().changed);
+}
+
+/// Everything that one interface needs, in the order of addition.
+fn objects_of(world: &World) -> Vec<Object> {
+    let va = index(world, "va");
+    vec![
+        rule("10.0.0.2", 100),
+        rule("2001:db8::2", 1000),
+        Object::Route(on_link("10.0.0.0/24", va, "10.0.0.2", 0, 100)),
+        Object::Route(on_link("2001:db8::/64", va, "2001:db8::2", 1024, 1000)),
+        Object::Route(on_link("10.0.0.0/24", va, "10.0.0.2", 10, MAIN_TABLE)),
+        Object::Route(on_link("2001:db8::/64", va, "2001:db8::2", 10, MAIN_TABLE)),
+        Object::Route(default("10.0.0.1", va, 0, 100)),
+        Object::Route(default("2001:db8::1", va, 1024, 1000)),
+        Object::Route(default("10.0.0.1", va, 10, MAIN_TABLE)),
+        Object::Route(default("2001:db8::1", va, 10, MAIN_TABLE)),
+        Object::Route(Route { onlink: true, ..default("192.0.2.1", va, 11, MAIN_TABLE) }),
+        Object::Route(Route { onlink: true, ..default("2001:db8:77::1", va, 11, MAIN_TABLE) }),
+    ]
+}
+
+#[test]
+fn what_is_added_is_there_and_what_is_deleted_is_gone() {
+    in_netns(|| {
+        two_links();
+        let (mut netlink, mut world) = open();
+        let base = world.clone();
+        assert!(world.has_ipv6_rules && world.ours.is_empty());
+        let objects = objects_of(&world);
+        apply_all(&mut netlink, &mut world, &add(objects.clone()));
+        assert_eq!(world.ours.len(), objects.len());
+        // Our own doings are no news.
+        assert_eq!(netlink.drain(&mut world).unwrap(), Default::default());
+        // Doing it again changes nothing.
+        apply_all(&mut netlink, &mut world, &add(objects.clone()));
+        apply_all(&mut netlink, &mut world, &delete(objects.iter().rev().copied()));
+        apply_all(&mut netlink, &mut world, &delete(objects));
+        assert_eq!(world, base);
+    });
+}
+
+#[test]
+fn packets_go_where_the_routes_say() {
+    in_netns(|| {
+        two_links();
+        let (mut netlink, mut world) = open();
+        let (va, vc) = (index(&world, "va"), index(&world, "vc"));
+        let far = addr("198.51.100.1");
+        assert_eq!(netlink.route_get(far, None).unwrap(), None);
+        assert_eq!(netlink.route_get(addr("2001:db8:ffff::1"), None).unwrap(), None);
+        let objects = [
+            rule("10.0.1.2", 101),
+            Object::Route(on_link("10.0.1.0/24", vc, "10.0.1.2", 0, 101)),
+            Object::Route(default("10.0.1.1", vc, 0, 101)),
+            Object::Route(default("10.0.0.1", va, 10, MAIN_TABLE)),
+            Object::Route(default("2001:db8::1", va, 10, MAIN_TABLE)),
+        ];
+        apply_all(&mut netlink, &mut world, &add(objects));
+        assert_eq!(netlink.route_get(far, None).unwrap(), Some(va));
+        assert_eq!(netlink.route_get(far, Some(addr("10.0.1.2"))).unwrap(), Some(vc));
+        assert_eq!(netlink.route_get(addr("2001:db8:ffff::1"), None).unwrap(), Some(va));
+    });
+}
+
+#[test]
+fn other_programs_keep_what_has_the_same_numbers() {
+    in_netns(|| {
+        two_links();
+        ip("rule add from 10.0.0.2 lookup 100 pref 30000 protocol static");
+        ip("-6 rule add from 2001:db8::2 lookup 1000 pref 30000 protocol static");
+        ip("route add default via 10.0.0.1 dev va table 100 proto static");
+        ip("route add default via 10.0.0.1 dev va metric 10 proto static");
+        let (mut netlink, mut world) = open();
+        let base = world.clone();
+        assert_eq!(world.foreign_rules, [(100, 1), (1000, 1)].into());
+        assert_eq!(world.foreign_routes, [(100, 1)].into());
+        assert_eq!(world.foreign_defaults.len(), 1);
+        let va = index(&world, "va");
+        let objects = [
+            rule("10.0.0.2", 100),
+            rule("2001:db8::2", 1000),
+            Object::Route(default("10.0.0.1", va, 0, 100)),
+            Object::Route(default("10.0.0.1", va, 10, MAIN_TABLE)),
+        ];
+        apply_all(&mut netlink, &mut world, &add(objects));
+        apply_all(&mut netlink, &mut world, &delete(objects));
+        apply_all(&mut netlink, &mut world, &delete(objects));
+        assert_eq!(world, base);
+    });
+}
+
+#[test]
+fn someone_elses_ipv6_route_of_that_metric_is_left_alone() {
+    in_netns(|| {
+        two_links();
+        ip("-6 route add default via 2001:db8:1::1 dev vc metric 10 proto static");
+        let (mut netlink, mut world) = open();
+        let route = default("2001:db8::1", index(&world, "va"), 10, MAIN_TABLE);
+        let old = Route { metric: 11, ..route };
+        apply_all(&mut netlink, &mut world, &add([Object::Route(old)]));
+        let mut changes = add([Object::Route(route)]);
+        changes.deletions.push(Change::Delete(Object::Route(old)));
+        let outcome = netlink.apply(&changes).unwrap();
+        assert_eq!(outcome.refused[0].errno, libc::EEXIST);
+        assert_eq!(outcome.withheld, changes.deletions);
+        assert_is_kernel(&world);
+    });
+}
+
+#[test]
+fn the_kernels_connected_routes_go_and_come_back() {
+    in_netns(|| {
+        two_links();
+        let (mut netlink, mut world) = open();
+        let base = world.clone();
+        let va = index(&world, "va");
+        let v4 = Connected { dst: net("10.0.0.0/24"), ifindex: va, prefsrc: Some(addr("10.0.0.2")) };
+        let v6 = Connected { dst: net("2001:db8::/64"), ifindex: va, prefsrc: None };
+        assert!(world.connected.contains(&v4) && world.connected.contains(&v6), "{:?}", world.connected);
+        let ours = [
+            Object::Route(on_link("10.0.0.0/24", va, "10.0.0.2", 10, MAIN_TABLE)),
+            Object::Route(on_link("2001:db8::/64", va, "2001:db8::2", 300, MAIN_TABLE)),
+        ];
+        let mut take = add(ours);
+        take.deletions.extend([v4, v6].map(Change::RemoveConnected));
+        apply_all(&mut netlink, &mut world, &take);
+        assert!(!world.connected.contains(&v4) && !world.connected.contains(&v6));
+        let mut release = delete(ours);
+        release.additions.extend([v4, v6].map(Change::RestoreConnected));
+        apply_all(&mut netlink, &mut world, &release);
+        assert_eq!(world, base);
+        // And the kernel takes what we put back for its own: it goes with the address.
+        ip("addr del 10.0.0.2/24 dev va");
+        ip("addr del 2001:db8::2/64 dev va");
+        drain_to_kernel(&mut netlink, &mut world);
+        assert!(!world.connected.contains(&v4) && !world.connected.contains(&v6), "{:?}", world.connected);
+    });
+}
+
+#[test]
+fn a_route_stays_while_its_replacement_is_refused() {
+    in_netns(|| {
+        two_links();
+        let (mut netlink, mut world) = open();
+        let (va, vc) = (index(&world, "va"), index(&world, "vc"));
+        let old = [("10.0.0.1", va), ("10.0.1.1", vc), ("2001:db8::1", va)]
+            .map(|(gateway, ifindex)| Object::Route(default(gateway, ifindex, 10 + ifindex, MAIN_TABLE)));
+        apply_all(&mut netlink, &mut world, &add(old));
+        // A gateway that nothing leads to, in both families; the third is fine.
+        let new = [("192.0.2.1", va), ("10.0.1.9", vc), ("2001:db8:77::1", va)]
+            .map(|(gateway, ifindex)| Object::Route(default(gateway, ifindex, 10 + ifindex, MAIN_TABLE)));
+        let changes = Changes { deletions: old.map(Change::Delete).into(), ..add(new) };
+        let outcome = netlink.apply(&changes).unwrap();
+        let refused: Vec<Change> = outcome.refused.iter().map(|r| r.change).collect();
+        assert_eq!(refused, [Change::Add(new[0]), Change::Add(new[2])]);
+        assert_eq!(outcome.refused[0].errno, libc::ENETUNREACH);
+        assert_eq!(outcome.refused[0].text, "Nexthop has invalid gateway");
+        assert!(!outcome.refused[1].text.is_empty());
+        assert_eq!(outcome.withheld, [Change::Delete(old[0]), Change::Delete(old[2])]);
+        assert_eq!(outcome.applied, [Change::Add(new[1]), Change::Delete(old[1])]);
+        mirror(&mut world, &outcome);
+        assert_is_kernel(&world);
+    });
+}
+
+#[test]
+fn the_connected_route_stays_while_ours_is_refused() {
+    in_netns(|| {
+        two_links();
+        let (mut netlink, world) = open();
+        let va = index(&world, "va");
+        let own = Connected { dst: net("10.0.0.0/24"), ifindex: va, prefsrc: Some(addr("10.0.0.2")) };
+        // Not an address of ours.
+        let mut changes = add([Object::Route(on_link("10.0.0.0/24", va, "10.0.0.77", 10, MAIN_TABLE))]);
+        changes.deletions.push(Change::RemoveConnected(own));
+        let outcome = netlink.apply(&changes).unwrap();
+        assert_eq!((outcome.refused.len(), &outcome.withheld), (1, &changes.deletions));
+        assert_is_kernel(&world);
+    });
+}
+
+#[test]
+fn ipv6_routes_are_replaced_at_their_metric() {
+    in_netns(|| {
+        two_links();
+        ip("addr add 2001:db8::3/64 dev va nodad");
+        let (mut netlink, mut world) = open();
+        let (va, vc) = (index(&world, "va"), index(&world, "vc"));
+        let mut have = Vec::new();
+        let source = |src| on_link("2001:db8::/64", va, src, 10, MAIN_TABLE);
+        for want in [
+            vec![source("2001:db8::2"), default("2001:db8::1", va, 10, MAIN_TABLE)],
+            // Another source, another gateway.
+            vec![source("2001:db8::3"), default("2001:db8::9", va, 10, MAIN_TABLE)],
+            // Two interfaces in a row, which then change places.
+            vec![default("2001:db8::9", va, 10, MAIN_TABLE), default("2001:db8:1::1", vc, 11, MAIN_TABLE)],
+            vec![default("2001:db8:1::1", vc, 10, MAIN_TABLE), default("2001:db8::9", va, 11, MAIN_TABLE)],
+            // A source that appears, with a sibling in passing.
+            vec![
+                Route { prefsrc: Some(addr("2001:db8:1::2")), ..default("2001:db8:1::1", vc, 10, MAIN_TABLE) },
+                default("2001:db8::9", va, 11, MAIN_TABLE),
+            ],
+            vec![],
+        ] {
+            let want: Vec<Object> = want.into_iter().map(Object::Route).collect();
+            let new = want.iter().filter(|o| !have.contains(*o)).copied();
+            let old = have.iter().filter(|o| !want.contains(o)).copied();
+            let changes = Changes { deletions: delete(old).deletions, ..add(new) };
+            apply_all(&mut netlink, &mut world, &changes);
+            assert_eq!(netlink.drain(&mut world).unwrap(), Default::default());
+            have = want;
+        }
+    });
+}
+
+#[test]
+fn what_others_do_is_seen() {
+    in_netns(|| {
+        two_links();
+        let (mut netlink, mut world) = open();
+        let objects = objects_of(&world);
+        apply_all(&mut netlink, &mut world, &add(objects));
+        for doing in [
+            "link set vc name wlan0",
+            "rule del from 10.0.0.2 lookup 100 pref 30000 protocol 110",
+            "-6 rule del from 2001:db8::2 lookup 1000 pref 30000 protocol 110",
+            "rule add from 10.0.0.2 lookup 777 pref 5",
+            "rule add from 10.0.0.2 lookup 777 pref 6",
+            "rule del from 10.0.0.2 lookup 777 pref 6",
+            "route del default dev va table 100 proto 110",
+            "-6 route del default dev va table 1000 proto 110",
+            "route add default via 10.0.1.1 dev wlan0 metric 5",
+            "route replace default via 10.0.1.9 dev wlan0 metric 5",
+            "route replace default via 10.0.0.9 dev va metric 10 proto static",
+            "route add 192.0.2.0/24 via 10.0.1.1 table 500",
+            "route replace 192.0.2.0/24 via 10.0.1.9 table 500",
+            "route del 192.0.2.0/24 table 500",
+            "-6 route add default metric 700 nexthop via 2001:db8::7 nexthop via 2001:db8:1::7",
+            "-6 route del default via 2001:db8::7 dev va metric 700",
+            "-6 route append default via 2001:db8:1::8 dev wlan0 metric 10 proto static",
+            "-6 route del default via 2001:db8:1::8 dev wlan0 metric 10 proto static",
+            "-6 route add default table 500 nexthop via 2001:db8::7 nexthop via 2001:db8:1::7",
+            "-6 route del default via 2001:db8::7 dev va table 500",
+            "-6 route del default table 500",
+            "addr add 10.0.9.2/24 dev wlan0 noprefixroute",
+            "addr change 10.0.9.2/24 dev wlan0 valid_lft 1000 preferred_lft 900",
+            "addr del 10.0.1.2/24 dev wlan0",
+            "addr add 10.0.1.2/24 dev wlan0",
+            "addr del 2001:db8::2/64 dev va",
+            "addr del 10.0.0.2/24 dev va",
+            "link set wlan0 down",
+            "link set wlan0 up",
+            "link add br0 type bridge",
+            "link set wlan0 master br0",
+            "link set wlan0 nomaster",
+            "link set va down",
+            "link del va",
+        ] {
+            ip(doing);
+            eprintln!("ip {doing}");
+            drain_to_kernel(&mut netlink, &mut world);
+        }
+        assert!(world.links.values().any(|l| l.name == "wlan0".parse::<IfName>().unwrap()));
+    });
+}
+
+#[test]
+fn a_link_that_goes_down_and_up_between_two_looks_has_lost_its_routes() {
+    in_netns(|| {
+        two_links();
+        let (mut netlink, mut world) = open();
+        let objects = objects_of(&world);
+        apply_all(&mut netlink, &mut world, &add(objects.clone()));
+        ip("link set va down");
+        ip("link set va up");
+        ip("addr add 2001:db8::2/64 dev va nodad");
+        let drained = netlink.drain(&mut world).unwrap();
+        assert!(drained.changed && drained.may_heal && drained.looked_again, "{drained:?}");
+        assert_is_kernel(&world);
+        // The rules alone outlive it.
+        assert_eq!(world.ours.len(), 2);
+        apply_all(&mut netlink, &mut world, &add(objects));
+    });
+}
+
+#[test]
+fn lost_events_are_made_good() {
+    in_netns(|| {
+        two_links();
+        let config = Config { event_queue_bytes: 256, ..Config::default() };
+        let (mut netlink, mut world) = Netlink::open(&config).unwrap();
+        let objects = objects_of(&world);
+        apply_all(&mut netlink, &mut world, &add(objects));
+        ip("link set vc name wlan0");
+        for n in 0..40 {
+            ip(&format!("rule add from 10.9.0.{n} lookup 777 pref 100"));
+        }
+        ip("route del default dev va table 100 proto 110");
+        let drained = netlink.drain(&mut world).unwrap();
+        assert!(drained.changed && drained.looked_again, "{drained:?}");
+        assert_is_kernel(&world);
+        assert_eq!(world.foreign_rules, [(777, 40)].into());
+    });
+}
+
+#[test]
+fn no_answer_of_a_large_batch_is_lost() {
+    in_netns(|| {
+        two_links();
+        let (mut netlink, mut world) = open();
+        let va = index(&world, "va");
+        let route = |n: u32, gateway| default(gateway, va, 1000 + n, 100);
+        // No on-link route in the table leads to 192.0.2.1: refused, each with the kernel's words.
+        let outcome = netlink.apply(&add((0..300).map(|n| Object::Route(route(n, "192.0.2.1"))))).unwrap();
+        assert_eq!(outcome.refused.len(), 300);
+        assert!(outcome.refused.iter().all(|r| r.errno == libc::ENETUNREACH));
+        let objects = (0..300).map(|n| Object::Route(route(n, if n % 3 == 0 { "192.0.2.1" } else { "10.0.0.1" })));
+        let outcome = netlink.apply(&add(objects)).unwrap();
+        assert_eq!((outcome.refused.len(), outcome.applied.len()), (100, 200));
+        mirror(&mut world, &outcome);
+        assert_is_kernel(&world);
+    });
+}
+
+#[test]
+fn names_need_not_be_text() {
+    in_netns(|| {
+        let name = b"v\xff\xfe0";
+        let words = [b"link", &b"add"[..], name, b"type", b"veth", b"peer", b"name", b"vb"];
+        ip_args(words.map(|word| OsString::from_vec(word.to_vec())));
+        let mut words: Vec<OsString> = ["rule", "add", "pref", "7", "lookup", "700", "iif"].map(OsString::from).into();
+        words.push(OsString::from_vec(name.to_vec()));
+        ip_args(words);
+        let (mut netlink, mut world) = open();
+        assert!(world.link_named(IfName::new(name).unwrap()).is_some());
+        assert_eq!(world.foreign_rules, [(700, 1)].into());
+        ip("link del vb");
+        drain_to_kernel(&mut netlink, &mut world);
+    });
+}
+
+#[test]
+fn sockets_may_be_in_another_namespace() {
+    in_netns(|| {
+        ip("link add va type veth peer name vb");
+        let config = Config { netns: Some(netns::path()), ..Config::default() };
+        std::thread::spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            let (_, world) = Netlink::open(&config).unwrap();
+            assert_eq!(world.links.len(), 3);
+            assert_eq!(open().1.links.len(), 1);
+            assert_eq!(check_support(&config).unwrap(), []);
+        })
+        .join()
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_wait_ends_when_something_happens() {
+    in_netns(|| {
+        two_links();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let wait = Duration::from_millis(50);
+            let (mut netlink, mut world) = open();
+            for n in 0..3 {
+                assert!(tokio::time::timeout(wait, netlink.readable()).await.is_err(), "nothing has happened");
+                ip(&format!("rule add pref {n} lookup 700"));
+                tokio::time::timeout(Duration::from_secs(5), netlink.readable()).await.unwrap().unwrap();
+                assert!(netlink.drain(&mut world).unwrap().changed);
+                // Read before anyone waits for it.
+                ip(&format!("rule del pref {n} lookup 700"));
+                assert!(netlink.drain(&mut world).unwrap().changed);
+            }
+        });
+    });
+}
+
+#[test]
+fn a_missing_capability_is_named() {
+    in_netns(|| {
+        let test = std::env::current_exe().unwrap();
+        let output = Command::new(&test)
+            .args(["--exact", "without_privilege", "--ignored", "--nocapture"])
+            .uid(65534)
+            .gid(65534)
+            .output();
+        match output {
+            Err(error) => netns::skip(&format!("cannot run {} as nobody: {error}", test.display())),
+            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        }
+    });
+}
+
+#[test]
+#[ignore = "run by a_missing_capability_is_named, as nobody"]
+fn without_privilege() {
+    assert_eq!(check_support(&Config::default()).unwrap(), [Missing::NetAdmin]);
+    // Looking is allowed.
+    let (mut netlink, _) = open();
+    let error = netlink.apply(&add([rule("10.0.0.2", 100)])).unwrap_err();
+    assert!(matches!(error, NetlinkError::MissingNetAdmin { .. }));
+    assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+    let config = Config { netns: Some("/proc/self/ns/net".into()), ..Config::default() };
+    let error = Netlink::open(&config).unwrap_err();
+    assert!(error.to_string().contains("CAP_SYS_ADMIN"), "{error}");
+}
+
+/// Not a check, a measurement: `cargo test --release --test netlink how_long -- --nocapture`.
+#[test]
+fn how_long_it_takes() {
+    in_netns(|| {
+        two_links();
+        let (mut netlink, mut world) = open();
+        let (va, vc) = (index(&world, "va"), index(&world, "vc"));
+        let state = |first, second| {
+            [default("10.0.0.1", va, first, MAIN_TABLE), default("10.0.1.1", vc, second, MAIN_TABLE)].map(Object::Route)
+        };
+        let (a, b) = (state(10, 50), state(60, 20));
+        apply_all(&mut netlink, &mut world, &add(a));
+        let there = Changes { deletions: delete(a).deletions, ..add(b) };
+        let back = Changes { deletions: delete(b).deletions, ..add(a) };
+        let median = |mut times: Vec<Duration>| {
+            times.sort();
+            times[times.len() / 2]
+        };
+        let time = |work: &mut dyn FnMut()| {
+            let start = Instant::now();
+            work();
+            start.elapsed()
+        };
+        let times = (0..201).map(|n| {
+            let changes = if n % 2 == 0 { &there } else { &back };
+            time(&mut || assert!(netlink.apply(changes).unwrap().is_complete()))
+        });
+        eprintln!("failover, 4 messages: {:?}", median(times.collect()));
+        netlink.drain(&mut world).unwrap();
+        let times = (0..201).map(|_| time(&mut || assert!(!netlink.drain(&mut world).unwrap().changed)));
+        eprintln!("drain, nothing waits: {:?}", median(times.collect()));
+        let times = (0..201).map(|_| time(&mut || drop(netlink.snapshot().unwrap())));
+        eprintln!("snapshot, 5 links: {:?}", median(times.collect()));
+        assert_eq!(Config::default().protocol, DEFAULT_PROTOCOL);
+    });
+}
