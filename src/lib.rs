@@ -22,4 +22,5 @@ pub mod dist;
 pub mod netlink;
 pub mod node;
 pub mod route;
+pub mod route_manager;
 pub mod term;

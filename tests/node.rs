@@ -15,7 +15,9 @@ async fn node(name: &str, cookie: &str, creation: u32) -> (Node, SocketAddr) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let config = NodeConfig::new(name, cookie.as_bytes().to_vec().into());
-    (Node::start(config, creation, vec![listener]), address)
+    let node = Node::new(config, creation);
+    node.listen(listener);
+    (node, address)
 }
 
 /// A process that answers every call with its request, and `stop` with its end.

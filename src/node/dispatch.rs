@@ -21,10 +21,9 @@ impl Node {
     pub(super) async fn dispatch(&self, connection: &Arc<Connection>, message: dist::Message) {
         let payload = message.payload.unwrap_or_else(|| atom("undefined"));
         match message.control {
-            Control::RegSend { from, name } => self.deliver_to_name(connection, &from, &name, payload).await,
-            Control::Send { to } | Control::SendSender { to, .. } => {
-                self.deliver_to_pid(connection, &to, payload).await
-            }
+            Control::RegSend { from, name } => self.deliver_to_name(connection, from, &name, payload).await,
+            Control::Send { to } => self.deliver_to_pid(connection, None, &to, payload).await,
+            Control::SendSender { from, to } => self.deliver_to_pid(connection, Some(from), &to, payload).await,
             Control::AliasSend { .. } => self.replied(&payload),
             Control::MonitorP { from, target, reference } => self.monitor(connection, from, target, reference),
             Control::DemonitorP { reference, .. } => self.state().remove_monitor(&connection.peer.name, &reference),
@@ -75,30 +74,30 @@ impl Node {
         }
     }
 
-    async fn deliver_to_name(&self, connection: &Arc<Connection>, from: &Pid, name: &Atom, payload: Term) {
+    async fn deliver_to_name(&self, connection: &Arc<Connection>, from: Pid, name: &Atom, payload: Term) {
         let id = self.resolve(&Target::Name(name.clone()));
         match id {
             Some(NET_KERNEL) => self.net_kernel(connection, payload),
             Some(REX) => self.rex(connection, payload).await,
-            Some(id) => self.deliver(connection, id, payload).await,
+            Some(id) => self.deliver(connection, Some(from), id, payload).await,
             // As on a BEAM, what is sent to nobody is dropped.
             None => debug!(%from, name = %name.name, "message to a name that nobody has"),
         }
     }
 
-    async fn deliver_to_pid(&self, connection: &Arc<Connection>, to: &Pid, payload: Term) {
+    async fn deliver_to_pid(&self, connection: &Arc<Connection>, from: Option<Pid>, to: &Pid, payload: Term) {
         match self.resolve(&Target::Pid(to.clone())) {
             Some(NET_KERNEL) => self.net_kernel(connection, payload),
             Some(REX) => self.rex(connection, payload).await,
-            Some(id) => self.deliver(connection, id, payload).await,
+            Some(id) => self.deliver(connection, from, id, payload).await,
             None => self.replied(&payload),
         }
     }
 
-    async fn deliver(&self, connection: &Arc<Connection>, id: u32, payload: Term) {
+    async fn deliver(&self, connection: &Arc<Connection>, from: Option<Pid>, id: u32, payload: Term) {
         let mailbox = self.state().mailbox(id);
         if let Some(mailbox) = mailbox {
-            let message = to_message(connection, self.pid(id), payload);
+            let message = to_message(connection, from, self.pid(id), payload);
             // The process may have ended since: the message is dropped, and monitors say so.
             let _ = mailbox.send(message).await;
         }
@@ -145,7 +144,7 @@ impl Node {
 
     /// `net_kernel` answers `net_adm:ping/1`: `is_auth` after a handshake is always yes.
     fn net_kernel(&self, connection: &Arc<Connection>, payload: Term) {
-        let message = to_message(connection, self.pid(NET_KERNEL), payload);
+        let message = to_message(connection, None, self.pid(NET_KERNEL), payload);
         let Message::Call(caller, request) = message else { return };
         let is_ping = crate::term::as_tuple::<2>(&request).is_some_and(|[f, _]| as_atom(f) == Some("is_auth"));
         let value =
@@ -159,13 +158,13 @@ impl Node {
 }
 
 /// Takes apart what `gen` and `sys` wrap.
-pub(super) fn to_message(connection: &Arc<Connection>, us: Pid, payload: Term) -> Message {
+pub(super) fn to_message(connection: &Arc<Connection>, from: Option<Pid>, us: Pid, payload: Term) -> Message {
     let Term::Tuple(mut wrapped) = payload else { return Message::Info(payload) };
     let kind = wrapped.elements.first().and_then(as_atom);
     let is_cast = kind == Some("$gen_cast") && wrapped.elements.len() == 2;
     let is_system = kind == Some("system");
     if is_cast {
-        return wrapped.elements.pop().map_or(Message::Info(atom("undefined")), Message::Cast);
+        return wrapped.elements.pop().map_or(Message::Info(atom("undefined")), |cast| Message::Cast(from, cast));
     }
     if !(is_system || kind == Some("$gen_call")) || wrapped.elements.len() != 3 {
         return Message::Info(wrapped.into());

@@ -53,9 +53,10 @@ struct Inner {
 }
 
 impl Node {
-    /// Starts a node that accepts on `listeners`. Its incarnation is `creation`, as epmd gave it out (4 or more).
+    /// A node that accepts nobody yet: register its processes, then [`Node::listen`]. Its incarnation is `creation`, as
+    /// epmd gave it out (4 or more).
     #[must_use]
-    pub fn start(config: NodeConfig, creation: u32, listeners: Vec<TcpListener>) -> Self {
+    pub fn new(config: NodeConfig, creation: u32) -> Self {
         let inner = Inner {
             config,
             creation,
@@ -63,11 +64,17 @@ impl Node {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         };
-        let node = Self { inner: Arc::new(inner) };
-        for listener in listeners {
-            node.spawn_task(listener::run(node.clone(), listener));
-        }
-        node
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Accepts peers on `listener` until the node stops.
+    pub fn listen(&self, listener: TcpListener) {
+        self.spawn_task(listener::run(self.clone(), listener));
+    }
+
+    /// Lets nobody new in; connections go on.
+    pub fn stop_accepting(&self) {
+        self.inner.stopping.cancel();
     }
 
     /// The full node name.
@@ -97,7 +104,7 @@ impl Node {
 
     /// Stops: nobody new comes in, what was already queued for peers is written, connections are closed.
     pub async fn stop(&self) {
-        self.inner.stopping.cancel();
+        self.stop_accepting();
         let connections = self.state().connections();
         for connection in &connections {
             connection.close_after_flush("net_kernel_terminated");

@@ -17,8 +17,8 @@ use crate::term::{as_atom, atom, list, tuple};
 pub enum Message {
     /// `gen_server:call`.
     Call(Caller, Term),
-    /// `gen_server:cast`.
-    Cast(Term),
+    /// `gen_server:cast`, and who sent it, if the peer said so.
+    Cast(Option<Pid>, Term),
     /// `Module:Function(Args)` by `rpc` or `erpc`, for a module that the process exports.
     Apply {
         /// Who waits for the result.

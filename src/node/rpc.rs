@@ -107,7 +107,7 @@ impl Node {
 
     /// What comes to the name `rex`: `rpc:block_call`, `erl_call`, `ei_rpc`, JInterface.
     pub(super) async fn rex_message(&self, connection: &Arc<Connection>, us: Pid, payload: Term) {
-        match to_message(connection, us.clone(), payload) {
+        match to_message(connection, None, us.clone(), payload) {
             Message::Call(caller, request) => {
                 let ReplyTo::Gen { pid, tag } = caller.to else { return };
                 let caller = self.caller(connection, &us, ReplyTo::RexGen { pid, tag });

@@ -44,8 +44,12 @@ pub struct Wish {
 pub struct SetBy {
     /// The caller's node.
     pub node: String,
-    /// The caller's pid, as text.
-    pub pid: String,
+    /// First number of the caller's pid.
+    pub id: u32,
+    /// Second number of the caller's pid.
+    pub serial: u32,
+    /// The incarnation of the node.
+    pub creation: u32,
 }
 
 /// The circumstances of a call.

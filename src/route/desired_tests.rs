@@ -53,8 +53,8 @@ fn the_last_caller_is_noted_even_when_the_wish_is_the_same() {
     let mut state = DesiredState::default();
     let world = World::default();
     let orphans = BTreeSet::new();
-    for (pid, effect) in [("<0.1.0>", Effect::Changed), ("<0.1.0>", Effect::Unchanged), ("<0.2.0>", Effect::Changed)] {
-        let who = Some(SetBy { node: "a@b".into(), pid: pid.into() });
+    for (id, effect) in [(1, Effect::Changed), (1, Effect::Unchanged), (2, Effect::Changed)] {
+        let who = Some(SetBy { node: "a@b".into(), id, serial: 0, creation: 4 });
         let call = Call { world: &world, orphans: &orphans, now_ms: 1, who: who.clone() };
         assert_eq!(state.set_status(name("eth0"), Status::Lan, None, &call), Ok(effect));
         assert_eq!(state.interfaces()[&name("eth0")].set_by, who);

@@ -212,7 +212,7 @@ impl Object {
 }
 
 /// One message to the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Change {
     /// Add an object with our protocol number.
     Add(Object),

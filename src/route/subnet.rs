@@ -69,7 +69,8 @@ impl Subnet {
 }
 
 /// Whether `ip` can be one machine's address.
-pub(super) const fn is_unicast(ip: IpAddr) -> bool {
+#[must_use]
+pub const fn is_unicast(ip: IpAddr) -> bool {
     let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
 }

@@ -1,0 +1,178 @@
+//! The kernel as the loop sees it: what it has, what was planned for it, and what it would not take.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tracing::{debug, error, info, warn};
+
+use crate::netlink::{Netlink, NetlinkError, Refused};
+use crate::route::{
+    Change, DesiredState, IfName, Object, Plan, PlanOptions, Ranking, Reason, Subnet, World, diff, orphans_of, plan,
+};
+
+/// The mirror of the kernel, the last plan, and the way to bring the first to the second.
+pub struct Kernel {
+    netlink: Netlink,
+    world: World,
+    plan: Plan,
+    options: PlanOptions,
+    protocol: u8,
+    /// Objects of ours from before our start that no wish explains: they stay until their interface is set or cleared.
+    orphans: BTreeSet<Object>,
+    /// What the kernel refused. It is not asked again until something has changed.
+    refused: BTreeMap<Change, Refused>,
+    /// The whole batch failed: the error number, until a batch goes through again.
+    fault: Option<i32>,
+}
+
+impl Kernel {
+    /// Takes over what `netlink` found: all that is ours is an orphan until a wish claims it.
+    #[must_use]
+    pub fn new(netlink: Netlink, world: World, options: PlanOptions, protocol: u8) -> Self {
+        let orphans = world.ours.clone();
+        if !orphans.is_empty() {
+            info!(count = orphans.len(), protocol, "found routes and rules of an earlier run; they stay");
+        }
+        let (plan, refused) = (Plan::default(), BTreeMap::new());
+        Self { netlink, world, plan, options, protocol, orphans, refused, fault: None }
+    }
+
+    /// What the kernel has.
+    #[must_use]
+    pub const fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// What was last planned.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Our protocol number.
+    #[must_use]
+    pub const fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    /// Objects of ours that no wish explains.
+    #[must_use]
+    pub const fn orphans(&self) -> &BTreeSet<Object> {
+        &self.orphans
+    }
+
+    /// A caller has spoken for `name`: what is left of it from an earlier run is its own again.
+    pub fn release_orphans(&mut self, name: IfName, subnets: &[Subnet]) {
+        if !self.orphans.is_empty() {
+            for object in orphans_of(name, subnets, &self.world, &self.orphans) {
+                self.orphans.remove(&object);
+            }
+        }
+    }
+
+    /// Waits until the kernel has news.
+    pub async fn changed(&self) {
+        if let Err(error) = self.netlink.readable().await {
+            // Without events there is still every call, which looks for itself.
+            error!(%error, "cannot watch the kernel");
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Takes in what others did to the kernel; says whether planning again may help.
+    pub fn look(&mut self) -> bool {
+        match self.netlink.drain(&mut self.world) {
+            Ok(drained) => {
+                if drained.may_heal {
+                    self.refused.clear();
+                }
+                drained.changed || drained.may_heal
+            }
+            Err(error) => {
+                warn!(%error, "cannot read the kernel's news");
+                true
+            }
+        }
+    }
+
+    /// Brings the kernel to what `state` wants. What it will not take is pending afterwards; nothing fails.
+    pub fn commit(&mut self, state: &DesiredState, ranking: &Ranking) {
+        self.plan = plan(state, ranking, &self.world, &self.options);
+        self.orphans.retain(|orphan| self.world.ours.contains(orphan));
+        let mut changes = diff(&self.world, &self.plan, &self.orphans);
+        let (refused, additions) = changes.additions.into_iter().partition(|c| self.refused.contains_key(c));
+        changes.additions = additions;
+        changes.deletions = changes.deletions_despite(&refused);
+        changes.deletions.retain(|deletion| !self.refused.contains_key(deletion));
+        if changes.is_empty() {
+            return;
+        }
+        match self.netlink.apply(&changes) {
+            Ok(outcome) => {
+                self.fault = None;
+                for change in &outcome.applied {
+                    debug!(command = change.command(&self.world, self.protocol), "done");
+                    self.world.apply(change);
+                }
+                info!(changes = outcome.applied.len(), refused = outcome.refused.len(), "routes changed");
+                for refused in outcome.refused {
+                    let command = refused.change.command(&self.world, self.protocol);
+                    warn!(command, errno = refused.errno, text = refused.text, "the kernel refused");
+                    self.refused.insert(refused.change, refused);
+                }
+            }
+            Err(error) => {
+                self.fault = Some(error.errno().unwrap_or(nix::libc::EIO));
+                match error {
+                    NetlinkError::MissingNetAdmin { .. } => error!(%error, "routes cannot be changed"),
+                    _ => warn!(%error, "routes were not changed; trying again"),
+                }
+            }
+        }
+    }
+
+    /// The caller has changed its wishes: what was refused may be taken now.
+    pub fn forget_refusals(&mut self) {
+        self.refused.clear();
+    }
+
+    /// Whether a commit failed as a whole and should be tried again without waiting for an event.
+    #[must_use]
+    pub const fn wants_retry(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// Interfaces of which something is not installed, and the reason.
+    #[must_use]
+    pub fn pending(&self, state: &DesiredState) -> BTreeMap<IfName, Reason> {
+        let mut pending = self.plan.pending.clone();
+        for refused in self.refused.values() {
+            if let Some(name) = self.owner(&refused.change, state) {
+                pending.entry(name).or_insert(reason(refused));
+            }
+        }
+        if let Some(errno) = self.fault {
+            for name in state.interfaces().keys() {
+                pending.entry(*name).or_insert(Reason::Netlink(errno));
+            }
+        }
+        pending
+    }
+
+    /// The interface that a refused addition is for.
+    fn owner(&self, change: &Change, state: &DesiredState) -> Option<IfName> {
+        match change {
+            Change::Add(Object::Rule(rule)) => {
+                state.interfaces().iter().find(|(_, wish)| wish.table == rule.table).map(|(name, _)| *name)
+            }
+            Change::Add(Object::Route(route)) => self.world.links.get(&route.ifindex).map(|link| link.name),
+            Change::Delete(_) | Change::RestoreConnected(_) | Change::RemoveConnected(_) => None,
+        }
+    }
+}
+
+fn reason(refused: &Refused) -> Reason {
+    match refused.change {
+        Change::Add(Object::Route(route)) if !route.is_on_link() => Reason::Gateway(refused.errno),
+        _ => Reason::Netlink(refused.errno),
+    }
+}

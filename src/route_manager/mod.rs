@@ -1,0 +1,25 @@
+//! The registered process `route_manager`.
+//!
+//! ```text
+//! message ─ Request ─→ desired state ─ commit: plan, diff, netlink ─→ reply
+//! ```
+//!
+//! All requests that wait in the mailbox are folded into the desired state and committed together; their replies
+//! follow the kernel's acknowledgement. What the kernel cannot hold yet stays wanted, and is tried again on the event
+//! that may heal it.
+//!
+//! Stands on [`crate::node`], [`crate::route`] and [`crate::netlink`]; parses terms, not bytes.
+
+mod arguments;
+mod kernel;
+mod owners;
+mod request;
+mod server;
+mod status;
+
+pub use kernel::Kernel;
+pub use request::{Refusal, Request};
+pub use server::{Ended, RouteManager, Settings};
+
+/// The names under which the process is registered, and the modules whose functions it answers.
+pub const NAMES: [&str; 2] = ["route_manager", "Elixir.VintageNet.RouteManager"];

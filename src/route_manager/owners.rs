@@ -1,0 +1,83 @@
+//! What becomes of a node's wishes when that node goes down. Time arrives as an argument.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// A node's own choice, made with `set_owner_policy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OwnerPolicy {
+    /// Nothing changes.
+    #[default]
+    Keep,
+    /// Its interfaces are cleared when it has been away so long.
+    ClearAfter(Duration),
+    /// Its interfaces fall back to lan when it has been away so long.
+    LanAfter(Duration),
+}
+
+/// Policies of nodes, and the deadlines of those that are away.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    policies: BTreeMap<String, OwnerPolicy>,
+    deadlines: BTreeMap<String, Instant>,
+}
+
+impl Owners {
+    pub(super) fn set(&mut self, node: &str, policy: OwnerPolicy) {
+        if policy == OwnerPolicy::Keep {
+            self.policies.remove(node);
+        } else {
+            self.policies.insert(node.to_owned(), policy);
+        }
+    }
+
+    pub(super) fn node_up(&mut self, node: &str) {
+        self.deadlines.remove(node);
+    }
+
+    pub(super) fn node_down(&mut self, node: &str, now: Instant) {
+        if let Some(OwnerPolicy::ClearAfter(after) | OwnerPolicy::LanAfter(after)) = self.policies.get(node) {
+            self.deadlines.insert(node.to_owned(), now + *after);
+        }
+    }
+
+    /// When [`Owners::due`] has to be called next.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadlines.values().min().copied()
+    }
+
+    /// The nodes whose grace is over at `now`, with their policies; each is named once.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<(String, OwnerPolicy)> {
+        let over = self.deadlines.extract_if(.., |_, deadline| *deadline <= now);
+        over.filter_map(|(node, _)| self.policies.get(&node).map(|policy| (node, *policy))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grace_runs_from_nodedown_and_a_return_ends_it() {
+        let (mut owners, now, second) = (Owners::default(), Instant::now(), Duration::from_secs(1));
+        owners.set("a@h", OwnerPolicy::ClearAfter(second));
+        owners.set("b@h", OwnerPolicy::LanAfter(3 * second));
+        owners.node_down("a@h", now);
+        owners.node_down("b@h", now);
+        owners.node_down("c@h", now);
+        assert_eq!(owners.deadline(), Some(now + second));
+        owners.node_up("b@h");
+        assert!(owners.due(now).is_empty());
+        assert_eq!(owners.due(now + second), [("a@h".to_owned(), OwnerPolicy::ClearAfter(second))]);
+        assert_eq!(owners.deadline(), None);
+    }
+
+    #[test]
+    fn keep_takes_a_policy_back() {
+        let mut owners = Owners::default();
+        owners.set("a@h", OwnerPolicy::ClearAfter(Duration::ZERO));
+        owners.set("a@h", OwnerPolicy::Keep);
+        owners.node_down("a@h", Instant::now());
+        assert_eq!(owners.deadline(), None);
+    }
+}

@@ -1,0 +1,343 @@
+//! The loop: messages in, one commit for all of them, replies out.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use eetf::{Atom, Pid};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use super::NAMES;
+use super::kernel::Kernel;
+use super::owners::{OwnerPolicy, Owners};
+use super::request::{Refusal, Request};
+use super::status::View;
+use crate::node::{Answer, Caller, Message, Node, Process};
+use crate::route::{Call, DesiredState, Effect, IfName, Ranking, SetBy, Status, WishError};
+use crate::term::{Show, Term, as_atom, as_tuple, atom, binary, integer, tuple};
+
+/// How long a batch that failed as a whole waits for its next try.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Messages in one batch at most, so that a flood of them cannot put the first replies off for ever.
+const MAX_BATCH: usize = 4096;
+
+/// What the loop has to be told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How many interfaces may be known at once.
+    pub max_interfaces: usize,
+    /// Whether callers may stop the daemon.
+    pub is_admin_allowed: bool,
+}
+
+/// Why the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to from inside the program.
+    ShutDown,
+    /// A caller asked for it.
+    Stopped,
+}
+
+/// The process and all that it owns.
+pub struct RouteManager {
+    node: Node,
+    process: Process,
+    kernel: Kernel,
+    state: DesiredState,
+    ranking: Ranking,
+    owners: Owners,
+    settings: Settings,
+    /// Callers whose requests are in the desired state, and not yet in the kernel.
+    uncommitted: Vec<(Caller, Term)>,
+    /// The desired state or the kernel differ from what was last planned.
+    is_dirty: bool,
+    /// A caller ended us, for this reason.
+    stopped: Option<Term>,
+}
+
+impl RouteManager {
+    /// Registers the process on `node`.
+    #[must_use]
+    pub fn new(node: Node, kernel: Kernel, settings: Settings) -> Self {
+        let process = node.spawn();
+        for name in NAMES {
+            process.register(name);
+            process.export(name);
+        }
+        process.monitor_nodes();
+        Self {
+            node,
+            process,
+            kernel,
+            state: DesiredState::new(settings.max_interfaces),
+            ranking: Ranking::default(),
+            owners: Owners::default(),
+            settings,
+            uncommitted: Vec::new(),
+            is_dirty: false,
+            stopped: None,
+        }
+    }
+
+    /// Serves until `shutdown` is cancelled or a caller stops it. What is in the mailbox then is still answered, and
+    /// monitors and links are told.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Ended {
+        while self.stopped.is_none() {
+            let due = self.due();
+            let first = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                () = self.kernel.changed() => None,
+                () = sleep_until(due) => None,
+                message = self.process.receive() => message,
+            };
+            self.turn(first);
+        }
+        if self.stopped.is_none() {
+            self.turn(None);
+        }
+        let ended = if self.stopped.is_some() { Ended::Stopped } else { Ended::ShutDown };
+        let reason = self.stopped.take().unwrap_or_else(|| atom("shutdown"));
+        self.process.exit(&reason);
+        ended
+    }
+
+    /// One batch: all that waits, one commit, the replies.
+    fn turn(&mut self, first: Option<Message>) {
+        self.is_dirty |= self.kernel.look() || self.kernel.wants_retry();
+        self.end_grace_times();
+        let mut next = first.or_else(|| self.process.try_receive());
+        for _ in 0..MAX_BATCH {
+            let Some(message) = next else { break };
+            self.message(message);
+            next = if self.stopped.is_some() { None } else { self.process.try_receive() };
+        }
+        self.commit();
+    }
+
+    /// When a turn is due although nothing has happened.
+    fn due(&self) -> Option<Instant> {
+        let retry = self.kernel.wants_retry().then(|| Instant::now() + RETRY);
+        [retry, self.owners.deadline()].into_iter().flatten().min()
+    }
+
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Call(caller, request) => match Request::from_call(&request) {
+                Ok(request) => self.request(request, caller),
+                Err(Refusal::BadArgument(what)) => {
+                    debug!(node = caller.node(), what, "refused a call");
+                    caller.reply(Answer::Value(error([atom("badarg"), binary(what)])));
+                }
+                Err(Refusal::Unknown) => caller.reply(Answer::Value(error([atom("unknown_request"), request]))),
+            },
+            Message::Apply { caller, module, function, args } => match Request::from_function(&function.name, &args) {
+                Ok(request) => self.request(request, caller),
+                Err(refusal) => caller.reply(raised(&refusal, &module, &function, &args)),
+            },
+            Message::Cast(from, request) => match Request::from_call(&request) {
+                Ok(request) if !request.is_read() => self.write(request, from.as_ref(), None),
+                _ => debug!(request = %Show(&request), "a cast that means nothing"),
+            },
+            Message::System(caller, request) => self.system(caller, &request),
+            Message::Info(message) => debug!(message = %Show(&message), "a message that means nothing"),
+            Message::NodeUp(node) => self.owners.node_up(&node),
+            Message::NodeDown(node) => self.owners.node_down(&node, Instant::now()),
+        }
+    }
+
+    fn request(&mut self, request: Request, caller: Caller) {
+        if request.is_read() {
+            // What was asked before must be seen; what is asked later must not.
+            self.commit();
+            let view = self.view();
+            let value = match &request {
+                Request::Get(path) => view.property(path),
+                _ => view.status(),
+            };
+            return caller.reply(Answer::Value(value));
+        }
+        let pid = caller.pid().clone();
+        self.write(request, Some(&pid), Some(caller));
+    }
+
+    /// Folds a request into the desired state. Its caller is answered after the commit, or at once if it is refused.
+    fn write(&mut self, request: Request, from: Option<&Pid>, caller: Option<Caller>) {
+        let reply = match self.fold(request, from) {
+            Ok(effect) => {
+                self.is_dirty |= effect == Effect::Changed;
+                atom("ok")
+            }
+            Err(refused) => refused,
+        };
+        if let Some(caller) = caller {
+            self.uncommitted.push((caller, reply));
+        }
+    }
+
+    fn fold(&mut self, request: Request, from: Option<&Pid>) -> Result<Effect, Term> {
+        let who = from.map(set_by);
+        match request {
+            Request::SetRoute { ifname, subnets, gateway } => {
+                self.kernel.release_orphans(ifname, &subnets);
+                let effect = self.wish(who, |state, call| state.set_route(ifname, subnets, gateway, call))?;
+                Ok(self.note(effect, "set_route", ifname, from))
+            }
+            Request::ClearRoute(ifname) => {
+                self.kernel.release_orphans(ifname, &[]);
+                // Orphans may have to go although no wish was there.
+                self.is_dirty = true;
+                let effect = self.state.clear_route(ifname);
+                Ok(self.note(effect, "clear_route", ifname, from))
+            }
+            Request::SetConnectionStatus { ifname, status, why } => {
+                let effect = self.wish(who, |state, call| state.set_status(ifname, status, why, call))?;
+                Ok(self.note(effect, status.as_str(), ifname, from))
+            }
+            Request::SetMetric { ifname, metric } => {
+                let effect = self.state.set_metric(ifname, metric).map_err(refused)?;
+                Ok(self.note(effect, "set_metric", ifname, from))
+            }
+            Request::RefreshRouteMetrics => {
+                self.kernel.forget_refusals();
+                Ok(Effect::Changed)
+            }
+            Request::SetOwnerPolicy(policy) => {
+                if let Some(from) = from {
+                    self.owners.set(&from.node.name, policy);
+                }
+                Ok(Effect::Unchanged)
+            }
+            Request::Stop if self.settings.is_admin_allowed => {
+                self.stopped = Some(atom("normal"));
+                Ok(Effect::Unchanged)
+            }
+            Request::Stop => Err(error([atom("not_allowed")])),
+            Request::Status | Request::Get(_) => Ok(Effect::Unchanged),
+        }
+    }
+
+    fn wish(
+        &mut self,
+        who: Option<SetBy>,
+        change: impl FnOnce(&mut DesiredState, &Call<'_>) -> Result<Effect, WishError>,
+    ) -> Result<Effect, Term> {
+        let (world, orphans) = (self.kernel.world(), self.kernel.orphans());
+        let call = Call { world, orphans, now_ms: now_ms(), who };
+        change(&mut self.state, &call).map_err(refused)
+    }
+
+    fn note(&mut self, effect: Effect, what: &str, ifname: IfName, from: Option<&Pid>) -> Effect {
+        if effect == Effect::Changed {
+            self.kernel.forget_refusals();
+            info!(%ifname, by = from.map(|pid| pid.node.name.as_str()), "{what}");
+        }
+        effect
+    }
+
+    /// Brings the kernel to the desired state, and answers those who asked for it.
+    fn commit(&mut self) {
+        if std::mem::take(&mut self.is_dirty) {
+            self.kernel.commit(&self.state, &self.ranking);
+        }
+        for (caller, reply) in self.uncommitted.drain(..) {
+            caller.reply(Answer::Value(reply));
+        }
+    }
+
+    /// `sys.erl`: `get_state`, and `terminate` for those who may.
+    fn system(&mut self, caller: Caller, request: &Term) {
+        let reply = match (as_atom(request), as_tuple::<2>(request)) {
+            (Some("get_state"), _) => {
+                self.commit();
+                tuple([atom("ok"), self.view().status()])
+            }
+            (_, Some([terminate, reason])) if as_atom(terminate) == Some("terminate") => {
+                if self.settings.is_admin_allowed {
+                    self.stopped = Some(reason.clone());
+                    atom("ok")
+                } else {
+                    error([atom("not_allowed")])
+                }
+            }
+            _ => error([atom("unknown_system_msg"), request.clone()]),
+        };
+        caller.reply(Answer::Value(reply));
+    }
+
+    fn end_grace_times(&mut self) {
+        for (node, policy) in self.owners.due(Instant::now()) {
+            let is_its = |by: &SetBy| by.node == node;
+            let its = self.state.interfaces().iter().filter(|(_, wish)| wish.set_by.as_ref().is_some_and(is_its));
+            for name in its.map(|(name, _)| *name).collect::<Vec<_>>() {
+                info!(ifname = %name, owner = node, "the owner is away; its policy applies");
+                let request = match policy {
+                    OwnerPolicy::Keep => continue,
+                    OwnerPolicy::ClearAfter(_) => Request::ClearRoute(name),
+                    OwnerPolicy::LanAfter(_) => Request::SetConnectionStatus {
+                        ifname: name,
+                        status: Status::Lan,
+                        why: Some(format!("{node} is down")),
+                    },
+                };
+                self.write(request, None, None);
+            }
+        }
+    }
+
+    fn view(&self) -> View<'_> {
+        View {
+            state: &self.state,
+            ranking: &self.ranking,
+            kernel: &self.kernel,
+            node: self.node.name(),
+            nodes: self.node.nodes(|_| true),
+            unsaved: None,
+        }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn raised(refusal: &Refusal, module: &Atom, function: &Atom, args: &[Term]) -> Answer {
+    match refusal {
+        Refusal::Unknown => Answer::undef(module, function, args),
+        Refusal::BadArgument(what) => {
+            debug!(what, "refused a function call");
+            Answer::error("badarg", module, function, args)
+        }
+    }
+}
+
+/// `{error, What}`, where several words make a tuple.
+fn error<const N: usize>(what: [Term; N]) -> Term {
+    let what = match <[Term; 1]>::try_from(what.to_vec()) {
+        Ok([word]) => word,
+        Err(words) => tuple(words),
+    };
+    tuple([atom("error"), what])
+}
+
+fn refused(refused: WishError) -> Term {
+    match refused {
+        WishError::TooManyInterfaces(max) => {
+            error([tuple([atom("too_many_interfaces"), integer(i64::try_from(max).unwrap_or(i64::MAX))])])
+        }
+        WishError::Gateway(_) => error([tuple([atom("badarg"), binary(format!("set_route: {refused}"))])]),
+    }
+}
+
+fn set_by(pid: &Pid) -> SetBy {
+    SetBy { node: pid.node.name.clone(), id: pid.id, serial: pid.serial, creation: pid.creation }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

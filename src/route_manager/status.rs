@@ -1,0 +1,202 @@
+//! State → terms: the `status` map, VintageNet's properties and entries.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use nix::errno::Errno;
+
+use super::kernel::Kernel;
+use crate::route::{
+    Change, DesiredState, Entry, Family, ForeignDefault, IfName, InterfaceType, Metric, Ranking, Reason, SetBy, Status,
+    TableName, Wish, available_interfaces, connection, interface_connection, weight,
+};
+use crate::term::{Term, as_list, as_text, atom, binary, integer, list, map, tuple};
+
+/// What the answers are made from.
+pub(super) struct View<'a> {
+    pub state: &'a DesiredState,
+    pub ranking: &'a Ranking,
+    pub kernel: &'a Kernel,
+    pub node: &'a str,
+    pub nodes: Vec<String>,
+    /// Why the desired state is not on disk, if it is not.
+    pub unsaved: Option<Term>,
+}
+
+impl View<'_> {
+    /// The `status` map.
+    pub(super) fn status(&self) -> Term {
+        let plan = self.kernel.plan();
+        let saved = match &self.unsaved {
+            None => atom("saved"),
+            Some(reason) => tuple([atom("unsaved"), reason.clone()]),
+        };
+        keyed([
+            ("node", atom(self.node)),
+            ("connection", atom(connection(self.state).as_str())),
+            ("available_interfaces", self.available_interfaces()),
+            ("interfaces", self.interfaces()),
+            ("entries", list(plan.entries.iter().map(entry).collect::<Vec<_>>())),
+            ("extra_entries", list(plan.extra_entries.iter().map(entry).collect::<Vec<_>>())),
+            ("nodes", list(self.nodes.iter().map(|name| atom(name)).collect::<Vec<_>>())),
+            ("protocol", integer(i64::from(self.kernel.protocol()))),
+            ("version", binary(env!("CARGO_PKG_VERSION"))),
+            ("state", saved),
+            ("orphaned", self.orphaned()),
+        ])
+    }
+
+    /// One of VintageNet's properties; `nil` for any other.
+    pub(super) fn property(&self, path: &Term) -> Term {
+        let words: Option<Vec<Vec<u8>>> = as_list(path).and_then(|words| words.iter().map(as_text).collect());
+        let words = words.unwrap_or_default();
+        match words.iter().map(Vec::as_slice).collect::<Vec<_>>().as_slice() {
+            [b"available_interfaces"] => self.available_interfaces(),
+            [b"connection"] => atom(connection(self.state).as_str()),
+            [b"interface", name, b"connection"] => {
+                let known = IfName::new(name).ok().and_then(|name| interface_connection(self.state, name));
+                known.map_or_else(nil, |status: Status| atom(status.as_str()))
+            }
+            _ => nil(),
+        }
+    }
+
+    fn available_interfaces(&self) -> Term {
+        list(available_interfaces(self.state, self.ranking).iter().map(name_term).collect::<Vec<_>>())
+    }
+
+    fn interfaces(&self) -> Term {
+        let pending = self.kernel.pending(self.state);
+        map(self.state.interfaces().iter().map(|(name, wish)| (name_term(name), self.interface(*name, wish, &pending))))
+    }
+
+    fn interface(&self, name: IfName, wish: &Wish, pending: &BTreeMap<IfName, Reason>) -> Term {
+        let link = self.kernel.world().link_named(name);
+        let metric = self.state.metric(name, self.ranking);
+        let install = match pending.get(&name) {
+            None => atom("installed"),
+            Some(why) => tuple([atom("pending"), reason(*why)]),
+        };
+        keyed([
+            ("type", atom(InterfaceType::of(name).as_str())),
+            ("status", atom(wish.status.as_str())),
+            ("why", wish.why.as_ref().map_or_else(nil, binary)),
+            ("since", integer(i64::try_from(wish.since_ms).unwrap_or(i64::MAX))),
+            ("weight", integer(i64::from(weight(name)))),
+            ("metric", metric_term(metric)),
+            ("table", integer(i64::from(wish.table))),
+            ("ip_subnets", list(wish.subnets.iter().map(|s| subnet(s.ip(), s.prefix_len())).collect::<Vec<_>>())),
+            ("default_gateway", wish.gateway.map_or_else(nil, address)),
+            ("ifindex", link.map_or_else(nil, |(ifindex, _)| integer(i64::from(ifindex)))),
+            ("link", link.map_or_else(nil, |(_, link)| atom(if link.is_up { "up" } else { "down" }))),
+            ("install", install),
+            ("set_by", wish.set_by.as_ref().map_or_else(nil, set_by)),
+            ("held_until", nil()),
+            ("shadowed_by", self.shadowed_by(wish, metric).map_or_else(nil, |foreign| self.foreign(foreign))),
+        ])
+    }
+
+    /// The foreign default route that the kernel prefers to this interface's. At the same metric the one that was there
+    /// first wins, and a foreign one may have been.
+    fn shadowed_by(&self, wish: &Wish, metric: Metric) -> Option<&ForeignDefault> {
+        let (family, metric) = (Family::of(wish.gateway?), metric.number()?);
+        let foreign = self.kernel.world().foreign_defaults.iter();
+        foreign.filter(|foreign| foreign.family == family && foreign.metric <= metric).min_by_key(|f| f.metric)
+    }
+
+    fn foreign(&self, foreign: &ForeignDefault) -> Term {
+        let link = self.kernel.world().links.get(&foreign.ifindex);
+        keyed([
+            ("gateway", foreign.gateway.map_or_else(nil, address)),
+            ("ifname", link.map_or_else(nil, |link| name_term(&link.name))),
+            ("metric", integer(i64::from(foreign.metric))),
+            ("protocol", integer(i64::from(foreign.protocol))),
+        ])
+    }
+
+    /// As the `ip` commands that would make them: they have no interface of ours that could name them otherwise.
+    fn orphaned(&self) -> Term {
+        let command = |object| Change::Add(object).command(self.kernel.world(), self.kernel.protocol());
+        list(self.kernel.orphans().iter().map(|orphan| binary(command(*orphan))).collect::<Vec<_>>())
+    }
+}
+
+/// VintageNet's form of an entry.
+fn entry(entry: &Entry) -> Term {
+    match entry {
+        Entry::Rule { table, ip } => tuple([atom("rule"), integer(i64::from(*table)), address(*ip)]),
+        Entry::Local { ifname, ip, prefix_len, metric, table } => tuple([
+            atom("local_route"),
+            name_term(ifname),
+            address(*ip),
+            integer(i64::from(*prefix_len)),
+            integer(i64::from(*metric)),
+            table_term(*table),
+        ]),
+        Entry::Default { ifname, gateway, metric, table } => tuple([
+            atom("default_route"),
+            name_term(ifname),
+            address(*gateway),
+            integer(i64::from(*metric)),
+            table_term(*table),
+        ]),
+    }
+}
+
+fn reason(reason: Reason) -> Term {
+    match reason {
+        Reason::NoInterface => atom("no_interface"),
+        Reason::LinkDown => atom("link_down"),
+        Reason::NoAddress(ip) => tuple([atom("no_address"), address(ip)]),
+        Reason::Tentative => atom("tentative"),
+        Reason::Gateway(errno) => tuple([atom("gateway"), posix(errno)]),
+        Reason::NoIpv6 => atom("no_ipv6"),
+        Reason::Contested => atom("contested"),
+        Reason::Held => atom("held"),
+        Reason::Netlink(errno) => tuple([atom("netlink"), posix(errno)]),
+    }
+}
+
+/// The atom that Erlang has for a POSIX error: its name in small letters.
+fn posix(errno: i32) -> Term {
+    atom(&format!("{:?}", Errno::from_raw(errno)).to_lowercase())
+}
+
+fn set_by(who: &SetBy) -> Term {
+    let pid = eetf::Pid::new(who.node.as_str(), who.id, who.serial, who.creation);
+    tuple([atom(&who.node), pid.into()])
+}
+
+fn metric_term(metric: Metric) -> Term {
+    metric.number().map_or_else(|| atom("disabled"), |number| integer(i64::from(number)))
+}
+
+fn table_term(table: TableName) -> Term {
+    match table {
+        TableName::Number(table) => integer(i64::from(table)),
+        TableName::Main => atom("main"),
+    }
+}
+
+fn subnet(ip: IpAddr, prefix_len: u8) -> Term {
+    tuple([address(ip), integer(i64::from(prefix_len))])
+}
+
+fn address(ip: IpAddr) -> Term {
+    match ip {
+        IpAddr::V4(ip) => tuple(ip.octets().map(|byte| integer(i64::from(byte)))),
+        IpAddr::V6(ip) => tuple(ip.segments().map(|word| integer(i64::from(word)))),
+    }
+}
+
+fn name_term(name: &IfName) -> Term {
+    binary(name.as_bytes())
+}
+
+fn nil() -> Term {
+    atom("nil")
+}
+
+fn keyed<const N: usize>(pairs: [(&str, Term); N]) -> Term {
+    map(pairs.map(|(key, value)| (atom(key), value)))
+}
