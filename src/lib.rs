@@ -19,6 +19,7 @@
 //! | [`service`], [`cli`], [`config`] | the program around it |
 
 pub mod dist;
+pub mod epmd;
 pub mod netlink;
 pub mod node;
 pub mod route;
