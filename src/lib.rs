@@ -18,6 +18,8 @@
 //! | [`route_manager`] | the registered process: term → request, the loop, outcome → term |
 //! | [`service`], [`cli`], [`config`] | the program around it |
 
+pub mod cli;
+pub mod config;
 pub mod dist;
 pub mod epmd;
 pub mod netlink;

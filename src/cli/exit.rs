@@ -1,0 +1,47 @@
+//! How the program ends, in one place.
+
+use crate::config::ConfigError;
+
+/// The exit status. Scripts rely on these numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done; for `run`: stopped as asked.
+    Done = 0,
+    /// Failed, for a reason that has no number of its own.
+    Failed = 1,
+    /// The command line is wrong (also: a bad term in `call`).
+    Usage = 2,
+    /// No such node is running.
+    NoSuchNode = 3,
+    /// A permission is missing, such as CAP_NET_ADMIN.
+    Permission = 4,
+    /// The configuration is wrong.
+    Configuration = 5,
+    /// The peer has refused: cookie, name, or its answer to a request.
+    Refused = 6,
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        std::process::ExitCode::from(code as u8)
+    }
+}
+
+impl From<&ConfigError> for ExitCode {
+    fn from(_: &ConfigError) -> Self {
+        ExitCode::Configuration
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_numbers() {
+        use ExitCode::{Configuration, Done, Failed, NoSuchNode, Permission, Refused, Usage};
+        let codes = [Done, Failed, Usage, NoSuchNode, Permission, Configuration, Refused];
+        assert_eq!(codes.map(|code| code as u8), [0, 1, 2, 3, 4, 5, 6]);
+    }
+}

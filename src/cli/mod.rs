@@ -1,0 +1,145 @@
+//! The command line: what can be asked of the program, and what it says when it ends.
+
+mod exit;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+pub use exit::ExitCode;
+
+use crate::config::{Config, ConfigError, Options, Surroundings, options};
+
+/// An Erlang node that keeps the kernel's routes.
+#[derive(Debug, Parser)]
+#[command(name = "beamroute", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the node in the foreground, logging to stderr
+    ///
+    /// Every option is also an environment variable and a key of the configuration file, which is the option's name
+    /// with underscores. Options go before environment variables, and these before the file.
+    Run(Box<RunArgs>),
+    /// Show it at work in a private network namespace, without touching this machine's routes
+    Demo(DemoArgs),
+}
+
+/// Of `beamroute run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Configuration file [default: /etc/beamroute/beamroute.toml, if it is there]
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+    /// The options that every layer has.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+impl RunArgs {
+    /// The configuration that these flags and the process's surroundings make.
+    ///
+    /// # Errors
+    ///
+    /// See [`Config::resolve`]; the program ends with [`ExitCode::Configuration`] then.
+    pub fn resolve(self) -> Result<Config, ConfigError> {
+        Config::resolve(self.options, self.config.as_deref(), &Surroundings::of_this_process())
+    }
+}
+
+/// Of `beamroute demo`.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// Leave the node running in the foreground, to be tried from iex or erl
+    #[arg(long)]
+    pub keep: bool,
+}
+
+impl Cli {
+    /// Reads a command line, the program's name first.
+    ///
+    /// # Errors
+    ///
+    /// Clap's own, which prints itself and knows its exit status: 0 for help and version, 2 for usage.
+    pub fn parse_from_args(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+        Cli::from_arg_matches(&command().try_get_matches_from(args)?)
+    }
+}
+
+/// The command with the environment variables named in its help. (They are read in [`crate::config`], where a wrong
+/// value is reported under the variable's name.)
+pub fn command() -> clap::Command {
+    Cli::command().mut_subcommand("run", |run| {
+        run.mut_args(|argument| {
+            let Some(help) = argument.get_help().map(ToString::to_string) else { return argument };
+            let variable = options::variable(argument.get_id().as_str());
+            argument.help(format!("{help} [env: {variable}]"))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::parse_from_args(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_of_run_has_its_variable_in_the_help() {
+        let help = parse("beamroute run --help").unwrap_err().to_string();
+        for key in options::keys().iter().map(String::as_str).chain(["config"]) {
+            assert!(help.contains(&format!("--{}", key.replace('_', "-"))), "{key}\n{help}");
+            assert!(help.contains(&format!("[env: {}]", options::variable(key))), "{key}\n{help}");
+        }
+        assert!(!help.contains("--cookie "), "no flag takes the cookie's value");
+    }
+
+    #[test]
+    fn commands() {
+        let Command::Run(run) = parse("beamroute run --sname a --port 7 --visible --config x.toml").unwrap().command
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (run.options.sname.as_deref(), run.options.port, run.options.visible),
+            (Some("a"), Some(7), Some(true))
+        );
+        assert_eq!(run.config, Some("x.toml".into()));
+        assert!(matches!(parse("beamroute demo --keep").unwrap().command, Command::Demo(DemoArgs { keep: true })));
+        for (line, status) in [
+            ("beamroute", 2),
+            ("beamroute nothing", 2),
+            ("beamroute run --name a --sname b", 2),
+            ("beamroute run --cookie secret", 2),
+            ("beamroute run --epmd maybe", 2),
+            ("beamroute run --protocol 4", 2),
+            ("beamroute run --port 65536", 2),
+            ("beamroute run --visible maybe", 2),
+            ("beamroute run stray", 2),
+            ("beamroute -V", 0),
+            ("beamroute --help", 0),
+            ("beamroute run --help", 0),
+            ("beamroute demo --help", 0),
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), status, "{line}");
+        }
+        assert_eq!(
+            parse("beamroute -V").unwrap_err().to_string(),
+            format!("beamroute {}\n", env!("CARGO_PKG_VERSION"))
+        );
+    }
+}

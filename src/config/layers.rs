@@ -1,0 +1,131 @@
+//! Reads two of the layers: the file and the environment. (Flags are clap's.)
+//!
+//! Errors name their source and the option, never the value of anything that may be a cookie.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue};
+
+use super::ConfigError;
+use super::options::{Alone, Options, PREFIX, keys, variable};
+
+/// Environment variables, as given to the program.
+pub type Variables = BTreeMap<OsString, OsString>;
+
+/// Variables of ours that are no options.
+const OTHER_VARIABLES: [&str; 4] = ["BEAMROUTE_CONFIG", "BEAMROUTE_COOKIE", "BEAMROUTE_LOG", "BEAMROUTE_NO_SKIP"];
+
+/// A variable's value; set but empty counts as not set, as service files like to have it.
+pub(super) fn get<'a>(variables: &'a Variables, name: &str) -> Option<&'a OsStr> {
+    variables.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+}
+
+/// What the environment says.
+///
+/// # Errors
+///
+/// [`ConfigError::Variable`] for a value that the flag of that name would refuse.
+pub fn from_environment(variables: &Variables) -> Result<Options, ConfigError> {
+    let mut options = Options::default();
+    for key in keys() {
+        let variable = variable(&key);
+        let Some(value) = get(variables, &variable) else { continue };
+        let mut flag = OsString::from(format!("--{}=", key.replace('_', "-")));
+        flag.push(value);
+        let parsed = Alone::try_parse_from([flag])
+            .map_err(|error| ConfigError::Variable { variable, reason: reason(&error) })?;
+        if parsed.options.sname.is_some() && options.name.is_some() {
+            return Err(ConfigError::BothNames { whence: "the environment (BEAMROUTE_NAME, BEAMROUTE_SNAME)".into() });
+        }
+        options = parsed.options.over(options);
+    }
+    Ok(options)
+}
+
+/// One sentence for each variable that looks like ours and is none.
+pub fn unknown_variables(variables: &Variables) -> Vec<String> {
+    let known: Vec<String> = keys().iter().map(|key| variable(key)).chain(OTHER_VARIABLES.map(str::to_owned)).collect();
+    variables
+        .keys()
+        .map(|name| name.to_string_lossy())
+        .filter(|name| name.starts_with(PREFIX) && !known.iter().any(|k| k == name))
+        .map(|name| {
+            format!("the environment variable {name} means nothing to beamroute{}", did_you_mean(&name, &known))
+        })
+        .collect()
+}
+
+/// What a file says.
+///
+/// # Errors
+///
+/// A [`ConfigError`] with the file, the line or the key, and the reason.
+pub fn from_file(path: &Path) -> Result<Options, ConfigError> {
+    let file = || path.to_owned();
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { file: file(), source })?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
+        file: file(),
+        line: line_of(&text, error.span().map_or(0, |span| span.start)),
+        // Not the whole error: that shows the line itself.
+        reason: error.message().to_owned(),
+    })?;
+    let keys = keys();
+    for (key, value) in &table {
+        if key == "cookie" {
+            return Err(ConfigError::CookieInFile { file: file() });
+        }
+        if !keys.contains(key) {
+            let suggestion = did_you_mean(key, &keys);
+            return Err(ConfigError::UnknownKey { file: file(), key: key.clone(), suggestion });
+        }
+        let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
+        alone.try_into::<Options>().map_err(|error| ConfigError::Value {
+            file: file(),
+            key: key.clone(),
+            reason: error.message().to_owned(),
+        })?;
+    }
+    let options: Options = table.try_into().map_err(|error: toml::de::Error| ConfigError::Value {
+        file: file(),
+        key: String::new(),
+        reason: error.message().to_owned(),
+    })?;
+    if options.name.is_some() && options.sname.is_some() {
+        return Err(ConfigError::BothNames { whence: path.display().to_string() });
+    }
+    Ok(options)
+}
+
+/// The file to read: the one that was asked for, or the default one if it is there.
+pub(super) fn file_to_read(flag: Option<&Path>, variables: &Variables, default: &Path) -> Option<PathBuf> {
+    let asked = flag.map(Path::to_owned).or_else(|| get(variables, "BEAMROUTE_CONFIG").map(PathBuf::from));
+    asked.or_else(|| default.exists().then(|| default.to_owned()))
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// ` (did you mean X?)`, when there is a name that resembles.
+fn did_you_mean(name: &str, known: &[String]) -> String {
+    let nearest = known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness > 0.7);
+    nearest.map(|(_, candidate)| format!(" (did you mean {candidate}?)")).unwrap_or_default()
+}
+
+/// Why clap refuses a value, without its talk of flags.
+fn reason(error: &clap::Error) -> String {
+    if let Some(source) = std::error::Error::source(error) {
+        return source.to_string();
+    }
+    match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(valid)) if !valid.is_empty() => format!("must be one of {}", valid.join(", ")),
+        _ => error.kind().to_string(),
+    }
+}

@@ -1,0 +1,257 @@
+//! What the operator wants, understood and checked: flags over environment over file over defaults.
+//!
+//! ```text
+//! flags (cli) ─┐
+//! environment ─┼→ Options, merged → Config::resolve → Config: types only, no strings that might be wrong
+//! file (TOML) ─┘
+//! ```
+//!
+//! Reads the file and the environment it is given; makes, opens and resolves nothing. What does (the cookie, the host's
+//! addresses) is a method that the service calls at its start.
+
+pub mod cookie;
+pub mod layers;
+pub mod listen;
+pub mod node_name;
+pub mod options;
+pub mod value;
+
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use cookie::{Cookie, CookieError, CookieSource};
+pub use erl_dist::node::NodeName;
+pub use layers::Variables;
+pub use listen::Listening;
+pub use node_name::{HostName, NameKind, NodeNameError};
+pub use options::Options;
+pub use value::{Admin, LogFormat, Netns};
+
+use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
+
+/// Everything `beamroute run` goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The node's full name.
+    pub node_name: NodeName,
+    /// Whether hosts in node names have dots.
+    pub name_kind: NameKind,
+    /// Where the cookie comes from.
+    pub cookie: CookieSource,
+    /// `--listen`; see [`Config::listening`].
+    pub listen: Option<IpAddr>,
+    /// The port to listen on; 0 lets the kernel choose.
+    pub port: u16,
+    /// Which port mapper to use.
+    pub epmd: EpmdMode,
+    /// The port mapper's port.
+    pub epmd_port: u16,
+    /// `ERL_EPMD_ADDRESS`; see [`Config::epmd_config`].
+    pub epmd_addresses: Option<Vec<IpAddr>>,
+    /// The network namespace whose routes to keep; `None` is the process's own.
+    pub netns: Option<Netns>,
+    /// Where the desired state is saved.
+    pub state_dir: PathBuf,
+    /// How many interfaces may be known at once.
+    pub max_interfaces: usize,
+    /// Not hidden.
+    pub visible: bool,
+    /// After so much silence a peer is down.
+    pub net_ticktime: Duration,
+    /// Who may stop and change the node itself.
+    pub admin: Admin,
+    /// The form of log lines.
+    pub log_format: LogFormat,
+    /// The protocol number that marks our routes and rules.
+    pub protocol: u8,
+    /// The priority of our rules.
+    pub rule_priority: u32,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+    /// Sentences to log as warnings once there is a log.
+    pub warnings: Vec<String>,
+}
+
+/// What a configuration is made from besides flags. Given, so that tests need not change the process.
+pub struct Surroundings {
+    /// The environment.
+    pub variables: Variables,
+    /// What this host calls itself.
+    pub host: HostName,
+    /// The file that is read when none is asked for, if it is there.
+    pub default_file: PathBuf,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_this_process() -> Surroundings {
+        Surroundings {
+            variables: std::env::vars_os().collect(),
+            host: HostName::of_this_host(),
+            default_file: PathBuf::from("/etc/beamroute/beamroute.toml"),
+        }
+    }
+}
+
+/// Why a configuration is refused. All of these end the program with status 5.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What reading said.
+        source: io::Error,
+    },
+    /// Not TOML.
+    #[error("{}:{line}: {reason}", file.display())]
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What the parser said.
+        reason: String,
+    },
+    /// A key that means nothing.
+    #[error("{}: unknown key {key}{suggestion}", file.display())]
+    UnknownKey {
+        /// The file.
+        file: PathBuf,
+        /// The key.
+        key: String,
+        /// The nearest key there is.
+        suggestion: String,
+    },
+    /// A value that its key cannot have.
+    #[error("{}: {key}: {reason}", file.display())]
+    Value {
+        /// The file.
+        file: PathBuf,
+        /// The key.
+        key: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A cookie in the file.
+    #[error(
+        "{}: the cookie does not belong here, where everybody who may read the configuration sees it; \
+         put it into a file of its own that only its owner can read, and name that with cookie_file", file.display()
+    )]
+    CookieInFile {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A variable with a value that its flag would refuse.
+    #[error("environment variable {variable}: {reason}")]
+    Variable {
+        /// The variable.
+        variable: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A long and a short name from the same place.
+    #[error("{whence}: a node has a name or an sname, not both")]
+    BothNames {
+        /// Where.
+        whence: String,
+    },
+    /// No node can have this name.
+    #[error(transparent)]
+    NodeName(#[from] NodeNameError),
+    /// There is no cookie.
+    #[error(transparent)]
+    Cookie(#[from] CookieError),
+    /// Without a port mapper, peers must know the port.
+    #[error("epmd none needs a fixed port: without epmd, peers can only reach a port that they know (--port N)")]
+    NoPort,
+    /// A tick time that cannot work.
+    #[error("net_ticktime must be at least 1 s (a quarter of it is the time between ticks)")]
+    TickTime,
+}
+
+impl Config {
+    /// Puts the layers together and checks the whole. `file` is `--config`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], in one sentence that names the file, variable or flag, and what to do.
+    pub fn resolve(flags: Options, file: Option<&Path>, around: &Surroundings) -> Result<Config, ConfigError> {
+        let variables = &around.variables;
+        let environment = layers::from_environment(variables)?;
+        let file = layers::file_to_read(file, variables, &around.default_file);
+        let from_file = file.as_deref().map(layers::from_file).transpose()?.unwrap_or_default();
+        let options = flags.over(environment).over(from_file);
+
+        let (given, name_kind) = match (&options.name, &options.sname) {
+            (Some(name), _) => (name.as_str(), NameKind::Long),
+            (None, Some(name)) => (name.as_str(), NameKind::Short),
+            (None, None) => ("beamroute", NameKind::Short),
+        };
+        let config = Config {
+            node_name: node_name::node_name(given, name_kind, &around.host)?,
+            name_kind,
+            cookie: CookieSource::choose(options.cookie_file, variables)?,
+            listen: options.listen,
+            port: options.port.unwrap_or(0),
+            epmd: options.epmd.unwrap_or_default(),
+            epmd_port: epmd_port(variables)?,
+            epmd_addresses: epmd_addresses(variables)?,
+            netns: options.netns,
+            state_dir: options.state_dir.unwrap_or_else(|| PathBuf::from("/run/beamroute")),
+            max_interfaces: options.max_interfaces.map_or(256, |max| max.0),
+            visible: options.visible.unwrap_or(false),
+            net_ticktime: options.net_ticktime.map_or(Duration::from_secs(60), |seconds| seconds.0),
+            admin: options.admin.unwrap_or_default(),
+            log_format: options.log_format.unwrap_or_default(),
+            protocol: options.protocol.map_or(110, |protocol| protocol.0),
+            rule_priority: options.rule_priority.map_or(30_000, |priority| priority.0),
+            file,
+            warnings: layers::unknown_variables(variables),
+        };
+        if config.epmd == EpmdMode::None && config.port == 0 {
+            return Err(ConfigError::NoPort);
+        }
+        if config.net_ticktime < Duration::from_secs(1) {
+            return Err(ConfigError::TickTime);
+        }
+        Ok(config)
+    }
+
+    /// Where the node listens. Looks its host up, which may take two seconds.
+    pub fn listening(&self) -> Listening {
+        listen::listening(self.listen, &listen::resolve(self.node_name.host()))
+    }
+
+    /// What [`Epmd::start`](crate::epmd::Epmd::start) needs: an embedded mapper listens where `ERL_EPMD_ADDRESS` says, else where the node does.
+    pub fn epmd_config(&self, listening: &Listening) -> EpmdConfig {
+        let addresses = self.epmd_addresses.clone().unwrap_or_else(|| listening.addresses.clone());
+        EpmdConfig { mode: self.epmd, addresses, port: self.epmd_port }
+    }
+}
+
+/// `ERL_EPMD_PORT`, as for `erl` and `epmd`.
+fn epmd_port(variables: &Variables) -> Result<u16, ConfigError> {
+    let Some(value) = layers::get(variables, "ERL_EPMD_PORT") else { return Ok(DEFAULT_PORT) };
+    match value.to_str().map(str::parse) {
+        Some(Ok(port @ 1..)) => Ok(port),
+        _ => Err(ConfigError::Variable { variable: "ERL_EPMD_PORT".into(), reason: "not a port (1 to 65535)".into() }),
+    }
+}
+
+/// `ERL_EPMD_ADDRESS`: addresses with commas or blanks between them (`epmd.c`), besides loopback.
+fn epmd_addresses(variables: &Variables) -> Result<Option<Vec<IpAddr>>, ConfigError> {
+    let Some(value) = layers::get(variables, "ERL_EPMD_ADDRESS") else { return Ok(None) };
+    let value = value.to_string_lossy();
+    let words = value.split([',', ' ']).filter(|word| !word.is_empty());
+    words
+        .map(|word| {
+            let reason = || format!("{word:?} is not an IP address");
+            word.parse().map_err(|_| ConfigError::Variable { variable: "ERL_EPMD_ADDRESS".into(), reason: reason() })
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map(Some)
+}

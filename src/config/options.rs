@@ -1,0 +1,122 @@
+//! The options of `run`, written once: the flags, the environment variables and the keys of the file are all made
+//! from [`Options`].
+//!
+//! To add an option: a field here (its comment is its help), its name in `layered!` below, and its default in
+//! [`Config`](super::Config).
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser};
+
+use super::value::{Admin, LogFormat, MaxInterfaces, Netns, Protocol, RulePriority, Seconds};
+use crate::epmd::EpmdMode;
+
+/// What one layer (flags, environment, file) says; `None` is "nothing".
+#[derive(Debug, Clone, Default, PartialEq, Args, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Long node name; the host must have a dot, and is this host's full name when left out
+    #[arg(long, value_name = "NODE[@HOST]", conflicts_with = "sname")]
+    pub name: Option<String>,
+    /// Short node name; the host must have no dot [default: beamroute@<this host>]
+    #[arg(long, value_name = "NODE[@HOST]")]
+    pub sname: Option<String>,
+    /// File with the cookie, readable by its owner only [default: BEAMROUTE_COOKIE, then ~/.erlang.cookie]
+    #[arg(long, value_name = "PATH")]
+    pub cookie_file: Option<PathBuf>,
+    /// Address that peers connect to [default: 127.0.0.1 and, if it is loopback, the node's host]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<IpAddr>,
+    /// Port that peers connect to [default: one that is free]
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
+    /// Which port mapper to use [default: auto]
+    #[arg(long, value_name = "MODE")]
+    pub epmd: Option<EpmdMode>,
+    /// Network namespace whose routes to keep; the node listens in this one [default: this one]
+    #[arg(long, value_name = "NAME|PATH")]
+    pub netns: Option<Netns>,
+    /// Directory for what must survive a restart of the daemon [default: /run/beamroute]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// How many interfaces may be known at once [default: 256]
+    #[arg(long, value_name = "N")]
+    pub max_interfaces: Option<MaxInterfaces>,
+    /// Be an ordinary visible node, not a hidden one
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = clap::builder::BoolishValueParser::new())]
+    pub visible: Option<bool>,
+    /// After so many seconds of silence a peer is down [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub net_ticktime: Option<Seconds>,
+    /// Who may stop and change the node itself [default: none]
+    #[arg(long, value_name = "WHO")]
+    pub admin: Option<Admin>,
+    /// Form of log lines [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Protocol number that marks our routes and rules [default: 110]
+    #[arg(long, value_name = "N")]
+    pub protocol: Option<Protocol>,
+    /// Priority of our rules [default: 30000]
+    #[arg(long, value_name = "N")]
+    pub rule_priority: Option<RulePriority>,
+}
+
+/// The merge of two layers, field by field. A field that is forgotten here does not compile.
+macro_rules! layered {
+    ($($field:ident),* $(,)?) => {
+        impl Options {
+            /// This layer, and what it leaves open from the one below.
+            ///
+            /// `name` and `sname` are one question: the upper layer answers both.
+            #[must_use]
+            pub fn over(self, mut below: Options) -> Options {
+                if self.name.is_some() || self.sname.is_some() {
+                    (below.name, below.sname) = (None, None);
+                }
+                Options { $($field: self.$field.or(below.$field)),* }
+            }
+        }
+    };
+}
+
+layered!(
+    name,
+    sname,
+    cookie_file,
+    listen,
+    port,
+    epmd,
+    netns,
+    state_dir,
+    max_interfaces,
+    visible,
+    net_ticktime,
+    admin,
+    log_format,
+    protocol,
+    rule_priority,
+);
+
+/// A parser for the options alone, to read one environment variable with the flags' own rules.
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true, disable_help_flag = true)]
+pub(super) struct Alone {
+    #[command(flatten)]
+    pub(super) options: Options,
+}
+
+/// All options' names, with underscores, as in the file.
+pub fn keys() -> Vec<String> {
+    Alone::command().get_arguments().map(|argument| argument.get_id().to_string()).collect()
+}
+
+/// The environment variable of an option.
+pub fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_ascii_uppercase())
+}
+
+/// What our environment variables begin with.
+pub const PREFIX: &str = "BEAMROUTE_";
