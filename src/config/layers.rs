@@ -15,8 +15,8 @@ use super::options::{Alone, Options, PREFIX, keys, variable};
 /// Environment variables, as given to the program.
 pub type Variables = BTreeMap<OsString, OsString>;
 
-/// Variables of ours that are no options.
-const OTHER_VARIABLES: [&str; 4] = ["BEAMROUTE_CONFIG", "BEAMROUTE_COOKIE", "BEAMROUTE_LOG", "BEAMROUTE_NO_SKIP"];
+/// Variables of ours that are no options, without the prefix.
+const OTHER_VARIABLES: [&str; 4] = ["CONFIG", "COOKIE", "LOG", "NO_SKIP"];
 
 /// A variable's value; set but empty counts as not set, as service files like to have it.
 pub(super) fn get<'a>(variables: &'a Variables, name: &str) -> Option<&'a OsStr> {
@@ -47,13 +47,16 @@ pub fn from_environment(variables: &Variables) -> Result<Options, ConfigError> {
 
 /// One sentence for each variable that looks like ours and is none.
 pub fn unknown_variables(variables: &Variables) -> Vec<String> {
-    let known: Vec<String> = keys().iter().map(|key| variable(key)).chain(OTHER_VARIABLES.map(str::to_owned)).collect();
-    variables
-        .keys()
-        .map(|name| name.to_string_lossy())
-        .filter(|name| name.starts_with(PREFIX) && !known.iter().any(|k| k == name))
+    let others = OTHER_VARIABLES.map(str::to_owned);
+    let known: Vec<String> = keys().iter().map(|key| key.to_ascii_uppercase()).chain(others).collect();
+    let names = variables.keys().filter_map(|name| name.to_str()?.strip_prefix(PREFIX));
+    names
+        .filter(|name| !known.iter().any(|known| known == name))
         .map(|name| {
-            format!("the environment variable {name} means nothing to beamroute{}", did_you_mean(&name, &known))
+            // Without the prefix: it would make any two names alike.
+            let suggestion = nearest(name, &known).map(|near| format!(" (did you mean {PREFIX}{near}?)"));
+            let suggestion = suggestion.unwrap_or_default();
+            format!("the environment variable {PREFIX}{name} means nothing to beamroute{suggestion}")
         })
         .collect()
 }
@@ -78,7 +81,7 @@ pub fn from_file(path: &Path) -> Result<Options, ConfigError> {
             return Err(ConfigError::CookieInFile { file: file() });
         }
         if !keys.contains(key) {
-            let suggestion = did_you_mean(key, &keys);
+            let suggestion = nearest(key, &keys).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
             return Err(ConfigError::UnknownKey { file: file(), key: key.clone(), suggestion });
         }
         let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
@@ -109,14 +112,14 @@ fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// ` (did you mean X?)`, when there is a name that resembles.
-fn did_you_mean(name: &str, known: &[String]) -> String {
-    let nearest = known
+/// The name that resembles most, if it does at all.
+fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
+    known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness > 0.7);
-    nearest.map(|(_, candidate)| format!(" (did you mean {candidate}?)")).unwrap_or_default()
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .map(|(_, candidate)| candidate.as_str())
 }
 
 /// Why clap refuses a value, without its talk of flags.

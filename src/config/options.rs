@@ -19,7 +19,7 @@ pub struct Options {
     /// Long node name; the host must have a dot, and is this host's full name when left out
     #[arg(long, value_name = "NODE[@HOST]", conflicts_with = "sname")]
     pub name: Option<String>,
-    /// Short node name; the host must have no dot [default: beamroute@<this host>]
+    /// Short node name; the host must have no dot [default: beamroute]
     #[arg(long, value_name = "NODE[@HOST]")]
     pub sname: Option<String>,
     /// File with the cookie, readable by its owner only [default: BEAMROUTE_COOKIE, then ~/.erlang.cookie]

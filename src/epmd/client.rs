@@ -1,7 +1,7 @@
 //! One question to a port mapper, and its answer.
 //!
 //! `erl_dist` knows how to ask; it reads without a bound and without a time-out, so every connection here goes
-//! through [`Bounded`] (the answer may have [`MAX_ANSWER`] bytes) and every question has [`ANSWER_WITHIN`], which is
+//! through a bounded socket (the answer may have [`MAX_ANSWER`] bytes) and every question has [`ANSWER_WITHIN`], which is
 //! what a BEAM waits (`erl_epmd.erl`). Its requests are many small writes; they are gathered into one segment.
 //!
 //! Where to ask, as in OTP 25 (`erl_epmd:open/0`, `port_please/2`): we register with 127.0.0.1, whatever

@@ -1,0 +1,393 @@
+//! The configuration's layers, its refusals with their sentences, and the cookie's rules.
+
+// clippy.toml lets test functions do this; their helpers are meant as well.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use beamroute::cli::{Cli, Command};
+use beamroute::config::{
+    Admin, Config, ConfigError, Cookie, CookieSource, HostName, Listening, LogFormat, Surroundings,
+};
+use beamroute::epmd::EpmdMode;
+
+fn around(variables: &[(&str, &str)]) -> Surroundings {
+    Surroundings {
+        variables: variables.iter().map(|(k, v)| (OsString::from(k), OsString::from(v))).collect(),
+        host: HostName { name: "gw1".into(), domain: None },
+        default_file: PathBuf::from("/nonexistent/beamroute.toml"),
+    }
+}
+
+/// `run FLAGS` with these variables and this file.
+fn resolve(flags: &str, variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, ConfigError> {
+    let line = ["beamroute", "run"].into_iter().chain(flags.split_whitespace()).map(OsString::from);
+    let Command::Run(run) = Cli::parse_from_args(line).unwrap().command else { panic!() };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b.toml");
+    let path = file.map(|text| {
+        fs::write(&path, text).unwrap();
+        path
+    });
+    Config::resolve(run.options, path.as_deref(), &around(variables))
+}
+
+/// The sentence of a refusal, the temporary directory left out.
+fn refusal(flags: &str, variables: &[(&str, &str)], file: Option<&str>) -> String {
+    let error = resolve(flags, variables, file).expect_err("accepted").to_string();
+    match error.split_once("/b.toml") {
+        Some((_, rest)) => format!("b.toml{rest}"),
+        None => error,
+    }
+}
+
+#[test]
+fn defaults() {
+    let config = resolve("", &[], None).unwrap();
+    assert_eq!(config.node_name.to_string(), "beamroute@gw1");
+    assert_eq!((config.port, config.epmd, config.epmd_port), (0, EpmdMode::Auto, 4369));
+    assert_eq!((config.listen, config.netns, config.file), (None, None, None));
+    assert_eq!(config.state_dir, Path::new("/run/beamroute"));
+    assert_eq!((config.max_interfaces, config.visible), (256, false));
+    assert_eq!(config.net_ticktime, Duration::from_secs(60));
+    assert_eq!((config.admin, config.log_format), (Admin::None, LogFormat::Text));
+    assert_eq!((config.protocol, config.rule_priority), (110, 30_000));
+    assert_eq!(config.warnings, [""; 0]);
+}
+
+#[test]
+fn flags_over_environment_over_file_over_defaults() {
+    let file = Some("port = 3\nadmin = \"all\"\n");
+    let env = [("BEAMROUTE_PORT", "2")];
+    for (flags, env, file, port) in [
+        ("--port 1", &env[..], file, 1),
+        ("", &env, file, 2),
+        ("", &[], file, 3),
+        ("", &[("BEAMROUTE_PORT", "")], file, 3),
+        ("", &[], None, 0),
+    ] {
+        let config = resolve(flags, env, file).unwrap();
+        assert_eq!(config.port, port, "{flags} {env:?} {file:?}");
+        assert_eq!(config.admin == Admin::All, file.is_some(), "other keys are left alone");
+    }
+}
+
+#[test]
+fn every_option_in_every_layer() {
+    type Holds = fn(&Config) -> bool;
+    let options: [(&str, &str, &str, Holds); 15] = [
+        ("name", "a@127.0.0.1", "\"a@127.0.0.1\"", |c| c.node_name.to_string() == "a@127.0.0.1"),
+        ("sname", "a", "\"a\"", |c| c.node_name.to_string() == "a@gw1"),
+        ("cookie_file", "/c", "\"/c\"", |c| c.cookie == CookieSource::File("/c".into())),
+        ("listen", "::1", "\"::1\"", |c| c.listen == "::1".parse().ok()),
+        ("port", "9100", "9100", |c| c.port == 9100),
+        ("epmd", "external", "\"external\"", |c| c.epmd == EpmdMode::External),
+        ("netns", "blue", "\"blue\"", |c| c.netns.as_ref().unwrap().path() == Path::new("/run/netns/blue")),
+        ("state_dir", "/s", "\"/s\"", |c| c.state_dir == Path::new("/s")),
+        ("max_interfaces", "8", "8", |c| c.max_interfaces == 8),
+        ("visible", "true", "true", |c| c.visible),
+        ("net_ticktime", "1m", "\"1m\"", |c| c.net_ticktime == Duration::from_secs(60)),
+        ("admin", "all", "\"all\"", |c| c.admin == Admin::All),
+        ("log_format", "json", "\"json\"", |c| c.log_format == LogFormat::Json),
+        ("protocol", "111", "111", |c| c.protocol == 111),
+        ("rule_priority", "7", "7", |c| c.rule_priority == 7),
+    ];
+    let mut keys: Vec<&str> = options.iter().map(|(key, ..)| *key).collect();
+    let mut known = beamroute::config::options::keys();
+    keys.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(keys, known, "an option is missing in this table");
+    for (key, text, toml, holds) in options {
+        let flag = format!("--{}={text}", key.replace('_', "-"));
+        assert!(holds(&resolve(&flag, &[], None).unwrap()), "{flag}");
+        let variable = beamroute::config::options::variable(key);
+        assert!(holds(&resolve("", &[(&variable, text)], None).unwrap()), "{variable}");
+        assert!(holds(&resolve("", &[], Some(&format!("{key} = {toml}"))).unwrap()), "{key} = {toml}");
+    }
+    for (value, visible) in [("1", true), ("0", false), ("false", false), ("true", true)] {
+        assert_eq!(resolve("", &[("BEAMROUTE_VISIBLE", value)], None).unwrap().visible, visible);
+    }
+    assert!(resolve("--visible", &[("BEAMROUTE_VISIBLE", "0")], None).unwrap().visible);
+    assert!(!resolve("--visible=false", &[], Some("visible = true")).unwrap().visible);
+    assert_eq!(resolve("", &[], Some("net_ticktime = 8")).unwrap().net_ticktime, Duration::from_secs(8));
+}
+
+#[test]
+fn a_name_of_either_kind_hides_the_ones_below() {
+    let long = Some("name = \"a@b.c\"");
+    assert_eq!(resolve("--sname x", &[], long).unwrap().node_name.to_string(), "x@gw1");
+    assert_eq!(resolve("", &[("BEAMROUTE_SNAME", "y")], long).unwrap().node_name.to_string(), "y@gw1");
+    assert_eq!(resolve("--name x@b.c", &[("BEAMROUTE_SNAME", "y")], None).unwrap().node_name.to_string(), "x@b.c");
+}
+
+#[test]
+fn refusals_name_place_key_and_reason() {
+    let none: &[(&str, &str)] = &[];
+    for (flags, variables, file, sentence) in [
+        ("", none, Some("prot = 1"), "b.toml: unknown key prot (did you mean port?)"),
+        ("", none, Some("net-ticktime = 1"), "b.toml: unknown key net-ticktime (did you mean net_ticktime?)"),
+        ("", none, Some("zzz = 1"), "b.toml: unknown key zzz"),
+        ("", none, Some("[table]\nport = 1"), "b.toml: unknown key table"),
+        ("", none, Some("port = \"x\""), "b.toml: port: invalid type: string \"x\", expected u16"),
+        ("", none, Some("port = 70000"), "b.toml: port: invalid value: integer `70000`, expected u16"),
+        (
+            "",
+            none,
+            Some("epmd = \"maybe\""),
+            "b.toml: epmd: unknown variant `maybe`, expected one of `auto`, `external`, `embedded`, `none`",
+        ),
+        (
+            "",
+            none,
+            Some("protocol = 2"),
+            "b.toml: protocol: 2 is the kernel's own (kernel): routes that are not ours bear it (5 to 255 may be used)",
+        ),
+        (
+            "",
+            none,
+            Some("rule_priority = true"),
+            "b.toml: rule_priority: invalid type: boolean `true`, expected a number from 1 to 32765",
+        ),
+        ("", none, Some("listen = \"eth0\""), "b.toml: listen: invalid IP address syntax"),
+        ("", none, Some("name = \"a@b.c\"\nsname = \"a\""), "b.toml: a node has a name or an sname, not both"),
+        ("", &[("BEAMROUTE_PORT", "x")], None, "environment variable BEAMROUTE_PORT: invalid digit found in string"),
+        (
+            "",
+            &[("BEAMROUTE_EPMD", "x")],
+            None,
+            "environment variable BEAMROUTE_EPMD: must be one of auto, external, embedded, none",
+        ),
+        (
+            "",
+            &[("BEAMROUTE_NET_TICKTIME", "1y")],
+            None,
+            "environment variable BEAMROUTE_NET_TICKTIME: unknown unit \"y\" (ms, s, m or h)",
+        ),
+        (
+            "",
+            &[("BEAMROUTE_NAME", "a@b.c"), ("BEAMROUTE_SNAME", "a")],
+            None,
+            "the environment (BEAMROUTE_NAME, BEAMROUTE_SNAME): a node has a name or an sname, not both",
+        ),
+        ("", &[("ERL_EPMD_PORT", "0")], None, "environment variable ERL_EPMD_PORT: not a port (1 to 65535)"),
+        (
+            "",
+            &[("ERL_EPMD_ADDRESS", "127.0.0.1,x")],
+            None,
+            "environment variable ERL_EPMD_ADDRESS: \"x\" is not an IP address",
+        ),
+        (
+            "--epmd none",
+            none,
+            None,
+            "epmd none needs a fixed port: without epmd, peers can only reach a port that they know (--port N)",
+        ),
+        (
+            "--net-ticktime 0",
+            none,
+            None,
+            "net_ticktime must be at least 1 s (a quarter of it is the time between ticks)",
+        ),
+        (
+            "--sname a@b.c",
+            none,
+            None,
+            "--sname a@b.c: a short name has no dot in its host; use --name a@b.c, or --sname a@b",
+        ),
+    ] {
+        assert_eq!(refusal(flags, variables, file), sentence);
+    }
+    let error = Config::resolve(Default::default(), Some(Path::new("/nonexistent/x.toml")), &around(&[])).unwrap_err();
+    assert_eq!(error.to_string(), "/nonexistent/x.toml: No such file or directory (os error 2)");
+}
+
+#[test]
+fn a_cookie_in_the_file_is_refused_and_not_shown() {
+    for file in ["cookie = \"SECRET\"", "cookie = SECRET", "cookies = \"SECRET\"", "port = 1\ncookie = 'SECRET"] {
+        let sentence = refusal("", &[], Some(file));
+        assert!(!sentence.contains("SECRET"), "{sentence}");
+    }
+    let sentence = refusal("", &[], Some("cookie = \"SECRET\""));
+    assert!(sentence.contains("put it into a file of its own") && sentence.contains("cookie_file"), "{sentence}");
+    assert!(refusal("", &[], Some("port = 1\nepmd = ")).starts_with("b.toml:2: "));
+    let bad = resolve("", &[("BEAMROUTE_COOKIE", "SECR\u{e9}T")], None).unwrap_err();
+    assert_eq!(
+        bad.to_string(),
+        "bad characters in the cookie in BEAMROUTE_COOKIE (one line of printable ASCII is allowed)"
+    );
+    assert!(!format!("{bad:?}").contains("SECR"));
+    let config = resolve("", &[("BEAMROUTE_COOKIE", "SECRET")], None).unwrap();
+    assert!(!format!("{config:?}").contains("SECRET"), "{config:?}");
+    assert_eq!(config.cookie.read().unwrap().as_bytes(), b"SECRET");
+}
+
+#[test]
+fn strange_variables_are_warned_of() {
+    let variables = [
+        ("BEAMROUTE_PROT", "1"),
+        ("BEAMROUTE_COOKIE", "c"),
+        ("BEAMROUTE_ZZZ", "SECRET"),
+        ("OTHER", "x"),
+        ("BEAMROUTE_CONFIG", ""),
+    ];
+    assert_eq!(
+        resolve("", &variables, None).unwrap().warnings,
+        [
+            "the environment variable BEAMROUTE_PROT means nothing to beamroute (did you mean BEAMROUTE_PORT?)",
+            "the environment variable BEAMROUTE_ZZZ means nothing to beamroute",
+        ]
+    );
+}
+
+#[test]
+fn which_file_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, port: u16| {
+        let path = dir.path().join(name);
+        fs::write(&path, format!("port = {port}")).unwrap();
+        path
+    };
+    let (asked, by_variable, default) = (file("a", 1), file("v", 2), file("d", 3));
+    let mut around = around(&[("BEAMROUTE_CONFIG", by_variable.to_str().unwrap())]);
+    around.default_file = default.clone();
+    let read = |asked: Option<&Path>, around: &Surroundings| {
+        let config = Config::resolve(Default::default(), asked, around).unwrap();
+        (config.port, config.file)
+    };
+    assert_eq!(read(Some(&asked), &around), (1, Some(asked.clone())));
+    assert_eq!(read(None, &around), (2, Some(by_variable)));
+    around.variables.clear();
+    assert_eq!(read(None, &around), (3, Some(default.clone())));
+    fs::remove_file(default).unwrap();
+    assert_eq!(read(None, &around), (0, None));
+}
+
+#[test]
+fn epmd_as_erl_means_it() {
+    let config =
+        resolve("", &[("ERL_EPMD_PORT", "5000"), ("ERL_EPMD_ADDRESS", "192.0.2.1, ::1 192.0.2.2")], None).unwrap();
+    let listening = Listening { addresses: vec!["127.0.1.1".parse().unwrap()], unreachable: None };
+    let epmd = config.epmd_config(&listening);
+    assert_eq!(epmd.port, 5000);
+    assert_eq!(epmd.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.1", "::1", "192.0.2.2"]);
+    assert_eq!(resolve("", &[], None).unwrap().epmd_config(&listening).addresses, listening.addresses);
+}
+
+#[test]
+fn cookie_texts() {
+    for (text, cookie) in [
+        (&b"ABC"[..], Some(&b"ABC"[..])),
+        (b"ABC\n", Some(b"ABC")),
+        (b"ABC\r\n\n \n", Some(b"ABC")),
+        (b"A B ~", Some(b"A B ~")),
+        // Blanks before the line end belong to it, as in OTP.
+        (b"ABC \n", Some(b"ABC ")),
+        (b"", None),
+        (b"\n", None),
+        (b"ABC\nDEF", None),
+        (b"A\tB", None),
+        (b"\xe9", None),
+        (b"A\0", None),
+        (&[b'x'; 255], Some(&[b'x'; 255])),
+        (&[b'x'; 256], None),
+    ] {
+        let got = Cookie::parse(text, "here");
+        assert_eq!(got.as_ref().ok().map(Cookie::as_bytes), cookie, "{text:?}");
+    }
+    assert_eq!(format!("{:?}", Cookie::parse(b"ABC", "here").unwrap()), "Cookie(..)");
+    assert!(Cookie::parse(b"A", "").unwrap() == Cookie::parse(b"A\n", "").unwrap());
+    assert!(Cookie::parse(b"A", "").unwrap() != Cookie::parse(b"B", "").unwrap());
+}
+
+fn write_with_mode(path: &Path, text: &str, mode: u32) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn source(flags: &str, variables: &[(&str, &str)]) -> CookieSource {
+    resolve(flags, variables, None).unwrap().cookie
+}
+
+#[test]
+fn cookie_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c");
+    let flags = format!("--cookie-file {}", path.display());
+    let read = || source(&flags, &[("BEAMROUTE_COOKIE", "OTHER")]).read();
+    let shown = path.display();
+    assert_eq!(
+        read().unwrap_err().to_string(),
+        format!("cookie file {shown}: No such file or directory (os error 2)"),
+        "a file that was asked for is not made"
+    );
+    write_with_mode(&path, "SECRET\n", 0o400);
+    assert_eq!(read().unwrap().as_bytes(), b"SECRET");
+    set_mode(&path, 0o600);
+    assert_eq!(read().unwrap().as_bytes(), b"SECRET");
+    for mode in [0o440, 0o604, 0o644, 0o410] {
+        set_mode(&path, mode);
+        assert_eq!(
+            read().unwrap_err().to_string(),
+            format!("cookie file {shown} must be accessible by owner only (its mode is {mode:04o}; chmod 400 {shown})")
+        );
+    }
+    for (text, reason) in [("", "is empty"), ("SECRET\nMORE\n", "bad characters"), (&"S".repeat(2000), "too long")] {
+        fs::remove_file(&path).unwrap();
+        write_with_mode(&path, text, 0o400);
+        let error = read().unwrap_err().to_string();
+        assert!(error.contains(reason) && !error.contains("SECRET"), "{error}");
+    }
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(read().unwrap_err().to_string(), format!("cookie file {shown} is not a regular file"));
+    fs::remove_dir(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    assert_eq!(read().unwrap_err().to_string(), format!("cookie file {shown} is not a regular file"), "at once");
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn the_cookie_at_home() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().to_str().unwrap();
+    let at_home = dir.path().join(".erlang.cookie");
+    let source_at_home = source("", &[("HOME", home)]);
+    // Many at once: all get the one that came first.
+    let cookies: Vec<Cookie> = std::thread::scope(|scope| {
+        let starters: Vec<_> = (0..16).map(|_| scope.spawn(|| source_at_home.read().unwrap())).collect();
+        starters.into_iter().map(|starter| starter.join().unwrap()).collect()
+    });
+    assert!(cookies.windows(2).all(|pair| pair[0] == pair[1]));
+    assert!(cookies[0].as_bytes().len() == 20 && cookies[0].as_bytes().iter().all(u8::is_ascii_uppercase));
+    assert_eq!(fs::metadata(&at_home).unwrap().mode() & 0o7777, 0o400);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left lying about");
+
+    // The configuration directory is looked into when there is none at home.
+    fs::remove_file(&at_home).unwrap();
+    let xdg = dir.path().join(".config/erlang");
+    fs::create_dir_all(&xdg).unwrap();
+    write_with_mode(&xdg.join(".erlang.cookie"), "XDG", 0o400);
+    assert_eq!(source_at_home.read().unwrap().as_bytes(), b"XDG");
+    assert!(!at_home.exists());
+    let elsewhere = dir.path().join("x/erlang");
+    fs::create_dir_all(&elsewhere).unwrap();
+    write_with_mode(&elsewhere.join(".erlang.cookie"), "ELSEWHERE", 0o400);
+    let x = dir.path().join("x");
+    let variables = [("HOME", home), ("XDG_CONFIG_HOME", x.to_str().unwrap())];
+    assert_eq!(source("", &variables).read().unwrap().as_bytes(), b"ELSEWHERE");
+    // A file that is there and bad is an error, not a reason to look on.
+    write_with_mode(&at_home, "OPEN", 0o644);
+    assert!(source("", &variables).read().unwrap_err().to_string().contains("must be accessible by owner only"));
+
+    let error = source("", &[]).read().unwrap_err().to_string();
+    assert!(error.contains("HOME is not set") && error.contains("--cookie-file"), "{error}");
+    let error = source("", &[("HOME", "/nonexistent")]).read().unwrap_err().to_string();
+    assert!(error.starts_with("cannot make the cookie file /nonexistent/.erlang.cookie: "), "{error}");
+}
