@@ -25,7 +25,7 @@ pub fn diff(world: &World, plan: &Plan, orphans: &BTreeSet<Object>) -> Changes {
     let wanted: BTreeSet<Object> = plan.objects.iter().copied().collect();
     let mut going: BTreeSet<Object> =
         world.ours.iter().filter(|object| !wanted.contains(object) && !orphans.contains(object)).copied().collect();
-    let restored = restored(world, plan, &going, orphans);
+    let restored = restored(world, plan, &going);
     let mut additions = leave_tables(plan, &mut going);
     additions.extend(restored.into_iter().map(Change::RestoreConnected));
     additions.extend(arrive(world, plan, &wanted, &mut going));
@@ -68,16 +68,14 @@ fn leave_tables(plan: &Plan, going: &mut BTreeSet<Object>) -> Vec<Change> {
 }
 
 /// The connected routes to put back, because the last of ours that stood in for them goes.
-fn restored(world: &World, plan: &Plan, going: &BTreeSet<Object>, orphans: &BTreeSet<Object>) -> BTreeSet<Connected> {
+fn restored(world: &World, plan: &Plan, going: &BTreeSet<Object>) -> BTreeSet<Connected> {
     let present: BTreeSet<(Prefix, u32)> = world.connected.iter().map(|c| (c.dst, c.ifindex)).collect();
     let place = |route: &Route| (route.dst, route.ifindex);
-    let staying: BTreeSet<(Prefix, u32)> =
-        world.on_link_in_main().filter(|r| orphans.contains(&Object::Route(**r))).map(place).collect();
     let gone = world.on_link_in_main().filter(|route| going.contains(&Object::Route(**route)));
     let mut restored: BTreeMap<(Prefix, u32), Connected> = BTreeMap::new();
     for route in gone {
         let place = place(route);
-        let is_covered = [&present, &plan.stand_ins, &staying].iter().any(|places| places.contains(&place));
+        let is_covered = [&present, &plan.stand_ins].iter().any(|places| places.contains(&place));
         if let (false, Some(own)) = (is_covered, world.own_connected(route.dst, route.ifindex, route.prefsrc)) {
             restored.insert(place, own);
         }

@@ -266,6 +266,11 @@ fn obeys_order(plan: &Plan) {
     };
     assert!(plan.objects.is_sorted_by_key(class), "{:?}", plan.objects);
     assert_eq!(plan.objects.iter().collect::<BTreeSet<_>>().len(), plan.objects.len(), "{:?}", plan.objects);
+    let in_main = |object: &&Object, family| matches!(object, Object::Route(r) if r.table == MAIN_TABLE && !r.is_on_link() && r.dst.family() == family);
+    for family in [Family::V4, Family::V6] {
+        let defaults = plan.objects.iter().filter(|object| in_main(object, family));
+        assert!(defaults.is_sorted_by_key(|object| if let Object::Route(r) = object { r.metric } else { 0 }));
+    }
     let mut metrics = BTreeMap::new();
     for object in &plan.objects {
         let Object::Route(route) = object else { continue };

@@ -147,7 +147,7 @@ fn a_tentative_address_waits() {
 fn ipv6_metrics_in_main_rise_strictly_and_skip_the_kernels_own() {
     let mut fixture = Fixture::new();
     for (index, (text, metric)) in
-        (1u32..).zip([("eth0", 50), ("eth1", 50), ("eth2", 51), ("eth3", 255), ("eth4", 255), ("eth5", 256)])
+        (1u32..).zip([("eth8", 50), ("eth9", 50), ("eth2", 51), ("eth3", 255), ("eth4", 255), ("eth5", 256)])
     {
         let subnet = format!("fd00:{index}::5/64");
         fixture = fixture.link(index, text, &[&subnet]).route(text, &[&subnet], None);

@@ -26,7 +26,8 @@ pub(super) fn lowest_free(
     world: &World,
     orphans: &BTreeSet<Object>,
 ) -> Option<u32> {
-    let own = orphans_of(name, &[], world, orphans);
+    // Nearly always there are none, and then the links need not be searched.
+    let own = if orphans.is_empty() { BTreeSet::new() } else { orphans_of(name, &[], world, orphans) };
     let held: BTreeSet<u32> = orphans.difference(&own).map(table_of).collect();
     (FIRST_TABLE..=u32::MAX).find(|table| {
         is_assignable(*table) && !taken.contains(table) && !held.contains(table) && !world.is_foreign_table(*table)
