@@ -2,105 +2,23 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod kernel;
 mod netns;
 
 use std::ffi::OsString;
-use std::net::IpAddr;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use beamroute::netlink::{Config, DEFAULT_PROTOCOL, Missing, Netlink, NetlinkError, Outcome, check_support};
-use beamroute::route::{Change, Changes, Connected, Family, IfName, MAIN_TABLE, Object, Prefix, Route, Rule, World};
+use beamroute::netlink::{Config, DEFAULT_PROTOCOL, Missing, Netlink, NetlinkError, check_support};
+use beamroute::route::{Change, Changes, Connected, IfName, MAIN_TABLE, Object, Route, World};
+use kernel::{
+    add, addr, apply_all, assert_is_kernel, default, delete, drain_to_kernel, drain_until_kernel, index, mirror, net,
+    on_link, open, rule, two_links,
+};
 use netns::{in_netns, ip, ip_args};
 use nix::libc;
-
-/// Two cables, `va`–`vb` and `vc`–`vd`, with addresses on `va` and `vc`.
-fn two_links() {
-    for (a, b) in [("va", "vb"), ("vc", "vd")] {
-        ip(&format!("link add {a} type veth peer name {b}"));
-        ip(&format!("link set {a} addrgenmode none up"));
-        ip(&format!("link set {b} addrgenmode none up"));
-    }
-    ip("addr add 10.0.0.2/24 dev va");
-    ip("addr add 10.0.1.2/24 dev vc");
-    ip("addr add 2001:db8::2/64 dev va nodad");
-    ip("addr add 2001:db8:1::2/64 dev vc nodad");
-}
-
-fn open() -> (Netlink, World) {
-    Netlink::open(&Config::default()).unwrap()
-}
-
-fn index(world: &World, name: &str) -> u32 {
-    world.link_named(name.parse().unwrap()).unwrap_or_else(|| panic!("no {name}: {world:?}")).0
-}
-
-fn addr(ip: &str) -> IpAddr {
-    ip.parse().unwrap()
-}
-
-fn net(text: &str) -> Prefix {
-    let (ip, len) = text.split_once('/').unwrap();
-    Prefix::of(addr(ip), len.parse().unwrap()).unwrap()
-}
-
-fn on_link(dst: &str, ifindex: u32, src: &str, metric: u32, table: u32) -> Route {
-    let (gateway, prefsrc) = (None, Some(addr(src)));
-    Route { table, dst: net(dst), metric, ifindex, gateway, prefsrc, onlink: false }
-}
-
-fn default(gateway: &str, ifindex: u32, metric: u32, table: u32) -> Route {
-    let gateway = addr(gateway);
-    let dst = Prefix::default_route(Family::of(gateway));
-    Route { table, dst, metric, ifindex, gateway: Some(gateway), prefsrc: None, onlink: false }
-}
-
-fn rule(src: &str, table: u32) -> Object {
-    Object::Rule(Rule { src: addr(src), table, priority: 30000 })
-}
-
-fn add(objects: impl IntoIterator<Item = Object>) -> Changes {
-    Changes { additions: objects.into_iter().map(Change::Add).collect(), deletions: Vec::new() }
-}
-
-fn delete(objects: impl IntoIterator<Item = Object>) -> Changes {
-    Changes { additions: Vec::new(), deletions: objects.into_iter().map(Change::Delete).collect() }
-}
-
-fn mirror(world: &mut World, outcome: &Outcome) {
-    for change in &outcome.applied {
-        match change {
-            Change::Add(object) => world.ours.insert(*object),
-            Change::Delete(object) => world.ours.remove(object),
-            Change::RestoreConnected(connected) => world.connected.insert(*connected),
-            Change::RemoveConnected(connected) => world.connected.remove(connected),
-        };
-    }
-}
-
-/// Applies all of `changes`, and checks that the kernel is then what the mirror says.
-fn apply_all(netlink: &mut Netlink, world: &mut World, changes: &Changes) {
-    let outcome = netlink.apply(changes).unwrap();
-    assert!(outcome.is_complete(), "{outcome:?}");
-    mirror(world, &outcome);
-    assert_is_kernel(world);
-}
-
-/// Checks `world` against what a newcomer sees.
-fn assert_is_kernel(world: &World) {
-    assert_eq!(*world, open().1);
-}
-
-/// Drains, and checks that the mirror is then right.
-fn drain_to_kernel(netlink: &mut Netlink, world: &mut World) {
-    let before = world.clone();
-    let drained = netlink.drain(world).unwrap();
-    assert!(drained.changed || before == *world, "{drained:?}");
-    assert_is_kernel(world);
-    assert!(!netlink.drain(world).unwrap().changed);
-}
 
 /// Everything that one interface needs, in the order of addition.
 fn objects_of(world: &World) -> Vec<Object> {
@@ -132,7 +50,8 @@ fn what_is_added_is_there_and_what_is_deleted_is_gone() {
         apply_all(&mut netlink, &mut world, &add(objects.clone()));
         assert_eq!(world.ours.len(), objects.len());
         // Our own doings are no news.
-        assert_eq!(netlink.drain(&mut world).unwrap(), Default::default());
+        let drained = netlink.drain(&mut world).unwrap();
+        assert!(!drained.changed && !drained.looked_again, "{drained:?}");
         // Doing it again changes nothing.
         apply_all(&mut netlink, &mut world, &add(objects.clone()));
         apply_all(&mut netlink, &mut world, &delete(objects.iter().rev().copied()));
@@ -286,6 +205,7 @@ fn ipv6_routes_are_replaced_at_their_metric() {
     in_netns(|| {
         two_links();
         ip("addr add 2001:db8::3/64 dev va nodad");
+        netns::wait_for_addresses();
         let (mut netlink, mut world) = open();
         let (va, vc) = (index(&world, "va"), index(&world, "vc"));
         let mut have = Vec::new();
@@ -309,7 +229,8 @@ fn ipv6_routes_are_replaced_at_their_metric() {
             let old = have.iter().filter(|o| !want.contains(o)).copied();
             let changes = Changes { deletions: delete(old).deletions, ..add(new) };
             apply_all(&mut netlink, &mut world, &changes);
-            assert_eq!(netlink.drain(&mut world).unwrap(), Default::default());
+            let drained = netlink.drain(&mut world).unwrap();
+            assert!(!drained.changed && !drained.looked_again, "{drained:?}");
             have = want;
         }
     });
@@ -366,6 +287,71 @@ fn what_others_do_is_seen() {
     });
 }
 
+/// Many things in any order, some of which fail: whatever `ip` did, the mirror is right afterwards.
+#[test]
+fn no_order_of_events_leads_astray() {
+    in_netns(|| {
+        two_links();
+        let (mut netlink, mut world) = open();
+        let rounds = std::env::var("BEAMROUTE_ROUNDS").map_or(25, |n| n.parse().unwrap());
+        let mut random = 7_u64;
+        let mut pick = |n: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % n
+        };
+        for _ in 0..rounds {
+            let mut script = String::new();
+            for _ in 0..=pick(6) {
+                let (verb, dev) =
+                    (["add", "del", "append", "replace"][pick(4) as usize], ["va", "vc"][pick(2) as usize]);
+                let (metric, host) = ([5, 10, 256][pick(3) as usize], pick(2) + 1);
+                let proto = ["110", "static", "kernel"][pick(3) as usize];
+                let table = ["main", "main", "100", "5000"][pick(4) as usize];
+                let net4 = if dev == "va" { "10.0.0" } else { "10.0.1" };
+                let net6 = if dev == "va" { "2001:db8:" } else { "2001:db8:1:" };
+                let rest = format!("dev {dev} metric {metric} proto {proto} table {table}");
+                let set = if verb == "del" { "del" } else { "replace" };
+                let once = if verb == "del" { "del" } else { "add" };
+                script += &match pick(13) {
+                    0 => format!("link set {dev} down"),
+                    1 | 2 => format!("link set {dev} up"),
+                    3 => format!("addr {set} {net4}.{host}/24 dev {dev}"),
+                    4 => format!("addr {set} {net6}:{host}/64 dev {dev} nodad"),
+                    5 => format!("route {verb} default via {net4}.9 {rest}"),
+                    6 => format!("-6 route {verb} default via {net6}:9 {rest}"),
+                    7 => format!("route {verb} {net4}.0/24 {rest} src {net4}.{host}"),
+                    8 => format!("-6 route {verb} {net6}:/64 {rest}"),
+                    9 => format!("rule {once} from {net4}.{host} lookup {table} pref 9 protocol {proto}"),
+                    10 => format!("-6 rule {once} from {net6}:{host} lookup {table} pref 9 protocol {proto}"),
+                    11 => format!(
+                        "-6 route {verb} default table {table} proto {proto} nexthop via 2001:db8::9 nexthop via 2001:db8:1::9"
+                    ),
+                    _ => format!(
+                        "route {verb} default table {table} proto {proto} nexthop via 10.0.0.9 nexthop via 10.0.1.9"
+                    ),
+                };
+                script += "\n";
+            }
+            netns::ip_script(&script);
+            drain_until_kernel(&mut netlink, &mut world, &|| script.clone());
+            // And then we have our turn.
+            let mut changes = Changes::default();
+            let mut candidates = objects_of(&world);
+            candidates.extend(world.ours.iter().copied());
+            for object in candidates {
+                match (pick(5), world.ours.contains(&object)) {
+                    (0, true) => changes.deletions.push(Change::Delete(object)),
+                    (0, false) => changes.additions.push(Change::Add(object)),
+                    _ => {}
+                }
+            }
+            let outcome = netlink.apply(&changes).unwrap();
+            mirror(&mut world, &outcome);
+            drain_until_kernel(&mut netlink, &mut world, &|| format!("{script}{changes:#?}\n{outcome:#?}"));
+        }
+    });
+}
+
 #[test]
 fn a_link_that_goes_down_and_up_between_two_looks_has_lost_its_routes() {
     in_netns(|| {
@@ -376,6 +362,7 @@ fn a_link_that_goes_down_and_up_between_two_looks_has_lost_its_routes() {
         ip("link set va down");
         ip("link set va up");
         ip("addr add 2001:db8::2/64 dev va nodad");
+        netns::wait_for_addresses();
         let drained = netlink.drain(&mut world).unwrap();
         assert!(drained.changed && drained.may_heal && drained.looked_again, "{drained:?}");
         assert_is_kernel(&world);
@@ -466,6 +453,9 @@ fn a_wait_ends_when_something_happens() {
         runtime.block_on(async {
             let wait = Duration::from_millis(50);
             let (mut netlink, mut world) = open();
+            // What the kernel still has to tell about the addresses.
+            tokio::time::sleep(wait).await;
+            netlink.drain(&mut world).unwrap();
             for n in 0..3 {
                 assert!(tokio::time::timeout(wait, netlink.readable()).await.is_err(), "nothing has happened");
                 ip(&format!("rule add pref {n} lookup 700"));
@@ -475,6 +465,27 @@ fn a_wait_ends_when_something_happens() {
                 ip(&format!("rule del pref {n} lookup 700"));
                 assert!(netlink.drain(&mut world).unwrap().changed);
             }
+        });
+    });
+}
+
+#[test]
+fn a_tentative_address_is_waited_for() {
+    in_netns(|| {
+        two_links();
+        ip("addr add 2001:db8:5::2/64 dev va");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (mut netlink, mut world) = open();
+            let va = index(&world, "va");
+            let route = Object::Route(on_link("2001:db8:5::/64", va, "2001:db8:5::2", 10, MAIN_TABLE));
+            assert!(world.address(va, addr("2001:db8:5::2")).unwrap().is_tentative);
+            assert_eq!(netlink.apply(&add([route])).unwrap().refused[0].errno, libc::EINVAL);
+            while world.address(va, addr("2001:db8:5::2")).unwrap().is_tentative {
+                tokio::time::timeout(Duration::from_secs(9), netlink.readable()).await.unwrap().unwrap();
+                netlink.drain(&mut world).unwrap();
+            }
+            apply_all(&mut netlink, &mut world, &add([route]));
         });
     });
 }

@@ -28,6 +28,8 @@ pub struct Outcome {
     pub refused: Vec<Refused>,
     /// Deletions that were not tried, because the addition in their place was refused.
     pub withheld: Vec<Change>,
+    /// Something to be deleted was not there: whoever asked for it does not know the kernel as it is.
+    pub(super) was_mistaken: bool,
 }
 
 /// A change that the kernel refused.
@@ -54,7 +56,11 @@ impl Outcome {
                 tracing::debug!(?change, errno, text, "refused");
                 self.refused.push(Refused { change, errno, text });
             }
-            _ => self.applied.push(change),
+            already_so => {
+                let is_deletion = matches!(change, Change::Delete(_) | Change::RemoveConnected(_));
+                self.was_mistaken |= already_so.is_some() && is_deletion;
+                self.applied.push(change);
+            }
         }
     }
 }

@@ -218,7 +218,7 @@ impl Folder {
         let same = |table, dst, metric| table == fact.table && dst == fact.dst && metric == fact.metric;
         let connected_metric = if fact.dst.family() == Family::V4 { 0 } else { IPV6_CONNECTED_METRIC };
         (fact.table == MAIN_TABLE && fact.dst.is_default())
-            || (!is_builtin_table(fact.table) && !fact.hops.is_empty())
+            || (!is_builtin_table(fact.table) && (!fact.hops.is_empty() || fact.protocol == self.protocol))
             || world.connected.iter().any(|c| same(MAIN_TABLE, c.dst, connected_metric))
             || world.ours.iter().any(|o| matches!(o, Object::Route(r) if same(r.table, r.dst, r.metric)))
     }

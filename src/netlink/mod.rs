@@ -188,7 +188,7 @@ impl Netlink {
     /// been made; the next drain dumps.
     pub fn apply(&mut self, changes: &Changes) -> Result<Outcome, NetlinkError> {
         let outcome = apply::apply(&mut self.commands, self.protocol, changes);
-        self.is_stale |= outcome.is_err();
+        self.is_stale |= outcome.as_ref().map_or(true, |outcome| outcome.was_mistaken);
         outcome
     }
 

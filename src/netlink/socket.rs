@@ -60,7 +60,11 @@ const RECEIVE_QUEUE_BYTES: usize = 1024 * 1024;
 impl CommandSocket {
     /// Opens the socket in the calling thread's network namespace.
     pub fn open() -> Result<Self, NetlinkError> {
-        let (route_socket, port) = open_route_socket(RECEIVE_QUEUE_BYTES)?;
+        Self::with_queue(RECEIVE_QUEUE_BYTES)
+    }
+
+    fn with_queue(bytes: usize) -> Result<Self, NetlinkError> {
+        let (route_socket, port) = open_route_socket(bytes)?;
         // Before Linux 4.20 there is no strict checking; filters are then ignored, and we filter what comes anyway.
         if let Err(error) = route_socket.set_netlink_get_strict_chk(true) {
             tracing::warn!(%error, "no strict checking of netlink requests");
@@ -267,4 +271,28 @@ fn refusal_in(message: &Message<'_>) -> Option<Refusal> {
     };
     let text = message.text().unwrap_or_else(|| nix::errno::Errno::from_raw(errno).desc().to_owned());
     Some(Refusal { errno, text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netlink::batch;
+    use crate::route::{Change, Object, Rule};
+
+    #[test]
+    fn lost_answers_are_asked_for_again() {
+        let refusals = std::thread::spawn(|| {
+            // Without the privilege for it the same requests are refused all the same, for want of privilege.
+            let _ = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET);
+            let mut socket = CommandSocket::with_queue(1).unwrap();
+            let rule = Rule { src: "192.0.2.255".parse().unwrap(), table: u32::MAX - 1, priority: u32::MAX - 1 };
+            let requests = vec![batch::request(&Change::Delete(Object::Rule(rule)), 110); 300];
+            let lost = socket.send_chunk("test", &requests[..MAX_BATCH]);
+            assert!(matches!(lost, Err(NetlinkError::NoAnswer { .. })));
+            socket.send_all("test", &requests).unwrap()
+        });
+        let refusals = refusals.join().unwrap();
+        assert_eq!(refusals.len(), 300);
+        assert!(refusals.iter().all(|r| matches!(r, Some(Refusal { errno: libc::ENOENT | libc::EPERM, .. }))));
+    }
 }

@@ -1,10 +1,12 @@
 //! A network namespace for one test, so that no test touches the host's routes.
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 
@@ -45,6 +47,28 @@ pub fn ip_args(words: impl IntoIterator<Item = impl AsRef<OsStr>>) {
     let mut command = Command::new("ip");
     let output = command.args(words).output().expect("ip");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Runs `ip` commands, one a line, whether they succeed or not.
+pub fn ip_script(script: &str) {
+    let mut command = Command::new("ip");
+    command.args(["-force", "-batch", "-"]).stdin(Stdio::piped()).stderr(Stdio::null());
+    let mut ip = command.spawn().expect("ip");
+    ip.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("ip reads");
+    ip.wait().expect("ip ends");
+}
+
+/// Waits until IPv6 addresses may be used: even without duplicate address detection the kernel makes them ready, and
+/// tells of them, in the background.
+pub fn wait_for_addresses() {
+    for _ in 0..1000 {
+        let output = Command::new("ip").args(["-6", "addr", "show", "tentative"]).output().expect("ip");
+        if output.stdout.is_empty() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    panic!("addresses stay tentative");
 }
 
 /// The file of the calling thread's network namespace.
