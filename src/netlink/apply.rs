@@ -28,8 +28,6 @@ pub struct Outcome {
     pub refused: Vec<Refused>,
     /// Deletions that were not tried, because the addition in their place was refused.
     pub withheld: Vec<Change>,
-    /// Something to be deleted was not there: whoever asked for it does not know the kernel as it is.
-    pub(super) was_mistaken: bool,
 }
 
 /// A change that the kernel refused.
@@ -56,17 +54,18 @@ impl Outcome {
                 tracing::debug!(?change, errno, text, "refused");
                 self.refused.push(Refused { change, errno, text });
             }
-            already_so => {
-                let is_deletion = matches!(change, Change::Delete(_) | Change::RemoveConnected(_));
-                self.was_mistaken |= already_so.is_some() && is_deletion;
-                self.applied.push(change);
-            }
+            _ => self.applied.push(change),
         }
     }
 }
 
-/// Makes `changes`; what is ours bears `protocol`.
-pub(super) fn apply(socket: &mut CommandSocket, protocol: u8, changes: &Changes) -> Result<Outcome, NetlinkError> {
+/// Makes `changes`; what is ours bears `protocol`. Also says whether something to be deleted was not there: then
+/// whoever asked for it does not know the kernel as it is.
+pub(super) fn apply(
+    socket: &mut CommandSocket,
+    protocol: u8,
+    changes: &Changes,
+) -> Result<(Outcome, bool), NetlinkError> {
     let mut outcome = Outcome::default();
     let mut answers = send(socket, protocol, "add routes and rules", changes.additions.iter())?;
     settle_collisions(socket, protocol, &changes.additions, &mut answers)?;
@@ -82,12 +81,14 @@ pub(super) fn apply(socket: &mut CommandSocket, protocol: u8, changes: &Changes)
         |change: &Change| ipv6_hop(change).is_some_and(|(hop, old)| new_hops.get(&hop).is_some_and(|new| *new != old));
     let answers = send(socket, protocol, "delete routes and rules", deletions.iter().filter(|c| !is_gone(c)))?;
     let mut answers = answers.into_iter();
+    let mut was_mistaken = false;
     for change in deletions {
         let answer = if is_gone(&change) { None } else { answers.next().flatten() };
+        was_mistaken |= answer.is_some();
         outcome.record(change, answer);
     }
     outcome.withheld = withheld;
-    Ok(outcome)
+    Ok((outcome, was_mistaken))
 }
 
 /// Whether `errno` says that the kernel is as `change` would have it.

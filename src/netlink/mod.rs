@@ -83,7 +83,7 @@ pub struct Drained {
     pub looked_again: bool,
 }
 
-/// So often a world is dumped anew if something changes during the dump; after that the next drain goes on.
+/// How often a world is dumped anew if something changes during the dump; after that the next drain goes on.
 const TRIES: usize = 5;
 
 impl Netlink {
@@ -185,11 +185,11 @@ impl Netlink {
     ///
     /// # Errors
     /// [`NetlinkError::MissingNetAdmin`] if nothing may be changed at all. After any other error some changes may have
-    /// been made; the next drain dumps.
+    /// been made; the next drain dumps. So it does after a deletion of something that was not there.
     pub fn apply(&mut self, changes: &Changes) -> Result<Outcome, NetlinkError> {
-        let outcome = apply::apply(&mut self.commands, self.protocol, changes);
-        self.is_stale |= outcome.as_ref().map_or(true, |outcome| outcome.was_mistaken);
-        outcome
+        let result = apply::apply(&mut self.commands, self.protocol, changes);
+        self.is_stale |= result.as_ref().map_or(true, |(_, was_mistaken)| *was_mistaken);
+        result.map(|(outcome, _)| outcome)
     }
 
     /// The interface by which a packet to `dst` leaves, from `src` if given; `None` if it does not.

@@ -16,10 +16,10 @@ use crate::route::{Family, World};
 /// What a kernel without policy routing lacks.
 pub(super) const POLICY_ROUTING: &str = "policy routing (CONFIG_IP_ADVANCED_ROUTER, CONFIG_IP_MULTIPLE_TABLES)";
 
-/// A dump that changes interrupted is made again, so often.
+/// How often dumps are made again that a change has interrupted.
 const TRIES: usize = 10;
 
-/// Dumps everything. The result may already be old: see [`Watch`](super::watch).
+/// Dumps everything. The result may already be old: see [`Netlink::snapshot`](super::Netlink::snapshot).
 pub(super) fn snapshot(socket: &mut CommandSocket, folder: &mut Folder) -> Result<World, NetlinkError> {
     for _ in 0..TRIES {
         folder.reset();
@@ -32,7 +32,7 @@ pub(super) fn snapshot(socket: &mut CommandSocket, folder: &mut Folder) -> Resul
     Err(NetlinkError::Interrupted { doing: "list links, addresses, rules and routes" })
 }
 
-/// Our IPv6 routes' neighbours: all that the kernel has in `table`.
+/// All IPv6 routes in `table`, whoever made them.
 pub(super) fn ipv6_routes(socket: &mut CommandSocket, table: u32) -> Result<Vec<RouteFact>, NetlinkError> {
     let doing = "list IPv6 routes of a table";
     let mut message = route_request(Family::V6);
