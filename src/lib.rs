@@ -26,4 +26,5 @@ pub mod netlink;
 pub mod node;
 pub mod route;
 pub mod route_manager;
+pub mod service;
 pub mod term;

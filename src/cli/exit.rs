@@ -1,6 +1,8 @@
 //! How the program ends, in one place.
 
 use crate::config::ConfigError;
+use crate::netlink::NetlinkError;
+use crate::service::ServiceError;
 
 /// The exit status. Scripts rely on these numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,19 @@ impl From<ExitCode> for std::process::ExitCode {
 impl From<&ConfigError> for ExitCode {
     fn from(_: &ConfigError) -> Self {
         ExitCode::Configuration
+    }
+}
+
+impl From<&ServiceError> for ExitCode {
+    fn from(error: &ServiceError) -> Self {
+        match error {
+            ServiceError::Cookie(_) => ExitCode::Configuration,
+            ServiceError::Missing(crate::netlink::Missing::NetAdmin)
+            | ServiceError::Netlink(NetlinkError::MissingNetAdmin { .. } | NetlinkError::Namespace { .. }) => {
+                ExitCode::Permission
+            }
+            _ => ExitCode::Failed,
+        }
     }
 }
 

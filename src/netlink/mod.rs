@@ -31,7 +31,7 @@ use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage}
 
 pub use apply::{Outcome, Refused};
 pub use error::NetlinkError;
-pub use netns::path_of as namespace_path;
+pub use netns::{path_of as namespace_path, within};
 pub use support::{Missing, check_support};
 
 use crate::route::{Changes, Family, World};

@@ -26,8 +26,12 @@ pub fn path_of(name_or_path: &Path) -> PathBuf {
     }
 }
 
-/// Runs `work` in the network namespace `netns`, or right here if there is none to enter.
-pub(super) fn within<T: Send>(
+/// Runs `work` in the network namespace `netns`, or right here if there is none to enter. Sockets that it makes stay in
+/// that namespace; this process stays in its own.
+///
+/// # Errors
+/// [`NetlinkError::Namespace`] if it cannot be entered, or what `work` says.
+pub fn within<T: Send>(
     netns: Option<&Path>,
     work: impl FnOnce() -> Result<T, NetlinkError> + Send,
 ) -> Result<T, NetlinkError> {

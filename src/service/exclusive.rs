@@ -1,0 +1,51 @@
+//! One daemon per network namespace and protocol number: two would undo each other's routes.
+//!
+//! The claim is an abstract Unix socket, because such names live in a network namespace and end with their owner,
+//! however it dies: no stale file, no race, whatever the state directory is.
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::Path;
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use tracing::warn;
+
+use super::ServiceError;
+use crate::netlink;
+
+/// The right to manage what bears a protocol number in a network namespace, as long as it is held.
+#[derive(Debug)]
+pub struct Exclusive {
+    _socket: Option<UnixListener>,
+}
+
+impl Exclusive {
+    /// Claims `protocol` in `netns` (our own, if there is none).
+    ///
+    /// # Errors
+    /// [`ServiceError::Running`] if a process of root's or of our own user holds it. Anybody may bind such a name, so
+    /// what another user holds is no reason not to start.
+    pub fn claim(netns: Option<&Path>, protocol: u8) -> Result<Self, ServiceError> {
+        let system = |source| ServiceError::System { doing: "claim the protocol number", source };
+        let address = SocketAddr::from_abstract_name(format!("beamroute-{protocol}")).map_err(system)?;
+        match netlink::within(netns, || Ok(UnixListener::bind_addr(&address)))? {
+            Ok(socket) => Ok(Self { _socket: Some(socket) }),
+            Err(_) => match holder(netns, &address)? {
+                Some((pid, uid)) if uid == 0 || uid == nix::unistd::geteuid().as_raw() => {
+                    Err(ServiceError::Running { pid, protocol })
+                }
+                _ => {
+                    warn!(protocol, "another user holds the name that keeps a second daemon out; going on without it");
+                    Ok(Self { _socket: None })
+                }
+            },
+        }
+    }
+}
+
+/// Process and user that hold the name; nobody if they have just let go.
+fn holder(netns: Option<&Path>, address: &SocketAddr) -> Result<Option<(i32, u32)>, ServiceError> {
+    let stream = netlink::within(netns, || Ok(UnixStream::connect_addr(address)))?;
+    let credentials = stream.ok().and_then(|stream| getsockopt(&stream, PeerCredentials).ok());
+    Ok(credentials.map(|credentials| (credentials.pid(), credentials.uid())))
+}

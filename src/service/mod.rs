@@ -1,0 +1,237 @@
+//! The daemon: starts the parts in order, waits for a reason to end, ends them in order.
+//!
+//! The kernel comes first and epmd after it: routes never wait for a port mapper.
+
+mod exclusive;
+mod log;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::{Admin, Config, CookieError, Listening};
+use crate::epmd::{Epmd, EpmdError, EpmdHandle, EpmdState};
+use crate::netlink::{self, Missing, Netlink, NetlinkError};
+use crate::node::{Node, NodeConfig};
+use crate::route::PlanOptions;
+use crate::route_manager::{Ended, Kernel, RouteManager, Settings};
+
+pub use exclusive::Exclusive;
+pub use log::init as init_log;
+
+/// How long a port mapper that does not answer may delay the start.
+const EPMD_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why the daemon does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// No usable cookie.
+    #[error(transparent)]
+    Cookie(#[from] CookieError),
+    /// The kernel, or this process, lacks something that nothing works without.
+    #[error("cannot manage routes without {0}")]
+    Missing(Missing),
+    /// The kernel does not answer as it should.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// Another daemon does this work already.
+    #[error(
+        "a beamroute with pid {pid} already manages routes with protocol number {protocol} in this network namespace; \
+         stop it, or choose another number with --protocol"
+    )]
+    Running {
+        /// Its process.
+        pid: i32,
+        /// Its protocol number, and ours.
+        protocol: u8,
+    },
+    /// The node cannot listen.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The port mapper refused us, or cannot be served.
+    #[error(transparent)]
+    Epmd(#[from] EpmdError),
+    /// The operating system would not give what every program gets.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What was being done.
+        doing: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// Runs the daemon until SIGTERM, SIGINT, or a caller who may stop it.
+///
+/// # Errors
+/// [`ServiceError`], if it cannot start.
+pub fn run(config: Config) -> Result<(), ServiceError> {
+    // One thread: a call is decoded, planned, applied and answered without waking another.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| ServiceError::System { doing: "start the runtime", source })?;
+    runtime.block_on(async {
+        // From here on a signal ends the daemon in order, also while it starts.
+        let mut signals = Signals::watch()?;
+        let mut service = tokio::select! {
+            service = Service::start(config) => service?,
+            _ = signals.ending() => return Ok(()),
+        };
+        service.log_ready();
+        tokio::select! {
+            signal = signals.ending() => info!(signal, "stopping"),
+            () = service.ended() => {}
+        }
+        service.stop().await;
+        Ok(())
+    })
+}
+
+/// The parts that run.
+pub struct Service {
+    node: Node,
+    epmd: EpmdHandle,
+    manager: tokio::task::JoinHandle<Ended>,
+    shutdown: CancellationToken,
+    address: SocketAddr,
+    listening: Listening,
+    _exclusive: Exclusive,
+}
+
+impl Service {
+    /// Starts everything. When it returns, `route_manager` answers.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; what had been started is stopped again.
+    pub async fn start(config: Config) -> Result<Self, ServiceError> {
+        for warning in &config.warnings {
+            warn!("{warning}");
+        }
+        let cookie = config.cookie.read()?;
+        let (kernel, exclusive) = open_kernel(&config)?;
+        let listening = config.listening();
+        let (listeners, address) = bind(&listening.addresses, config.port).await?;
+        let mut epmd = Epmd::start(config.epmd_config(&listening), config.node_name.name(), address.port()).await?;
+        let node_config = NodeConfig {
+            is_visible: config.visible,
+            net_ticktime: config.net_ticktime,
+            ..NodeConfig::new(config.node_name.to_string(), cookie.as_bytes().to_vec().into())
+        };
+        let node = Node::new(node_config, epmd.creation(EPMD_PATIENCE).await);
+        let is_admin_allowed = config.admin == Admin::All;
+        let settings = Settings { max_interfaces: config.max_interfaces, is_admin_allowed };
+        let shutdown = CancellationToken::new();
+        let manager = RouteManager::new(node.clone(), kernel, settings);
+        let manager = tokio::spawn(manager.run(shutdown.clone()));
+        for listener in listeners {
+            node.listen(listener);
+        }
+        Ok(Self { node, epmd, manager, shutdown, address, listening, _exclusive: exclusive })
+    }
+
+    /// The node, for callers inside the program.
+    #[must_use]
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Where peers reach the node.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Says that the node is ready, and who cannot reach it.
+    pub fn log_ready(&self) {
+        let epmd = match self.epmd.state() {
+            EpmdState::Disabled => "none",
+            EpmdState::Waiting => "waiting for one",
+            EpmdState::Registered => "registered",
+            EpmdState::Serving => "serving",
+        };
+        info!(node = self.node.name(), port = self.address.port(), pid = std::process::id(), epmd, "ready");
+        if let Some(address) = self.listening.unreachable {
+            let listening = &self.listening.addresses;
+            warn!(%address, ?listening, "peers find this node's host at an address where it does not listen: see --listen");
+        }
+    }
+
+    /// Waits until a caller who may has stopped us.
+    pub async fn ended(&mut self) {
+        match (&mut self.manager).await {
+            Ok(_) => info!("stopping, as a caller asked"),
+            Err(error) => tracing::error!(%error, "route_manager crashed; stopping"),
+        }
+    }
+
+    /// Lets nobody new in, answers what is queued, tells monitors and links, unregisters.
+    pub async fn stop(self) {
+        self.node.stop_accepting();
+        self.shutdown.cancel();
+        if !self.manager.is_finished() {
+            // A crash was logged by the task that crashed.
+            let _ = self.manager.await;
+        }
+        self.node.stop().await;
+        self.epmd.stop().await;
+    }
+}
+
+fn open_kernel(config: &Config) -> Result<(Kernel, Exclusive), ServiceError> {
+    let netns = config.netns.as_ref().map(|netns| netns.path().to_path_buf());
+    let netlink_config = netlink::Config { netns, protocol: config.protocol, ..netlink::Config::default() };
+    for missing in netlink::check_support(&netlink_config)? {
+        if missing.is_fatal() {
+            return Err(ServiceError::Missing(missing));
+        }
+        warn!("without {missing}, only IPv4 routes are kept");
+    }
+    let exclusive = Exclusive::claim(netlink_config.netns.as_deref(), config.protocol)?;
+    let (netlink, world) = Netlink::open(&netlink_config)?;
+    let options = PlanOptions { rule_priority: config.rule_priority };
+    Ok((Kernel::new(netlink, world, options, config.protocol), exclusive))
+}
+
+/// Listens on all addresses, with one port.
+async fn bind(addresses: &[IpAddr], port: u16) -> Result<(Vec<TcpListener>, SocketAddr), ServiceError> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut main = SocketAddr::from(([127, 0, 0, 1], port));
+    for ip in addresses {
+        let address = SocketAddr::new(*ip, main.port());
+        let failed = |source| ServiceError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        if listeners.is_empty() {
+            main = listener.local_addr().map_err(failed)?;
+        }
+        listeners.push(listener);
+    }
+    Ok((listeners, main))
+}
+
+/// The signals that end the daemon.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn watch() -> Result<Self, ServiceError> {
+        let watch = |kind| signal(kind).map_err(|source| ServiceError::System { doing: "watch signals", source });
+        Ok(Self { term: watch(SignalKind::terminate())?, int: watch(SignalKind::interrupt())? })
+    }
+
+    async fn ending(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}
