@@ -293,7 +293,7 @@ impl RouteManager {
             kernel: &self.kernel,
             node: self.node.name(),
             nodes: self.node.nodes(|_| true),
-            unsaved: None,
+            unsaved: Some(atom("enotsup")),
         }
     }
 }
