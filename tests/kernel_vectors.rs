@@ -1,0 +1,180 @@
+//! VintageNet's recorded kernel states (`tests/fixtures/oracle`), played by a real BEAM node against the daemon.
+//!
+//! Every vector gets a fresh namespace and a daemon. After each step:
+//!
+//! - what we say (`status`, properties) equals what VintageNet recorded, table numbers translated, unless it crashed or
+//!   we refuse what it accepted ([`model`] says which);
+//! - the kernel holds exactly our entries, as far as it can, and everybody else's objects are as they were;
+//! - where VintageNet was `consistent`, the kernel's routes, rules and answers to `ip route get` equal the recording.
+
+mod support;
+mod vectors;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::json;
+use support::{Beam, Daemon, Epmd, Netns, within};
+use vectors::check;
+use vectors::kernel::State;
+use vectors::model::Model;
+use vectors::oracle::{self, Op, Step, Vector};
+
+/// Vectors that are played only up to their first change of the world, because what comes then belongs to a later
+/// issue.
+const LATER: &[(&str, &str)] = &[
+    ("k033", "link event: the link comes up"),
+    ("k038", "link event: the link goes down and up"),
+    ("k039", "link event: the link goes down and up"),
+    ("k040", "link event: the link goes down and up"),
+    ("k042", "address event: the address goes and comes back"),
+    ("k043", "link event: the link is deleted"),
+    ("k051", "external repair: our default route is deleted"),
+    ("k052", "external repair: our rules are flushed"),
+    ("k053", "restart"),
+    ("k070", "restart"),
+    ("k155", "link event: the link goes down and up"),
+    ("k165", "address event: the address goes"),
+    ("k171", "address event: the address goes"),
+    ("k172", "external repair: our default route is deleted"),
+    ("k174", "address event: the address goes"),
+    ("k180", "address event: the address goes"),
+];
+
+/// Play at most this many vectors at a time.
+const THREADS: usize = 3;
+
+#[test]
+fn every_recorded_vector_ends_in_the_right_kernel_state() {
+    let Some(epmd) = Epmd::start() else { return };
+    let Some(_probe) = Netns::new(&[]) else { return };
+    let Some(beam) = Beam::start(&epmd.place(), "Vectors") else { return };
+    let only = std::env::var("BEAMROUTE_VECTOR").ok();
+    let vectors: Vec<Vector> = oracle::read()
+        .into_iter()
+        .filter(|v| only.as_ref().is_none_or(|only| only.split(',').any(|id| id == v.id)))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some(vector) = vectors.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(vector, &epmd, &beam)));
+                    let failure = match played {
+                        Ok(Ok(())) => continue,
+                        Ok(Err(failure)) => failure,
+                        Err(panic) => format!("panic: {:?}", panic.downcast_ref::<String>()),
+                    };
+                    failures.lock().unwrap().insert(vector.id.clone(), failure);
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    let shown: Vec<String> = failures.iter().map(|(id, failure)| format!("== {id}: {failure}")).collect();
+    assert!(failures.is_empty(), "{} of {} vectors fail\n{}", failures.len(), vectors.len(), shown.join("\n"));
+}
+
+#[test]
+fn the_list_of_vectors_left_for_later_is_exact() {
+    let vectors = oracle::read();
+    let mut last = "";
+    for (id, why) in LATER {
+        assert!(last < *id, "{id}: in order, once");
+        last = id;
+        let vector = vectors.iter().find(|v| v.id == *id).unwrap_or_else(|| panic!("{id} is not in the fixture"));
+        let is_restart = vector.steps.iter().any(|s| matches!(s.op, Op::Restart));
+        assert!(vector.steps.iter().any(Step::is_of_the_world), "{id} has nothing to leave for later");
+        assert_eq!(is_restart, why.starts_with("restart"), "{id}");
+    }
+}
+
+#[test]
+fn the_namespaces_start_in_the_recorded_state() {
+    for vector in oracle::read() {
+        let Some(net) = vectors::namespace(&vector) else { return };
+        let ours = State::read(&net, &vector.addresses());
+        if vector.tags.iter().any(|tag| tag.starts_with("foreign_")) || !vector.pre.is_empty() {
+            // VintageNet had deleted some of these before the recording began.
+            assert!(ours.routes.is_superset(&vector.initial.routes), "{}", vector.id);
+            continue;
+        }
+        assert_eq!(ours, vector.initial, "{}", vector.id);
+    }
+}
+
+/// Plays one vector; the error says at which step what was wrong.
+fn play(vector: &Vector, epmd: &Epmd, beam: &Beam) -> Result<(), String> {
+    let net = vectors::namespace(vector).ok_or("no namespace")?;
+    let mut foreign = State::read(&net, &[]).foreign();
+    let daemon = Daemon::options(&epmd.place())
+        .cookie("Vectors")
+        .netns(&net)
+        .flags(&["--max-interfaces", &vector.max_interfaces.to_string()])
+        .start();
+    let mut model = Model::new(vector.max_interfaces, State::read(&net, &[]).foreign_tables());
+    let is_later = LATER.iter().any(|(id, _)| *id == vector.id);
+    for (index, step) in vector.steps.iter().enumerate() {
+        let at = |what: String| format!("step {index} {}: {what}\n{}", step.text, daemon.log());
+        if step.is_of_the_world() {
+            if is_later {
+                return Ok(());
+            }
+            foreign = change_world(step, &net);
+        } else {
+            let expected = model.reply(step);
+            let reply =
+                beam.json(&format!("gen_server:call({{route_manager, '{}'}}, {})", daemon.node, step.op.term()));
+            let reply = if reply.get(0) == Some(&json!("error")) { json!([reply[0], reply[1][0]]) } else { reply };
+            if reply != expected {
+                return Err(at(format!("reply {reply}, expected {expected}")));
+            }
+        }
+        // After a reply the first look is right; after a change of the world, it is right within a moment.
+        let mut result = Ok(());
+        let look = || {
+            let status = beam.json(&format!("gen_server:call({{route_manager, '{}'}}, status)", daemon.node));
+            let kernel = State::read(&net, &vector.addresses());
+            result = properties(beam, &daemon, step, &model)
+                .and_then(|()| check::entries(&status, step, &model))
+                .and_then(|()| check::kernel_holds_entries(&status, &kernel, &net, &foreign))
+                .and_then(|()| check::recording(&status, &kernel, vector, step, &model));
+            result.is_ok()
+        };
+        let patience = if step.is_of_the_world() { 2 } else { 0 };
+        within(std::time::Duration::from_secs(patience), look);
+        result.map_err(at)?;
+    }
+    Ok(())
+}
+
+/// Does what the recording did, and gives what is then there of others.
+fn change_world(step: &Step, net: &Netns) -> State {
+    match &step.op {
+        Op::Env(args) => net.try_ip(&args.iter().map(String::as_str).collect::<Vec<_>>()),
+        Op::EnvPeer(args) => net.try_ip_peer(&args.iter().map(String::as_str).collect::<Vec<_>>()),
+        op => panic!("{op:?} is none of the world"),
+    };
+    State::read(net, &[]).foreign()
+}
+
+/// VintageNet's three properties, where the recording counts.
+fn properties(beam: &Beam, daemon: &Daemon, step: &Step, model: &Model) -> Result<(), String> {
+    if !model.recording_counts() {
+        return Ok(());
+    }
+    let get = |property: &str| {
+        beam.json(&format!("gen_server:call({{route_manager, '{}'}}, {{get, {property}}})", daemon.node))
+    };
+    let mut ours = json!({
+        "available_interfaces": get("[<<\"available_interfaces\">>]"),
+        "connection": get("[<<\"connection\">>]"),
+        "interfaces": {},
+    });
+    for name in step.props["interfaces"].as_object().into_iter().flat_map(serde_json::Map::keys) {
+        ours["interfaces"][name] = get(&format!("[<<\"interface\">>, <<\"{name}\">>, <<\"connection\">>]"));
+    }
+    if ours == step.props { Ok(()) } else { Err(format!("properties\n ours     {ours}\n recorded {}", step.props)) }
+}
