@@ -1,4 +1,5 @@
 //! The harness itself, without the daemon: what the other tests stand on must hold first.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod support;
 

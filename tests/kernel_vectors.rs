@@ -6,6 +6,7 @@
 //!   we refuse what it accepted ([`model`] says which);
 //! - the kernel holds exactly our entries, as far as it can, and everybody else's objects are as they were;
 //! - where VintageNet was `consistent`, the kernel's routes, rules and answers to `ip route get` equal the recording.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod support;
 mod vectors;

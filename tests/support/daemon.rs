@@ -22,6 +22,8 @@ pub struct Options {
     flags: Vec<String>,
     env: Vec<(String, String)>,
     cookie: String,
+    /// The mode of the cookie file; `None` for no such file.
+    cookie_mode: Option<u32>,
 }
 
 /// A running `beamroute run`, killed when dropped; its log is printed when the test panics.
@@ -43,10 +45,27 @@ impl Options {
         self
     }
 
+    /// In this namespace, given as a path.
+    #[must_use]
+    pub fn netns_path(mut self, net: &Netns) -> Self {
+        self.netns = Some((net.outside(env!("CARGO_BIN_EXE_beamroute")), net.path().display().to_string()));
+        self
+    }
+
     /// `--name` or `--sname`, and its value.
     #[must_use]
     pub fn naming(mut self, kind: &str, name: &str) -> Self {
         self.naming = (kind.to_owned(), name.to_owned());
+        self
+    }
+
+    /// Runs it by another program, which gets the whole command line as its last arguments and must exec it.
+    #[must_use]
+    pub fn wrap(mut self, program: &[&str]) -> Self {
+        let (inner, netns) = self.netns.take().expect("give the namespace first");
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(inner.get_program()).args(inner.get_args());
+        self.netns = Some((command, netns));
         self
     }
 
@@ -75,6 +94,20 @@ impl Options {
         self
     }
 
+    /// The mode of the cookie file.
+    #[must_use]
+    pub const fn cookie_mode(mut self, mode: u32) -> Self {
+        self.cookie_mode = Some(mode);
+        self
+    }
+
+    /// Without `--cookie-file`.
+    #[must_use]
+    pub const fn no_cookie_file(mut self) -> Self {
+        self.cookie_mode = None;
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub fn start(self) -> Daemon {
         self.try_start().unwrap_or_else(|log| panic!("the daemon did not become ready:\n{log}"))
@@ -82,14 +115,17 @@ impl Options {
 
     /// Starts it and waits until it is ready, or has ended; then its log is the error.
     pub fn try_start(self) -> Result<Daemon, String> {
-        let Self { place, netns, naming, epmd, flags, env, cookie } = self;
+        let Self { place, netns, naming, epmd, flags, env, cookie, cookie_mode } = self;
         let (mut command, netns) = netns.expect("tests never touch the host's routes: give a namespace");
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("cookie");
-        fs::write(&file, &cookie).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
         command.args(["run", &naming.0, &naming.1, "--epmd", epmd, "--netns", &netns, "--log-format", "json"]);
-        command.arg("--cookie-file").arg(&file).arg("--state-dir").arg(dir.path().join("state")).args(&flags);
+        if let Some(mode) = cookie_mode {
+            fs::write(&file, &cookie).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            command.arg("--cookie-file").arg(&file);
+        }
+        command.arg("--state-dir").arg(dir.path().join("state")).args(&flags);
         place.tell(&mut command).env("HOME", dir.path()).env_remove("BEAMROUTE_COOKIE").envs(env);
         let mut process = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
         let log = Lines::read(process.0.stderr.take().unwrap());
@@ -120,6 +156,7 @@ impl Daemon {
             epmd: "external",
             flags: Vec::new(),
             env: Vec::new(),
+            cookie_mode: Some(0o400),
             cookie: format!("TopSecret{}x{}", std::process::id(), serial()),
         }
     }

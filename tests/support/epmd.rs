@@ -17,7 +17,7 @@ impl Place {
 
     /// Makes `command` look here for its epmd.
     pub fn tell(self, command: &mut Command) -> &mut Command {
-        command.env("ERL_EPMD_PORT", self.0.to_string()).env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        command.env("ERL_EPMD_PORT", self.0.to_string()).env_remove("ERL_EPMD_ADDRESS")
     }
 
     /// What `epmd -names` prints.
@@ -42,10 +42,16 @@ impl Epmd {
     }
 
     pub fn start_at(place: Place) -> Self {
+        let epmd = Self::start_at_once(place);
+        eventually("epmd listens", || place.is_served());
+        epmd
+    }
+
+    /// As [`Epmd::start_at`], without looking whether it could have the port.
+    pub fn start_at_once(place: Place) -> Self {
         let mut command = Command::new("epmd");
         command.args(["-address", "127.0.0.1", "-port", &place.0.to_string()]);
         let process = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
-        eventually("epmd listens", || place.is_served());
         Self { process, place }
     }
 

@@ -2,8 +2,7 @@
 //!
 //! Everything is ended by its drop guard, by process id. A test that cannot run says `SKIPPED` and passes; with
 //! `BEAMROUTE_NO_SKIP=1`, as in CI, it fails.
-#![allow(dead_code, reason = "each test binary uses a part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
 
 pub mod beam;
 pub mod daemon;

@@ -1,5 +1,4 @@
 //! Parts of `kernel_vectors.rs`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 pub mod check;
 pub mod kernel;

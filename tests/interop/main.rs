@@ -1,0 +1,17 @@
+//! Real `erl`, `elixir` and `iex` nodes against the daemon; every test is named after what a user types or lives through.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod calls;
+mod connecting;
+mod cookies;
+mod elixir;
+mod epmd;
+mod names;
+mod processes;
+mod raw_peer;
+mod rpc;
+mod status;
