@@ -200,8 +200,9 @@ fn half_a_frame_is_not_traffic_but_a_tick_is() {
     let Some(rig) = Rig::with(&["--net-ticktime", "4"]) else { return };
     let mut half = Raw::connect(&rig.daemon, "half@127.0.0.1");
     let mut ticking = Raw::connect(&rig.daemon, "ticking@127.0.0.1");
+    half.send(&[0, 0, 1, 0]);
     for _ in 0..10 {
-        half.send(&[0]);
+        half.send(&[112]);
         ticking.send(&[0; 4]);
         std::thread::sleep(Duration::from_millis(800));
         if half.is_closed_within(Duration::from_millis(1)) {

@@ -117,18 +117,12 @@ fn node_spawn_ends_at_once_with_undef() {
 #[test]
 fn erl_call_through_rex() {
     let Some(rig) = Rig::start() else { return };
-    let Some(erl_call) = find_erl_call() else {
-        return crate::support::skip("erl_call is not installed (package erlang-dev or erlang-base)");
-    };
+    if !crate::support::have("erl_call") {
+        return;
+    }
     let home = crate::support::beam::home_with(&rig.daemon.cookie);
-    let mut command = std::process::Command::new(erl_call);
+    let mut command = std::process::Command::new("erl_call");
     command.args(["-name", &rig.daemon.node, "-R", "-timeout", "10", "-a", "erlang node"]).env("HOME", home.path());
     let answer = crate::support::output(rig.epmd.place().tell(&mut command));
     assert!(answer.contains(&rig.daemon.node), "{answer}");
-}
-
-fn find_erl_call() -> Option<std::path::PathBuf> {
-    let lib = std::fs::read_dir("/usr/lib/erlang/lib").ok()?;
-    let mut found = lib.flatten().map(|dir| dir.path().join("bin/erl_call")).filter(|path| path.is_file());
-    found.next()
 }
