@@ -11,14 +11,14 @@
 mod support;
 mod vectors;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Beam, Daemon, Epmd, Netns, within};
 use vectors::check;
-use vectors::kernel::State;
+use vectors::kernel::{OURS, Route, Rule, State};
 use vectors::model::Model;
 use vectors::oracle::{self, Op, Step, Vector};
 
@@ -104,6 +104,67 @@ fn the_namespaces_start_in_the_recorded_state() {
         }
         assert_eq!(ours, vector.initial, "{}", vector.id);
     }
+}
+
+#[test]
+fn the_checks_accept_what_vintagenet_did_right_and_nothing_less() {
+    let mut looked = 0;
+    for vector in oracle::read().into_iter().filter(|v| v.is_consistent) {
+        let mut model = Model::new(vector.max_interfaces, BTreeSet::new());
+        let is_foreign = vector.tags.iter().any(|tag| tag.starts_with("foreign_"));
+        for step in vector.steps.iter().filter(|_| !is_foreign) {
+            if !step.is_of_the_world() {
+                model.reply(step);
+            }
+            let (status, mut kernel) = as_if_ours(step, &model);
+            check::entries(&status, step, &model).unwrap();
+            check::objects(&status, &kernel, &BTreeSet::new()).unwrap();
+            check::recording(&status, &kernel, &vector, step, &model).unwrap();
+            // And one route less is seen.
+            let Some(route) = kernel.routes.iter().find(|route| route.protocol == OURS).cloned() else { continue };
+            kernel.routes.remove(&route);
+            check::objects(&status, &kernel, &BTreeSet::new()).unwrap_err();
+            check::recording(&status, &kernel, &vector, step, &model).unwrap_err();
+            looked += 1;
+        }
+    }
+    assert!(looked > 300, "only {looked} steps");
+}
+
+/// A recorded step as if it had been ours: our table numbers, protocol and priority.
+fn as_if_ours(step: &Step, model: &Model) -> (Value, State) {
+    let mut entries = step.entries.clone();
+    for entry in entries.as_array_mut().unwrap() {
+        let table = if entry[0] == "rule" { 1 } else { entry.as_array().unwrap().len() - 1 };
+        if let Some(number) = entry[table].as_u64() {
+            entry[table] = json!(model.translate(&number.to_string()).parse::<u64>().unwrap());
+        }
+        entry[0] = match entry[0].as_str().unwrap() {
+            "local" => json!("local_route"),
+            "default" => json!("default_route"),
+            other => json!(other),
+        };
+    }
+    let rules = entries.as_array().unwrap().iter().take_while(|entry| entry[0] == "rule").count();
+    entries.as_array_mut().unwrap()[..rules].sort_by_key(|entry| entry[1].as_u64());
+    let mut interfaces = json!({});
+    for (name, table) in model.tables() {
+        interfaces[name] = json!({"table": table});
+    }
+    let routes = step.kernel.routes.iter().cloned().map(|route| Route {
+        table: model.translate(&route.table),
+        protocol: if route.protocol == "boot" { OURS.to_owned() } else { route.protocol },
+        ..route
+    });
+    let rules = step.kernel.rules.iter().cloned().map(|rule| Rule {
+        table: model.translate(&rule.table),
+        protocol: OURS.to_owned(),
+        priority: check::PRIORITY,
+        ..rule
+    });
+    let route_get = step.kernel.route_get.clone();
+    let kernel = State { routes: routes.collect(), rules: rules.collect(), route_get };
+    (json!({"entries": entries, "interfaces": interfaces}), kernel)
 }
 
 /// Plays one vector; the error says at which step what was wrong.

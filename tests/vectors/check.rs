@@ -11,7 +11,7 @@ use super::oracle::{Step, Vector};
 use crate::support::Netns;
 
 /// `--rule-priority`.
-const PRIORITY: u64 = 30000;
+pub const PRIORITY: u64 = 30000;
 
 /// Our entries are VintageNet's, and every interface has the table that the contract gives it.
 pub fn entries(status: &Value, step: &Step, model: &Model) -> Result<(), String> {
@@ -53,10 +53,8 @@ pub fn entries(status: &Value, step: &Step, model: &Model) -> Result<(), String>
 pub fn kernel_holds_entries(status: &Value, kernel: &State, net: &Netns, foreign: &State) -> Result<(), String> {
     same("foreign objects", &kernel.foreign(), foreign)?;
     let world = World::read(net);
-    let mut owner_of_table = BTreeMap::new();
     let mut pending = BTreeSet::new();
     for (name, interface) in status["interfaces"].as_object().ok_or("status has no interfaces")? {
-        owner_of_table.insert(interface["table"].to_string(), name.clone());
         let has_entries = interface["status"] != "disconnected"
             && interface["ip_subnets"].as_array().is_some_and(|subnets| !subnets.is_empty());
         let install = &interface["install"];
@@ -71,6 +69,15 @@ pub fn kernel_holds_entries(status: &Value, kernel: &State, net: &Netns, foreign
         }
     }
 
+    objects(status, kernel, &pending)?;
+    world.connected_routes(kernel)
+}
+
+/// Our objects in the kernel are our entries, at least those of interfaces that are not pending.
+pub fn objects(status: &Value, kernel: &State, pending: &BTreeSet<String>) -> Result<(), String> {
+    let interfaces = status["interfaces"].as_object().into_iter().flatten();
+    let owner_of_table: BTreeMap<String, String> =
+        interfaces.map(|(name, interface)| (interface["table"].to_string(), name.clone())).collect();
     let mut wanted = BTreeSet::new();
     let mut required = BTreeSet::new();
     let mut metrics = Vec::new();
@@ -119,8 +126,7 @@ pub fn kernel_holds_entries(status: &Value, kernel: &State, net: &Netns, foreign
     if let Some(rule) = kernel.rules.iter().find(|rule| rule.protocol == OURS && rule.priority != PRIORITY) {
         return Err(format!("{rule:?} is not at {PRIORITY}"));
     }
-    ipv6_numbers_rise(kernel, metrics)?;
-    world.connected_routes(kernel)
+    ipv6_numbers_rise(kernel, metrics)
 }
 
 /// What VintageNet left in the kernel, where it was right.
