@@ -42,7 +42,6 @@ fn status_has_every_key_and_every_value_has_its_shape() {
         ("is_integer(maps:get(ifindex, E)).", "true"),
         ("P = maps:get(<<\"ppp3\">>, I), [maps:get(K, P) || K <- [type, status, why, weight, metric, table, ip_subnets, default_gateway, ifindex]].",
             "[mobile,lan,nil,3,73,101,[],nil,nil]"),
-        ("maps:get(install, P).", "{pending,no_interface}"),
         ("W = maps:get(<<\"wlan0\">>, I), [maps:get(K, W) || K <- [type, status, metric, table, install]].",
             "[wifi,disconnected,disabled,102,installed]"),
     ]);
@@ -129,12 +128,24 @@ fn install_says_what_is_missing() {
         (&install("wlan0"), "{pending,link_down}"),
         ("beamroute_route_manager:set_route(N, usb0, [{{192,168,5,50},24}], {192,168,5,1}).", "ok"),
         (&install("usb0"), "{pending,no_interface}"),
-        ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}], {8,8,4,4}).", "ok"),
-        ("{pending, {gateway, Why}} = maps:get(install, maps:get(<<\"eth0\">>, maps:get(interfaces, gen_server:call(RM, status)))), is_atom(Why).", "true"),
         ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
         (&install("eth0"), "installed"),
     ]);
     assert!(rig.net.ip(&["route"]).contains("default via 192.168.1.1 dev eth0 proto 110 metric 50"));
+}
+
+#[test]
+fn a_gateway_outside_of_the_subnet_is_taken_to_be_on_the_link() {
+    let Some(rig) = Rig::start() else { return };
+    rig.beam.expect(&[
+        ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}], {8,8,4,4}).", "ok"),
+        ("maps:get(install, maps:get(<<\"eth0\">>, maps:get(interfaces, gen_server:call(RM, status)))).", "installed"),
+    ]);
+    for table in ["main", "100"] {
+        let routes = rig.net.ip(&["route", "show", "table", table]);
+        let default = routes.lines().find(|line| line.starts_with("default via 8.8.4.4 dev eth0 proto 110"));
+        assert!(default.is_some_and(|line| line.contains("onlink")), "{routes}");
+    }
 }
 
 #[test]
