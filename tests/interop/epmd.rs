@@ -65,7 +65,8 @@ fn a_name_taken_twice_in_the_embedded_epmd_is_refused() {
     }
     let mut command = std::process::Command::new("erl");
     command.args(["-noshell", "-name", &daemon.node]).args(crate::support::beam::QUIET.split(' '));
-    let out = place.tell(&mut command).args(["-eval", "halt(0)."]).output().unwrap();
+    let home = crate::support::beam::home_with(&daemon.cookie);
+    let out = place.tell(&mut command).env("HOME", home.path()).args(["-eval", "halt(0)."]).output().unwrap();
     assert!(!out.status.success(), "erl takes a name that is taken");
 }
 
