@@ -97,6 +97,15 @@ impl State {
         Self { routes: routes.collect(), rules: rules.collect(), route_get: route_get.collect() }
     }
 
+    /// The addresses that the recorded `route_get` asks from: those that the namespace had.
+    pub fn addresses(&self) -> Vec<String> {
+        self.route_get
+            .keys()
+            .filter_map(|question| question.split_once(" from "))
+            .map(|(_, ip)| ip.to_owned())
+            .collect()
+    }
+
     /// What is neither ours nor the kernel's own.
     pub fn foreign(&self) -> Self {
         Self {

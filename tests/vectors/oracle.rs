@@ -68,12 +68,6 @@ impl Vector {
             is_consistent: json["consistent"].as_bool().unwrap(),
         }
     }
-
-    /// The addresses that `route_get` asks from.
-    pub fn addresses(&self) -> Vec<String> {
-        let all = self.topology.iter().flat_map(|link| &link.addresses);
-        all.map(|address| address.split('/').next().unwrap().to_owned()).collect()
-    }
 }
 
 impl Step {
