@@ -53,7 +53,7 @@ fn the_daemon_proves_its_cookie_too() {
 fn the_cookie_is_in_no_log_even_at_the_finest_level() {
     let Some(epmd) = Epmd::start() else { return };
     let Some(net) = Netns::two_interfaces() else { return };
-    let daemon = Daemon::options(&epmd.place()).netns(&net).env("RUST_LOG", "trace").start();
+    let daemon = Daemon::options(&epmd.place()).netns(&net).env("BEAMROUTE_LOG", "trace").start();
     let Some(beam) = Beam::start(&epmd.place(), &daemon.cookie) else { return };
     beam.know(&daemon);
     beam.expect(&[("net_adm:ping(N).", "pong")]);

@@ -126,7 +126,12 @@ impl Options {
             command.arg("--cookie-file").arg(&file);
         }
         command.arg("--state-dir").arg(dir.path().join("state")).args(&flags);
-        place.tell(&mut command).env("HOME", dir.path()).env_remove("BEAMROUTE_COOKIE").envs(env);
+        place.tell(&mut command).env("HOME", dir.path()).env_remove("RUST_LOG");
+        // Ours would be taken for settings.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BEAMROUTE_")) {
+            command.env_remove(name);
+        }
+        command.envs(env);
         let mut process = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
         let log = Lines::read(process.0.stderr.take().unwrap());
         let end = Instant::now() + PATIENCE;
