@@ -44,7 +44,7 @@ impl Raw {
         self.send_message(&body);
         let status = self.receive_message().expect("a status");
         assert_eq!(status.first(), Some(&b's'));
-        String::from_utf8(status[1..].to_vec()).unwrap()
+        String::from_utf8_lossy(&status[1..]).into_owned()
     }
 
     /// Reads the challenge, answers it with `cookie`, and gives whether the daemon's own proof is right; an error when
