@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tracing::{debug, warn};
+use tracing::{Instrument, Span, debug, field, info_span, warn};
 
 use super::connection::{self, Connection};
 use super::handshake_io::{HandshakeIo, SetupError};
@@ -41,18 +41,19 @@ pub(super) async fn run(node: Node, listener: TcpListener) {
 }
 
 async fn accept(node: Node, stream: TcpStream, permit: tokio::sync::OwnedSemaphorePermit) {
-    let address = address_of(&stream);
+    let span = info_span!("handshake", address = address_of(&stream).map(field::display), peer = field::Empty);
     let setup = tokio::select! {
         () = node.inner.stopping.cancelled() => return,
-        setup = shake_hands(&node, stream) => setup,
+        setup = shake_hands(&node, stream).instrument(span.clone()) => setup,
     };
     drop(permit);
     match setup {
         Ok((connection, io)) => connection::run(node, connection, io.stream, io.buffer).await,
+        // What an operator must see: a node that would have come in with the right cookie or a newer release.
         Err(SetupError::Handshake(error @ (HandshakeError::Cookie | HandshakeError::Flags(_)))) => {
-            warn!(?address, %error, "refused a node");
+            span.in_scope(|| warn!(%error, "refused a node"));
         }
-        Err(error) => debug!(?address, %error, "handshake failed"),
+        Err(error) => span.in_scope(|| debug!(%error, "handshake failed")),
     }
 }
 
@@ -60,7 +61,9 @@ async fn shake_hands(node: &Node, stream: TcpStream) -> Result<(Arc<Connection>,
     let mut io = HandshakeIo::new(stream, node.inner.config.setup_time);
     let mut accepting = Accepting::new(node.name_message(), node.inner.config.cookie.clone(), rand::random());
     let name = io.receive().await?;
-    if let Err(error) = accepting.packet(&name) {
+    let named = accepting.packet(&name);
+    Span::current().record("peer", accepting.peer_name());
+    if let Err(error) = named {
         if matches!(error, HandshakeError::Name(_) | HandshakeError::Flags(_)) {
             io.send(&accepting.status(&Status::NotAllowed)).await?;
         }

@@ -13,7 +13,7 @@ use super::request::{Refusal, Request};
 use super::status::View;
 use crate::node::{Answer, Caller, Message, Node, Process};
 use crate::route::{Call, DesiredState, Effect, IfName, Ranking, SetBy, Status, WishError};
-use crate::term::{Show, Term, as_atom, as_tuple, atom, binary, integer, tuple};
+use crate::term::{Show, Term, as_atom, as_tuple, atom, binary, integer, list, string, tuple};
 
 /// How long a batch that failed as a whole waits for its next try.
 const RETRY: Duration = Duration::from_secs(1);
@@ -246,12 +246,16 @@ impl RouteManager {
         }
     }
 
-    /// `sys.erl`: `get_state`, and `terminate` for those who may.
+    /// `sys.erl`: `get_state`, `get_status`, and `terminate` for those who may.
     fn system(&mut self, caller: Caller, request: &Term) {
         let reply = match (as_atom(request), as_tuple::<2>(request)) {
             (Some("get_state"), _) => {
                 self.commit();
                 tuple([atom("ok"), self.view().status()])
+            }
+            (Some("get_status"), _) => {
+                self.commit();
+                self.sys_status()
             }
             (_, Some([terminate, reason])) if as_atom(terminate) == Some("terminate") => {
                 if self.settings.is_admin_allowed {
@@ -264,6 +268,15 @@ impl RouteManager {
             _ => error([atom("unknown_system_msg"), request.clone()]),
         };
         caller.reply(Answer::Value(reply));
+    }
+
+    /// The form of `sys:get_status/1`: `{status, Pid, {module, Module}, [PDict, SysState, Parent, Debug, Misc]}`.
+    fn sys_status(&self) -> Term {
+        let pid = || Term::from(self.process.pid().clone());
+        let state = tuple([atom("data"), list([tuple([string("State"), self.view().status()])])]);
+        let module = tuple([atom("module"), atom("gen_server")]);
+        let misc = list([state]);
+        tuple([atom("status"), pid(), module, list([list([]), atom("running"), pid(), list([]), misc])])
     }
 
     fn end_grace_times(&mut self) {

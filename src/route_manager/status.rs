@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use nix::errno::Errno;
 
+use super::arguments;
 use super::kernel::Kernel;
 use crate::route::{
     Change, DesiredState, Entry, Family, ForeignDefault, IfName, InterfaceType, Metric, Ranking, Reason, SetBy, Status,
@@ -48,13 +49,12 @@ impl View<'_> {
 
     /// One of VintageNet's properties; `nil` for any other.
     pub(super) fn property(&self, path: &Term) -> Term {
-        let words: Option<Vec<Vec<u8>>> = as_list(path).and_then(|words| words.iter().map(as_text).collect());
-        let words = words.unwrap_or_default();
-        match words.iter().map(Vec::as_slice).collect::<Vec<_>>().as_slice() {
-            [b"available_interfaces"] => self.available_interfaces(),
-            [b"connection"] => atom(connection(self.state).as_str()),
-            [b"interface", name, b"connection"] => {
-                let known = IfName::new(name).ok().and_then(|name| interface_connection(self.state, name));
+        let is = |word: &Term, text: &[u8]| as_text(word).is_some_and(|word| word == text);
+        match as_list(path).unwrap_or_default() {
+            [word] if is(word, b"available_interfaces") => self.available_interfaces(),
+            [word] if is(word, b"connection") => atom(connection(self.state).as_str()),
+            [first, name, last] if is(first, b"interface") && is(last, b"connection") => {
+                let known = arguments::ifname(name).ok().and_then(|name| interface_connection(self.state, name));
                 known.map_or_else(nil, |status: Status| atom(status.as_str()))
             }
             _ => nil(),
