@@ -1,7 +1,9 @@
 //! How the program ends, in one place.
 
+use nix::errno::Errno;
+
 use crate::config::ConfigError;
-use crate::netlink::NetlinkError;
+use crate::netlink::{Missing, NetlinkError};
 use crate::service::ServiceError;
 
 /// The exit status. Scripts rely on these numbers.
@@ -39,11 +41,15 @@ impl From<&ConfigError> for ExitCode {
 impl From<&ServiceError> for ExitCode {
     fn from(error: &ServiceError) -> Self {
         match error {
-            ServiceError::Cookie(_) => ExitCode::Configuration,
-            ServiceError::Missing(crate::netlink::Missing::NetAdmin)
-            | ServiceError::Netlink(NetlinkError::MissingNetAdmin { .. } | NetlinkError::Namespace { .. }) => {
+            ServiceError::Missing(Missing::NetAdmin) | ServiceError::Netlink(NetlinkError::MissingNetAdmin { .. }) => {
                 ExitCode::Permission
             }
+            ServiceError::Netlink(NetlinkError::Namespace { errno, .. })
+                if matches!(Errno::from_raw(*errno), Errno::EPERM | Errno::EACCES) =>
+            {
+                ExitCode::Permission
+            }
+            ServiceError::Cookie(_) | ServiceError::Netlink(NetlinkError::Namespace { .. }) => ExitCode::Configuration,
             _ => ExitCode::Failed,
         }
     }

@@ -16,6 +16,8 @@ pub enum NetlinkError {
         path: PathBuf,
         /// What to do about it.
         why: String,
+        /// The error number.
+        errno: i32,
     },
     /// A netlink socket could not be made or set up.
     #[error("cannot {doing}: {source}")]
@@ -78,11 +80,9 @@ impl NetlinkError {
     pub fn errno(&self) -> Option<i32> {
         match self {
             Self::Socket { source, .. } => source.raw_os_error(),
-            Self::Refused { errno, .. } => Some(*errno),
+            Self::Refused { errno, .. } | Self::Namespace { errno, .. } => Some(*errno),
             Self::MissingNetAdmin { .. } => Some(Errno::EPERM as i32),
-            Self::Namespace { .. } | Self::Unsupported { .. } | Self::Interrupted { .. } | Self::NoAnswer { .. } => {
-                None
-            }
+            Self::Unsupported { .. } | Self::Interrupted { .. } | Self::NoAnswer { .. } => None,
         }
     }
 

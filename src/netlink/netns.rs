@@ -38,10 +38,11 @@ pub fn within<T: Send>(
     let Some(name_or_path) = netns else { return work() };
     let path = path_of(name_or_path);
     let enter_and_work = || {
-        enter(&path).map_err(|why| NetlinkError::Namespace { path: path.clone(), why })?;
+        enter(&path).map_err(|(errno, why)| NetlinkError::Namespace { path: path.clone(), why, errno })?;
         work()
     };
-    let died = || NetlinkError::Namespace { path: path.clone(), why: "the thread that entered it ended early".into() };
+    let why = "the thread that entered it ended early";
+    let died = || NetlinkError::Namespace { path: path.clone(), why: why.into(), errno: Errno::ECANCELED as i32 };
     thread::scope(|scope| {
         let thread = thread::Builder::new()
             .name("netns".into())
@@ -51,14 +52,18 @@ pub fn within<T: Send>(
     })
 }
 
-fn enter(path: &Path) -> Result<(), String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
-        Errno::EPERM => "CAP_SYS_ADMIN is missing, here or in the user namespace that owns it (as its owner without \
-                         root, start the whole program there: nsenter --user --net)"
-            .into(),
-        Errno::EINVAL => "this is not a network namespace".into(),
-        other => other.to_string(),
+/// The error number, and what to do about it.
+fn enter(path: &Path) -> Result<(), (i32, String)> {
+    let file = File::open(path).map_err(|error| (error.raw_os_error().unwrap_or_default(), error.to_string()))?;
+    setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| {
+        let why = match errno {
+            Errno::EPERM => "CAP_SYS_ADMIN is missing, here or in the user namespace that owns it (as its owner \
+                             without root, start the whole program there: nsenter --user --net)"
+                .into(),
+            Errno::EINVAL => "this is not a network namespace".into(),
+            other => other.to_string(),
+        };
+        (errno as i32, why)
     })
 }
 
