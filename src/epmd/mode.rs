@@ -285,8 +285,8 @@ impl Keeper {
     async fn hold(&mut self, mut registration: Registration) {
         let (creation, epmd) = (registration.creation, self.epmd);
         let state = if self.serving.is_some() { EpmdState::Serving } else { EpmdState::Registered };
-        if self.status.borrow().creation.is_some() {
-            info!(name = %self.name, %epmd, "registered with epmd again");
+        if self.said_waiting {
+            info!(name = %self.name, %epmd, "registered with epmd");
         } else {
             debug!(name = %self.name, %epmd, creation, "registered with epmd");
         }

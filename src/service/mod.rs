@@ -23,8 +23,8 @@ use crate::route_manager::{Ended, Kernel, RouteManager, Settings};
 pub use exclusive::Exclusive;
 pub use log::init as init_log;
 
-/// How long a port mapper that does not answer may delay the start.
-const EPMD_PATIENCE: Duration = Duration::from_secs(3);
+/// How long the start waits for the creation that a port mapper gives, once its first answer is overdue.
+const EPMD_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
