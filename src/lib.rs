@@ -17,9 +17,11 @@
 //! | [`netlink`] | the only place with `AF_NETLINK` |
 //! | [`route_manager`] | the registered process: term → request, the loop, outcome → term |
 //! | [`service`], [`cli`], [`config`] | the program around it |
+//! | [`demo`] | all of it shown at work, in network namespaces of its own |
 
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod dist;
 pub mod epmd;
 pub mod netlink;

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode as Status;
 
-use beamroute::cli::{Cli, Command, ExitCode, RunArgs};
-use beamroute::service;
+use beamroute::cli::{Cli, Command, DemoArgs, ExitCode, RunArgs};
+use beamroute::config::LogFormat;
+use beamroute::{demo, service};
 
 fn main() -> Status {
     let cli = match Cli::parse_from_args(std::env::args_os()) {
@@ -17,7 +18,7 @@ fn main() -> Status {
     };
     match cli.command {
         Command::Run(args) => run(*args),
-        Command::Demo(_) => Status::FAILURE,
+        Command::Demo(args) => show(&args),
     }
 }
 
@@ -30,6 +31,20 @@ fn run(args: RunArgs) -> Status {
     match service::run(config) {
         Ok(()) => ExitCode::Done.into(),
         Err(error) => failed(&error, ExitCode::from(&error)),
+    }
+}
+
+fn show(args: &DemoArgs) -> Status {
+    // The demo speaks for itself; its log is for those who ask for it.
+    if std::env::var_os("BEAMROUTE_LOG").is_some() {
+        service::init_log(LogFormat::Text);
+    }
+    match demo::run(demo::Options { keep: args.keep, client: args.client }) {
+        Ok(()) => ExitCode::Done.into(),
+        Err(error) => {
+            eprintln!("beamroute demo: {error:#}");
+            ExitCode::from(&error).into()
+        }
     }
 }
 

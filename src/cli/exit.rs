@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use crate::config::ConfigError;
+use crate::demo::NotAllowed;
 use crate::netlink::{Missing, NetlinkError};
 use crate::service::ServiceError;
 
@@ -52,6 +53,19 @@ impl From<&ServiceError> for ExitCode {
             ServiceError::Cookie(_) | ServiceError::Netlink(NetlinkError::Namespace { .. }) => ExitCode::Configuration,
             _ => ExitCode::Failed,
         }
+    }
+}
+
+/// Of the demo, whose errors have their cause somewhere beneath.
+impl From<&anyhow::Error> for ExitCode {
+    fn from(error: &anyhow::Error) -> Self {
+        let known = error.chain().find_map(|cause| {
+            if cause.is::<NotAllowed>() {
+                return Some(ExitCode::Permission);
+            }
+            cause.downcast_ref::<ServiceError>().map(ExitCode::from)
+        });
+        known.unwrap_or(ExitCode::Failed)
     }
 }
 

@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 pub use exit::ExitCode;
 
 use crate::config::{Config, ConfigError, Options, Surroundings, options};
+use crate::demo;
 
 /// An Erlang node that keeps the kernel's routes.
 #[derive(Debug, Parser)]
@@ -60,6 +61,9 @@ pub struct DemoArgs {
     /// Leave the node running in the foreground, to be tried from iex or erl
     #[arg(long)]
     pub keep: bool,
+    /// Who makes the calls [default: the first that is installed]
+    #[arg(long, value_name = "WHO")]
+    pub client: Option<demo::Choice>,
 }
 
 impl Cli {
@@ -119,7 +123,10 @@ mod tests {
             (Some("a"), Some(7), Some(true))
         );
         assert_eq!(run.config, Some("x.toml".into()));
-        assert!(matches!(parse("beamroute demo --keep").unwrap().command, Command::Demo(DemoArgs { keep: true })));
+        assert!(matches!(
+            parse("beamroute demo --keep").unwrap().command,
+            Command::Demo(DemoArgs { keep: true, client: None })
+        ));
         for (line, status) in [
             ("beamroute", 2),
             ("beamroute nothing", 2),
@@ -130,6 +137,7 @@ mod tests {
             ("beamroute run --port 65536", 2),
             ("beamroute run --visible maybe", 2),
             ("beamroute run stray", 2),
+            ("beamroute demo --client nobody", 2),
             ("beamroute -V", 0),
             ("beamroute --help", 0),
             ("beamroute run --help", 0),
