@@ -4,7 +4,7 @@
 //! it came. `ping` may not be installed, and would not tell.
 
 use std::future::poll_fn;
-use std::io::{self, Read as _};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::task::{Context, Poll};
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use nix::libc;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::ReadBuf;
+use tokio::net::UdpSocket;
 
 use super::network::{UPLINKS, Uplink};
 use crate::netlink;
@@ -34,7 +34,7 @@ pub enum Way {
 #[derive(Debug)]
 pub struct Prober {
     sender: Socket,
-    receivers: Vec<(Uplink, AsyncFd<Socket>)>,
+    receivers: Vec<(Uplink, UdpSocket)>,
     sequence: u16,
 }
 
@@ -49,10 +49,9 @@ impl Prober {
     pub fn open(netns: &Path) -> Result<Self> {
         let sockets = netlink::within(Some(netns), || Ok(open_all()))?;
         let (sender, receivers) = sockets.context("cannot open sockets for ICMP")?;
-        let register = |(uplink, socket)| {
-            let socket = AsyncFd::with_interest(socket, Interest::READABLE);
-            socket.map(|socket| (uplink, socket))
-        };
+        // To tokio, a socket for datagrams is a socket for datagrams.
+        let register =
+            |(uplink, socket): (_, Socket)| UdpSocket::from_std(socket.into()).map(|socket| (uplink, socket));
         let receivers = receivers.into_iter().map(register).collect::<io::Result<_>>()?;
         Ok(Self { sender, receivers, sequence: 0 })
     }
@@ -80,18 +79,15 @@ impl Prober {
     }
 
     fn poll_reply(&self, context: &mut Context<'_>, from: Ipv4Addr, request: &Echo) -> Poll<io::Result<Uplink>> {
-        let mut buffer = [0; 256];
         for (uplink, socket) in &self.receivers {
-            while let Poll::Ready(ready) = socket.poll_read_ready(context) {
-                match ready?.try_io(|socket| socket.get_ref().read(&mut buffer)) {
-                    Ok(read) => {
-                        if buffer.get(..read?).is_some_and(|packet| request.is_answered_by(packet, from)) {
-                            return Poll::Ready(Ok(*uplink));
-                        }
-                    }
-                    // Nothing there after all: asked again, it registers our interest.
-                    Err(_would_block) => {}
+            let mut buffer = [0; 256];
+            let mut packet = ReadBuf::new(&mut buffer);
+            while let Poll::Ready(read) = socket.poll_recv(context, &mut packet) {
+                read?;
+                if request.is_answered_by(packet.filled(), from) {
+                    return Poll::Ready(Ok(*uplink));
                 }
+                packet.clear();
             }
         }
         Poll::Pending

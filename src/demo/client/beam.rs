@@ -92,11 +92,7 @@ impl Beam {
 }
 
 fn command(syntax: Syntax, target: &Target) -> Command {
-    let program = match syntax {
-        Syntax::Elixir => "elixir",
-        Syntax::Erlang => "erl",
-    };
-    let mut command = Command::new(program);
+    let mut command = Command::new(syntax.program());
     match syntax {
         Syntax::Elixir => command.args(["--hidden", "--name", NAME, "--erl", "-start_epmd false"]).args(["-e", ELIXIR]),
         Syntax::Erlang => {

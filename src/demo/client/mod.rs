@@ -48,7 +48,7 @@ pub enum Choice {
 #[derive(Debug)]
 pub enum Client {
     /// A BEAM.
-    Beam(Beam),
+    Beam(Box<Beam>),
     /// Our own.
     Own(Own),
 }
@@ -68,11 +68,13 @@ impl Client {
     /// # Errors
     /// If it does not start.
     pub async fn start(choice: Option<Choice>, target: &Target) -> Result<Self> {
-        match choice.unwrap_or_else(first_installed) {
-            Choice::Own => Ok(Self::Own(Own::start(target))),
-            Choice::Elixir => Ok(Self::Beam(Beam::start(Syntax::Elixir, target).await.context("elixir")?)),
-            Choice::Erl => Ok(Self::Beam(Beam::start(Syntax::Erlang, target).await.context("erl")?)),
-        }
+        let syntax = match choice.unwrap_or_else(first_installed) {
+            Choice::Own => return Ok(Self::Own(Own::start(target))),
+            Choice::Elixir => Syntax::Elixir,
+            Choice::Erl => Syntax::Erlang,
+        };
+        let beam = Beam::start(syntax, target).await.with_context(|| format!("{} as the client", syntax.program()))?;
+        Ok(Self::Beam(Box::new(beam)))
     }
 
     /// What it is.

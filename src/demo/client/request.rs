@@ -75,6 +75,15 @@ impl Syntax {
         }
     }
 
+    /// What runs it without a shell.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Elixir => "elixir",
+            Self::Erlang => "erl",
+        }
+    }
+
     /// Where to type it.
     #[must_use]
     pub const fn shell(self) -> &'static str {
