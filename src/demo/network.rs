@@ -139,7 +139,8 @@ impl Namespace {
         let end = LinkMessageBuilder::<LinkUnspec>::new().index(ifindex).name("lan".to_owned());
         let end: LinkMessage = end.setns_by_fd(other.file.as_raw_fd()).build();
         let pair = LinkVeth::new(name, "lan").index(ifindex).set_info_data(InfoData::Veth(InfoVeth::Peer(end)));
-        Ok(self.netlink.link().add(pair.build()).execute().await?)
+        let added = self.netlink.link().add(pair.build()).execute().await;
+        added.context("cannot add a pair of virtual Ethernet devices (CONFIG_VETH)")
     }
 
     async fn up(&self, ifindex: u32) -> Result<()> {
