@@ -43,6 +43,18 @@ fn without_a_beam_our_own_client_calls() {
 }
 
 #[test]
+fn a_beam_that_does_not_start_is_done_without() {
+    on_a_host(|| {
+        let bin = TempDir::new().unwrap();
+        std::os::unix::fs::symlink("/bin/false", bin.path().join("erl")).unwrap();
+        check_story(&demo(&[]).env("PATH", bin.path()).output().unwrap(), "beamroute's own client (erl did not start");
+        let output = demo(&["--client", "erl"]).env("PATH", bin.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).starts_with("beamroute demo: erl as the client: did not start as a node"));
+    });
+}
+
+#[test]
 fn erl_calls() {
     if !is_installed("erl") {
         return netns::skip("erl is not installed");

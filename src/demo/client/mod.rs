@@ -63,18 +63,24 @@ pub struct Reply {
 }
 
 impl Client {
-    /// Starts the client that was asked for, else the first that is installed.
+    /// Starts the client that was asked for, else the first that is installed; should that not start, our own.
     ///
     /// # Errors
-    /// If it does not start.
+    /// If the one that was asked for does not start.
     pub async fn start(choice: Option<Choice>, target: &Target) -> Result<Self> {
         let syntax = match choice.unwrap_or_else(first_installed) {
-            Choice::Own => return Ok(Self::Own(Own::start(target))),
+            Choice::Own => return Ok(Self::Own(Own::start(target, None))),
             Choice::Elixir => Syntax::Elixir,
             Choice::Erl => Syntax::Erlang,
         };
-        let beam = Beam::start(syntax, target).await.with_context(|| format!("{} as the client", syntax.program()))?;
-        Ok(Self::Beam(Box::new(beam)))
+        match Beam::start(syntax, target).await {
+            Ok(beam) => Ok(Self::Beam(Box::new(beam))),
+            Err(error) if choice.is_none() => {
+                let reason = format!("{} {error:#}", syntax.program());
+                Ok(Self::Own(Own::start(target, Some(&reason))))
+            }
+            Err(error) => Err(error).with_context(|| format!("{} as the client", syntax.program())),
+        }
     }
 
     /// What it is.
@@ -82,7 +88,7 @@ impl Client {
     pub fn description(&self) -> &str {
         match self {
             Self::Beam(beam) => beam.version(),
-            Self::Own(_) => "beamroute's own client",
+            Self::Own(own) => own.description(),
         }
     }
 

@@ -13,16 +13,24 @@ pub struct Own {
     node: Node,
     peer: String,
     address: SocketAddr,
+    description: String,
 }
 
 impl Own {
-    /// A node that is not connected yet.
-    pub fn start(target: &Target) -> Self {
+    /// A node that is not connected yet; `instead_of` says why there is no BEAM.
+    pub fn start(target: &Target, instead_of: Option<&str>) -> Self {
         let cookie = target.cookie.as_bytes().to_vec().into();
         let config = NodeConfig::new(super::beam::NAME, cookie);
         // Nobody looks it up, so epmd does not know it: any creation will do.
         let node = Node::new(config, rand::random_range(4..=u32::MAX));
-        Self { node, peer: target.node.clone(), address: target.address }
+        let reason = instead_of.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let description = format!("beamroute's own client{reason}");
+        Self { node, peer: target.node.clone(), address: target.address, description }
+    }
+
+    /// What it is, and why.
+    pub fn description(&self) -> &str {
+        &self.description
     }
 
     /// Makes one call. What goes wrong is written as Erlang's shell would.
