@@ -39,6 +39,14 @@ pub struct Wish {
     pub table: u32,
 }
 
+impl Wish {
+    /// Whether both make the same plan.
+    fn is_planned_like(&self, other: &Self) -> bool {
+        let planned = |wish: &Self| (wish.status, wish.gateway, wish.table);
+        planned(self) == planned(other) && self.subnets == other.subnets
+    }
+}
+
 /// The caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SetBy {
@@ -71,6 +79,8 @@ pub struct Call<'a> {
 pub enum Effect {
     /// The state is as before: nothing to save, nothing to plan.
     Unchanged,
+    /// Only who asked, or why, differs: something to save, nothing to plan.
+    Noted,
     /// The state differs.
     Changed,
 }
@@ -258,12 +268,14 @@ impl DesiredState {
         };
         change(&mut wish);
         wish.set_by.clone_from(&call.who);
-        if before == Some(&wish) {
-            return Ok(Effect::Unchanged);
-        }
+        let effect = match before {
+            Some(before) if *before == wish => return Ok(Effect::Unchanged),
+            Some(before) if before.is_planned_like(&wish) => Effect::Noted,
+            _ => Effect::Changed,
+        };
         self.interfaces.insert(name, wish);
         self.cleared.retain(|cleared| *cleared != name);
-        Ok(Effect::Changed)
+        Ok(effect)
     }
 
     fn new_wish(&self, name: IfName, status: Status, call: &Call<'_>) -> Result<Wish, WishError> {

@@ -53,7 +53,7 @@ fn the_last_caller_is_noted_even_when_the_wish_is_the_same() {
     let mut state = DesiredState::default();
     let world = World::default();
     let orphans = BTreeSet::new();
-    for (id, effect) in [(1, Effect::Changed), (1, Effect::Unchanged), (2, Effect::Changed)] {
+    for (id, effect) in [(1, Effect::Changed), (1, Effect::Unchanged), (2, Effect::Noted)] {
         let who = Some(SetBy { node: "a@b".into(), id, serial: 0, creation: 4 });
         let call = Call { world: &world, orphans: &orphans, now_ms: 1, who: who.clone() };
         assert_eq!(state.set_status(name("eth0"), Status::Lan, None, &call), Ok(effect));
