@@ -1,4 +1,4 @@
-//! The check that stands in front of every decoder: one pass, no recursion, no allocation.
+//! The check that stands in front of every decoder: no recursion, no allocation, one pass (two for deep nesting).
 
 use super::tag;
 
@@ -50,8 +50,19 @@ pub enum CheckError {
 /// # Errors
 /// [`CheckError`] says what is wrong; nothing was allocated.
 pub fn check(bytes: &[u8], limits: Limits) -> Result<usize, CheckError> {
+    // Nearly all terms are shallow, and clearing room for the deepest would cost as much as all the rest of the check.
+    match check_within::<SHALLOW>(bytes, limits) {
+        Err(CheckError::TooDeep) if limits.depth > SHALLOW => check_within::<{ Limits::MAX_DEPTH }>(bytes, limits),
+        checked => checked,
+    }
+}
+
+/// The nesting that the first try has room for.
+const SHALLOW: usize = 16;
+
+fn check_within<const DEPTH: usize>(bytes: &[u8], limits: Limits) -> Result<usize, CheckError> {
     let mut reader = Reader { rest: bytes };
-    let mut open = Nesting::new(limits);
+    let mut open = Nesting::<DEPTH>::new(limits);
     loop {
         let children = reader.head()?;
         // Every child takes at least one byte, so this bounds all that the decoder will allocate.
@@ -67,15 +78,15 @@ pub fn check(bytes: &[u8], limits: Limits) -> Result<usize, CheckError> {
 }
 
 /// How many children each open container still waits for.
-struct Nesting {
-    waiting: [u64; Limits::MAX_DEPTH],
+struct Nesting<const DEPTH: usize> {
+    waiting: [u64; DEPTH],
     depth: usize,
     limit: usize,
 }
 
-impl Nesting {
+impl<const DEPTH: usize> Nesting<DEPTH> {
     fn new(limits: Limits) -> Self {
-        Self { waiting: [0; Limits::MAX_DEPTH], depth: 0, limit: limits.depth.min(Limits::MAX_DEPTH) }
+        Self { waiting: [0; DEPTH], depth: 0, limit: limits.depth.min(DEPTH) }
     }
 
     fn push(&mut self, children: u64) -> Result<(), CheckError> {
@@ -201,11 +212,14 @@ impl<'a> Reader<'a> {
             _ => u64::from(self.u16()?),
         };
         let name = self.take(len)?;
-        let chars = match tag {
-            tag::ATOM | tag::SMALL_ATOM => name.len(),
-            _ => std::str::from_utf8(name).map_err(|_| CheckError::Atom)?.chars().count(),
+        let is_too_long = match tag {
+            tag::ATOM | tag::SMALL_ATOM => name.len() > 255,
+            _ => {
+                let name = std::str::from_utf8(name).map_err(|_| CheckError::Atom)?;
+                name.len() > 255 && name.chars().count() > 255
+            }
         };
-        if chars > 255 { Err(CheckError::Atom) } else { Ok(0) }
+        if is_too_long { Err(CheckError::Atom) } else { Ok(0) }
     }
 
     fn atom(&mut self) -> Result<u64, CheckError> {
