@@ -2,8 +2,8 @@
 
 use eetf::{Atom, Pid, Reference, Term};
 
-use super::{Control, MessageError, Target};
-use crate::term::{Show, as_integer};
+use super::{Control, Target};
+use crate::term::as_integer;
 
 /// Operations that carry a trace token, the same operation without one, and where the token stands from behind.
 const WITH_TOKEN: [(i64, i64, usize); 10] = [
@@ -22,23 +22,24 @@ const WITH_TOKEN: [(i64, i64, usize); 10] = [
 /// `AltactSend`: bit that says that a token stands behind `To`.
 const ALTACT_TOKEN: i64 = 2;
 
-pub(super) fn tuple(term: Term) -> Result<(Control, Option<Term>), MessageError> {
-    let shown = || MessageError::Unknown(Show(&term).to_string());
-    let Term::Tuple(tuple) = &term else { return Err(shown()) };
-    let (op, mut fields) = match tuple.elements.split_first() {
-        Some((op, fields)) => (as_integer(op).ok_or_else(shown)?, fields.to_vec()),
-        None => return Err(shown()),
-    };
+/// `None` if the operation is unknown, or its tuple has another shape.
+pub(super) fn tuple(term: Term) -> Option<(Control, Option<Term>)> {
+    let Term::Tuple(tuple) = term else { return None };
+    let mut fields = tuple.elements;
+    if fields.is_empty() {
+        return None;
+    }
+    let op = as_integer(&fields.remove(0))?;
     let (op, token) = match WITH_TOKEN.iter().find(|(with, ..)| *with == op) {
         Some((_, without, from_behind)) => {
-            let at = fields.len().checked_sub(1 + from_behind).ok_or_else(shown)?;
+            let at = fields.len().checked_sub(1 + from_behind)?;
             (*without, Some(fields.remove(at)))
         }
         None if op == 37 => (op, altact_token(&mut fields)),
         None => (op, None),
     };
-    let control = control(op, Fields { rest: fields.into_iter() }).ok_or_else(shown)?;
-    Ok((control, token))
+    let control = control(op, Fields { rest: fields.into_iter() })?;
+    Some((control, token))
 }
 
 fn altact_token(fields: &mut Vec<Term>) -> Option<Term> {

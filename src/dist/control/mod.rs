@@ -188,10 +188,17 @@ impl Message {
         let Some((&PASS_THROUGH, rest)) = body.split_first() else {
             return Err(MessageError::Framing(body.first().copied()));
         };
-        let (control, rest) = term::decode_prefix(rest, limits).map_err(MessageError::Control)?;
-        let (control, token) = decode::tuple(control)?;
-        let payload =
-            if control.has_payload() { Some(term::decode(rest, limits).map_err(MessageError::Payload)?) } else { None };
+        let (term, after) = term::decode_prefix(rest, limits).map_err(MessageError::Control)?;
+        let Some((control, token)) = decode::tuple(term) else {
+            // Taken apart for nothing: decoded once more, only to be shown.
+            let term = term::decode(rest, limits).map_err(MessageError::Control)?;
+            return Err(MessageError::Unknown(term::Show(&term).to_string()));
+        };
+        let payload = if control.has_payload() {
+            Some(term::decode(after, limits).map_err(MessageError::Payload)?)
+        } else {
+            None
+        };
         Ok(Self { control, token, payload })
     }
 
