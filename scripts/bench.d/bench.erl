@@ -16,12 +16,12 @@
 -define(ETH0, "192.0.2.74").
 -define(WLAN0, "192.0.2.138").
 
-%% Arguments: rounds, where the JSON goes, prefix of the namespaces, then name, node and operating system's pid of each
-%% server.
+%% Arguments: the command that was typed, rounds, where the JSON goes, prefix of the namespaces, then name, node and
+%% operating system's pid of each server.
 main() ->
-    [Rounds, Json, Namespaces | Servers] = init:get_plain_arguments(),
+    [Command, Rounds, Json, Namespaces | Servers] = init:get_plain_arguments(),
     try
-        run(list_to_integer(Rounds), Json, Namespaces, servers(Servers)),
+        run(Command, list_to_integer(Rounds), Json, Namespaces, servers(Servers)),
         halt(0)
     catch
         Class:Reason:Stack ->
@@ -32,7 +32,7 @@ main() ->
 servers([Name, Node, Pid | Rest]) -> [{list_to_atom(Name), list_to_atom(Node), Pid} | servers(Rest)];
 servers([]) -> [].
 
-run(Rounds, Json, Namespaces, Servers) ->
+run(Command, Rounds, Json, Namespaces, Servers) ->
     Daemons = [Server || {Name, _, _} = Server <- Servers, Name =/= gen_server],
     lists:foreach(fun({_, Node, _}) -> connect(Node, 100) end, Servers),
     lists:foreach(fun({_, Node, _}) -> set_up(Node) end, Daemons),
@@ -47,7 +47,7 @@ run(Rounds, Json, Namespaces, Servers) ->
          [{server_cpu_64_callers, Name, us, fun() -> cpu(Node, Pid) end} || {Name, Node, Pid} <- Servers]],
     %% The first round warms everything up, and is thrown away.
     [_ | Measured] = [Result || Round <- lists:seq(0, Rounds), Result <- [round(Round, Contests)]],
-    report(Json, Contests, Measured).
+    report(Command, Json, Contests, Measured).
 
 round(Round, Contests) ->
     Order = case Round rem 2 of 0 -> fun(Runs) -> Runs end; 1 -> fun lists:reverse/1 end,
@@ -186,13 +186,11 @@ median(Numbers) ->
 
 %% --- table and JSON ---
 
-report(Json, Contests, Rounds) ->
-    Machine = machine(length(Rounds)),
+report(Command, Json, Contests, Rounds) ->
+    Machine = machine(Command, length(Rounds)),
     Rows = [row(What, Name, Unit, Contest, Rounds) || Contest <- Contests, {What, Name, Unit, _} <- Contest],
-    io:format("~ts~n~n~-24ts~-20ts~26ts  ~ts~n", [
-        [[Key, " ", Value, "; "] || {Key, Value} <- Machine],
-        "us per call", "", "median (min-max)", "of beamroute's, median (min-max)"
-    ]),
+    [io:format("~-8ts ~ts~n", Pair) || Pair <- lists:map(fun erlang:tuple_to_list/1, Machine)],
+    io:format("~n~-24ts~-20ts~26ts  ~ts~n", ["us per call", "", "median (min-max)", "by beamroute's, in each round"]),
     [io:format("~-24ts~-20ts~26ts  ~ts~n", [What, Name, spread(Us), ratio(Ratio)]) || {What, Name, Us, Ratio} <- Rows],
     ok = file:write_file(Json, json(Machine, Rows)),
     io:format("~nwritten to ~ts~n", [Json]).
@@ -208,11 +206,11 @@ statistics_of(Numbers) ->
 spread({Median, Min, Max}) -> io_lib:format("~.1f (~.1f-~.1f)", [Median, Min, Max]).
 ratio({Median, Min, Max}) -> io_lib:format("x ~.2f (~.2f-~.2f)", [Median, Min, Max]).
 
-machine(Rounds) ->
+machine(Command, Rounds) ->
     {{Year, Month, Day}, {Hour, Minute, _}} = calendar:universal_time(),
     Date = io_lib:format("~4..0b-~2..0b-~2..0b ~2..0b:~2..0b UTC", [Year, Month, Day, Hour, Minute]),
     [{"date", lists:flatten(Date)},
-     {"command", "scripts/bench"},
+     {"command", Command},
      {"rounds", integer_to_list(Rounds)},
      {"cores", integer_to_list(erlang:system_info(logical_processors_available))},
      {"load", hd(string:lexemes(first_line("/proc/loadavg"), " "))},
@@ -234,7 +232,8 @@ cpu_model() ->
 
 json(Machine, Rows) ->
     Line = fun({What, Name, Us, Ratio}) ->
-        io_lib:format("    {\"what\": ~p, \"who\": ~p, \"us\": ~ts, \"ratio_to_beamroute\": ~ts}", [What, Name, json(Us), json(Ratio)])
+        Format = "    {\"what\": ~p, \"who\": ~p, \"us\": ~ts, \"by_beamroute\": ~ts}",
+        io_lib:format(Format, [What, Name, json(Us), json(Ratio)])
     end,
     ["{\n", [io_lib:format("  ~p: ~p,\n", [Key, Value]) || {Key, Value} <- Machine],
      "  \"results\": [\n", lists:join(",\n", lists:map(Line, Rows)), "\n  ]\n}\n"].
