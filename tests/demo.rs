@@ -2,7 +2,7 @@
 //!
 //! The "host" of each test is a network namespace of the test's own, so that nothing else changes it meanwhile.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 #[allow(dead_code)]
 mod netns;
