@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tracing::{debug, error, info, warn};
 
+use super::adopt;
 use crate::netlink::{Netlink, NetlinkError, Refused};
 use crate::route::{
     Change, DesiredState, IfName, Object, Plan, PlanOptions, Ranking, Reason, Subnet, World, diff, orphans_of, plan,
@@ -25,12 +26,19 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Takes over what `netlink` found: all that is ours is an orphan until a wish claims it.
+    /// Takes over what `netlink` found. What is ours and no wish of the restored `state` explains is an orphan, until a
+    /// wish claims it.
     #[must_use]
-    pub fn new(netlink: Netlink, world: World, options: PlanOptions, protocol: u8) -> Self {
-        let orphans = world.ours.clone();
+    pub fn new(
+        netlink: Netlink,
+        world: World,
+        options: PlanOptions,
+        protocol: u8,
+        state: Option<&DesiredState>,
+    ) -> Self {
+        let orphans = adopt::orphans(&world, state);
         if !orphans.is_empty() {
-            info!(count = orphans.len(), protocol, "found routes and rules of an earlier run; they stay");
+            info!(count = orphans.len(), protocol, "found routes and rules that no saved wish explains; they stay");
         }
         let (plan, refused) = (Plan::default(), BTreeMap::new());
         Self { netlink, world, plan, options, protocol, orphans, refused, fault: None }

@@ -1,24 +1,27 @@
 //! The registered process `route_manager`.
 //!
 //! ```text
-//! message ─ Request ─→ desired state ─ commit: plan, diff, netlink ─→ reply
+//! message ─ Request ─→ desired state ─ commit: save, plan, diff, netlink ─→ reply
 //! ```
 //!
-//! All requests that wait in the mailbox are folded into the desired state and committed together; their replies
-//! follow the kernel's acknowledgement. What the kernel cannot hold yet stays wanted, and is tried again on the event
+//! All requests that wait in the mailbox are folded into the desired state and committed together: saved, then brought to
+//! the kernel; their replies follow the kernel's acknowledgement. What the kernel cannot hold yet stays wanted, and is tried again on the event
 //! that may heal it.
 //!
 //! Stands on [`crate::node`], [`crate::route`] and [`crate::netlink`]; parses terms, not bytes.
 
+mod adopt;
 mod arguments;
 mod kernel;
 mod owners;
 mod request;
+mod saved;
 mod server;
 mod status;
 
 pub use kernel::Kernel;
 pub use request::{Refusal, Request};
+pub use saved::{Journal, JournalError, Restored};
 pub use server::{Ended, RouteManager, Settings};
 
 /// The names under which the process is registered, and the modules whose functions it answers.

@@ -10,7 +10,8 @@ use super::NAMES;
 use super::kernel::Kernel;
 use super::owners::{OwnerPolicy, Owners};
 use super::request::{Refusal, Request};
-use super::status::View;
+use super::saved::Journal;
+use super::status::{View, posix};
 use crate::node::{Answer, Caller, Message, Node, Process};
 use crate::route::{Call, DesiredState, Effect, IfName, Ranking, SetBy, Status, WishError};
 use crate::term::{Show, Term, as_atom, as_tuple, atom, binary, integer, list, string, tuple};
@@ -48,18 +49,29 @@ pub struct RouteManager {
     ranking: Ranking,
     owners: Owners,
     settings: Settings,
+    journal: Journal,
     /// Callers whose requests are in the desired state, and not yet in the kernel.
-    uncommitted: Vec<(Caller, Term)>,
+    uncommitted: Vec<Waiting>,
+    /// The desired state differs from what was last saved.
+    is_unsaved: bool,
     /// The desired state or the kernel differ from what was last planned.
     is_dirty: bool,
     /// A caller ended us, for this reason.
     stopped: Option<Term>,
 }
 
+/// A caller, its reply, and whether that reply promises something that outlives us.
+struct Waiting {
+    caller: Caller,
+    reply: Term,
+    is_promise: bool,
+}
+
 impl RouteManager {
-    /// Registers the process on `node`.
+    /// Registers the process on `node`. It goes on with `state`, which `kernel` has been brought to, and saves it in
+    /// `journal`.
     #[must_use]
-    pub fn new(node: Node, kernel: Kernel, settings: Settings) -> Self {
+    pub fn new(node: Node, kernel: Kernel, state: DesiredState, journal: Journal, settings: Settings) -> Self {
         let process = node.spawn();
         for name in NAMES {
             process.register(name);
@@ -70,11 +82,13 @@ impl RouteManager {
             node,
             process,
             kernel,
-            state: DesiredState::new(settings.max_interfaces),
+            state,
             ranking: Ranking::default(),
             owners: Owners::default(),
             settings,
+            journal,
             uncommitted: Vec::new(),
+            is_unsaved: false,
             is_dirty: false,
             stopped: None,
         }
@@ -119,7 +133,7 @@ impl RouteManager {
     /// When a turn is due although nothing has happened.
     fn due(&self) -> Option<Instant> {
         let retry = self.kernel.wants_retry().then(|| Instant::now() + RETRY);
-        [retry, self.owners.deadline()].into_iter().flatten().min()
+        [retry, self.journal.retry_at(), self.owners.deadline()].into_iter().flatten().min()
     }
 
     fn message(&mut self, message: Message) {
@@ -164,15 +178,15 @@ impl RouteManager {
 
     /// Folds a request into the desired state. Its caller is answered after the commit, or at once if it is refused.
     fn write(&mut self, request: Request, from: Option<&Pid>, caller: Option<Caller>) {
-        let reply = match self.fold(request, from) {
-            Ok(effect) => {
-                self.is_dirty |= effect == Effect::Changed;
-                atom("ok")
-            }
-            Err(refused) => refused,
-        };
+        let is_saved = is_saved(&request);
+        let result = self.fold(request, from);
+        let is_changed = result == Ok(Effect::Changed);
+        self.is_dirty |= is_changed;
+        self.is_unsaved |= is_changed && is_saved;
         if let Some(caller) = caller {
-            self.uncommitted.push((caller, reply));
+            let is_promise = is_saved && result.is_ok();
+            let reply = result.map_or_else(|refused| refused, |_| atom("ok"));
+            self.uncommitted.push(Waiting { caller, reply, is_promise });
         }
     }
 
@@ -236,14 +250,22 @@ impl RouteManager {
         effect
     }
 
-    /// Brings the kernel to the desired state, and answers those who asked for it.
+    /// Saves the desired state, brings the kernel to it, and answers those who asked for it. In this order: see
+    /// [`super::saved`].
     fn commit(&mut self) {
+        let is_due = self.journal.retry_at().is_some_and(|due| due <= Instant::now());
+        if std::mem::take(&mut self.is_unsaved) || is_due {
+            self.journal.save(&self.state);
+        }
         if std::mem::take(&mut self.is_dirty) {
             self.kernel.commit(&self.state, &self.ranking);
         }
-        for (caller, reply) in self.uncommitted.drain(..) {
+        let not_saved = self.journal.unsaved().map(|errno| error([atom("not_saved"), posix(errno)]));
+        for Waiting { caller, reply, is_promise } in self.uncommitted.drain(..) {
+            let reply = not_saved.clone().filter(|_| is_promise).unwrap_or(reply);
             caller.reply(Answer::Value(reply));
         }
+        self.journal.compact();
     }
 
     /// `sys.erl`: `get_state`, `get_status`, and `terminate` for those who may.
@@ -306,9 +328,20 @@ impl RouteManager {
             kernel: &self.kernel,
             node: self.node.name(),
             nodes: self.node.nodes(|_| true),
-            unsaved: Some(atom("enotsup")),
+            unsaved: self.journal.unsaved().map(posix),
         }
     }
+}
+
+/// Whether the journal has what the request changes.
+const fn is_saved(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::SetRoute { .. }
+            | Request::ClearRoute(_)
+            | Request::SetConnectionStatus { .. }
+            | Request::SetMetric { .. }
+    )
 }
 
 async fn sleep_until(due: Option<Instant>) {

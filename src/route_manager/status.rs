@@ -158,7 +158,7 @@ fn reason(reason: Reason) -> Term {
 }
 
 /// The atom that Erlang has for a POSIX error: its name in small letters.
-fn posix(errno: i32) -> Term {
+pub(super) fn posix(errno: i32) -> Term {
     atom(&format!("{:?}", Errno::from_raw(errno)).to_lowercase())
 }
 

@@ -1,6 +1,6 @@
 //! The daemon: starts the parts in order, waits for a reason to end, ends them in order.
 //!
-//! The kernel comes first and epmd after it: routes never wait for a port mapper.
+//! The kernel comes first, brought to the saved state, and epmd after it: routes never wait for a port mapper.
 
 mod exclusive;
 mod log;
@@ -17,8 +17,8 @@ use crate::config::{Admin, Config, CookieError, Listening};
 use crate::epmd::{Epmd, EpmdError, EpmdHandle, EpmdState};
 use crate::netlink::{self, Missing, Netlink, NetlinkError};
 use crate::node::{Node, NodeConfig};
-use crate::route::PlanOptions;
-use crate::route_manager::{Ended, Kernel, RouteManager, Settings};
+use crate::route::{DesiredState, PlanOptions, Ranking};
+use crate::route_manager::{Ended, Journal, JournalError, Kernel, Restored, RouteManager, Settings};
 
 pub use exclusive::Exclusive;
 pub use log::init as init_log;
@@ -49,6 +49,9 @@ pub enum ServiceError {
         /// Its protocol number, and ours.
         protocol: u8,
     },
+    /// Another daemon keeps its state in our file.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The node cannot listen.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -116,7 +119,7 @@ impl Service {
             warn!("{warning}");
         }
         let cookie = config.cookie.read()?;
-        let (kernel, exclusive) = open_kernel(&config)?;
+        let Opened { kernel, state, journal, exclusive } = open(&config)?;
         let listening = config.listening();
         let (listeners, address) = bind(&listening.addresses, config.port).await?;
         let mut epmd = Epmd::start(config.epmd_config(&listening), config.node_name.name(), address.port()).await?;
@@ -129,7 +132,7 @@ impl Service {
         let is_admin_allowed = config.admin == Admin::All;
         let settings = Settings { max_interfaces: config.max_interfaces, is_admin_allowed };
         let shutdown = CancellationToken::new();
-        let manager = RouteManager::new(node.clone(), kernel, settings);
+        let manager = RouteManager::new(node.clone(), kernel, state, journal, settings);
         let manager = tokio::spawn(manager.run(shutdown.clone()));
         for listener in listeners {
             node.listen(listener);
@@ -185,7 +188,16 @@ impl Service {
     }
 }
 
-fn open_kernel(config: &Config) -> Result<(Kernel, Exclusive), ServiceError> {
+/// What routes need, and the network does not.
+struct Opened {
+    kernel: Kernel,
+    state: DesiredState,
+    journal: Journal,
+    exclusive: Exclusive,
+}
+
+/// Takes up the work of an earlier run: when this returns, the kernel has what was saved.
+fn open(config: &Config) -> Result<Opened, ServiceError> {
     let netns = config.netns.as_ref().map(|netns| netns.path().to_path_buf());
     let netlink_config = netlink::Config { netns, protocol: config.protocol, ..netlink::Config::default() };
     for missing in netlink::check_support(&netlink_config)? {
@@ -195,9 +207,14 @@ fn open_kernel(config: &Config) -> Result<(Kernel, Exclusive), ServiceError> {
         warn!("without {missing}, only IPv4 routes are kept");
     }
     let exclusive = Exclusive::claim(netlink_config.netns.as_deref(), config.protocol)?;
+    let (netns, max_interfaces) = (netlink_config.netns.as_deref(), config.max_interfaces);
+    let Restored { journal, state } = Journal::open(&config.state_dir, netns, config.protocol, max_interfaces)?;
     let (netlink, world) = Netlink::open(&netlink_config)?;
     let options = PlanOptions { rule_priority: config.rule_priority };
-    Ok((Kernel::new(netlink, world, options, config.protocol), exclusive))
+    let mut kernel = Kernel::new(netlink, world, options, config.protocol, state.as_ref());
+    let state = state.unwrap_or_else(|| DesiredState::new(max_interfaces));
+    kernel.commit(&state, &Ranking::default());
+    Ok(Opened { kernel, state, journal, exclusive })
 }
 
 /// Listens on all addresses, with one port.

@@ -1,0 +1,269 @@
+//! The desired state on disk: an append-only journal that survives the death of the daemon.
+//!
+//! ```text
+//! request → desired state → Journal::save → kernel → reply
+//! ```
+//!
+//! What is saved is promised by the reply that follows, so it is written first. It is written before the kernel is
+//! changed, too: whatever the kernel holds after a crash is then explained by what was saved, or by what was saved just
+//! before. The other way round, routes of a wish that had not reached the disk would be taken for leftovers.
+//!
+//! A commit is one `write` of one line ([`format`](self::format)). There is no fsync: the kernel's routes do not survive
+//! a boot either. What cannot be believed is set aside, never deleted, and then nothing is known: objects of ours in the
+//! kernel become orphans. Failures to write are remembered and tried again; none is fatal.
+//!
+//! Stands on [`crate::route`].
+
+mod format;
+mod image;
+mod place;
+mod record;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use self::format::{Chain, Content, Damage, MAX_BYTES, Owner};
+use self::image::Image;
+use self::place::{Found, Identity, Place};
+use crate::route::DesiredState;
+
+/// A journal is written anew when it is longer than this, and than [`COMPACT_FACTOR`] times what it was when it was new.
+const COMPACT_FROM: u64 = 64 << 10;
+
+/// See [`COMPACT_FROM`]. On average a byte of state is then written at most 1.3 times.
+const COMPACT_FACTOR: u64 = 4;
+
+/// How long a failed save waits for its next try, if no change comes before.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Keeps the desired state on disk.
+#[derive(Debug)]
+pub struct Journal {
+    place: Place,
+    owner: Owner,
+    /// What the disk has.
+    image: Image,
+    /// Where to append; `None`: the next save writes a whole new file.
+    tail: Option<Tail>,
+    /// The file that is ours to replace. Any other in its place is set aside.
+    own: Option<Identity>,
+    /// Why the file in its place at start was not believed, until it is set aside.
+    damage: Option<Damage>,
+    fault: Option<Fault>,
+}
+
+/// What a daemon starts with.
+#[derive(Debug)]
+pub struct Restored {
+    /// Where changes go.
+    pub journal: Journal,
+    /// What an earlier run wanted; `None` if nothing is known of one.
+    pub state: Option<DesiredState>,
+}
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A daemon for another network namespace of the same name has it.
+    #[error(
+        "{} is in use by another beamroute, which sees another network namespace under the same name; \
+         give one of them another --state-dir", .0.display()
+    )]
+    InUse(PathBuf),
+}
+
+/// The open end of the file.
+#[derive(Debug)]
+struct Tail {
+    file: std::fs::File,
+    bytes: u64,
+    chain: Chain,
+    compact_at: u64,
+}
+
+/// The last save failed.
+#[derive(Debug, Clone, Copy)]
+struct Fault {
+    errno: i32,
+    retry_at: Instant,
+}
+
+impl Journal {
+    /// Reads the journal for routes with `protocol` in `netns` (the process's own, if there is none) in `dir`, and makes
+    /// it if there is none.
+    ///
+    /// # Errors
+    /// [`JournalError::InUse`]. Whatever else is wrong is logged, and the daemon runs without.
+    pub fn open(
+        dir: &Path,
+        netns: Option<&Path>,
+        protocol: u8,
+        max_interfaces: usize,
+    ) -> Result<Restored, JournalError> {
+        let owner = Owner { protocol, netns: place::netns_text(netns) };
+        let place = Place::new(dir, &owner);
+        let mut journal =
+            Self { place, owner, image: Image::default(), tail: None, own: None, damage: None, fault: None };
+        let state = match journal.read(max_interfaces) {
+            Ok(state) => state,
+            Err(Refused::InUse) => return Err(JournalError::InUse(journal.place.path())),
+            Err(Refused::Damaged(damage)) => {
+                journal.damage = Some(damage);
+                None
+            }
+        };
+        if state.is_none() {
+            // At once, so that it is known from the start whether saving works.
+            journal.save(&DesiredState::new(max_interfaces));
+        }
+        if let Some(why) = &journal.damage {
+            let file = journal.place.path();
+            warn!(file = %file.display(), %why, "the saved state cannot be used, nor set aside; starting without");
+        }
+        Ok(Restored { journal, state })
+    }
+
+    /// Brings `state` to the disk. Writes nothing if it is there already. [`Journal::unsaved`] says whether it worked.
+    pub fn save(&mut self, state: &DesiredState) {
+        let saved = match self.append(state) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.write_anew(Image::of(state)),
+            Err(error) => {
+                warn!(%error, "cannot append to the saved state; writing it anew");
+                self.tail = None;
+                self.write_anew(Image::of(state))
+            }
+        };
+        let path = self.place.path();
+        match saved {
+            Ok(()) if self.fault.take().is_some() => info!(file = %path.display(), "the desired state is saved again"),
+            Ok(()) => {}
+            Err(error) => {
+                if self.fault.is_none() {
+                    error!(file = %path.display(), %error, "the desired state cannot be saved; trying again");
+                }
+                let errno = error.raw_os_error().unwrap_or(nix::libc::EIO);
+                self.fault = Some(Fault { errno, retry_at: Instant::now() + RETRY });
+            }
+        }
+    }
+
+    /// Writes the journal anew if it has grown long. For after the replies: nobody waits for it.
+    pub fn compact(&mut self) {
+        let Some(tail) = self.tail.as_mut().filter(|tail| tail.bytes > tail.compact_at) else { return };
+        tail.compact_at = tail.bytes.saturating_mul(2);
+        let image = std::mem::take(&mut self.image);
+        // The old file is as good as before if this fails.
+        match self.replace(&image) {
+            Ok(tail) => self.tail = Some(tail),
+            Err(error) => warn!(%error, "cannot shorten the saved state; appending to it"),
+        }
+        self.image = image;
+    }
+
+    /// The error number of the last save, if it failed.
+    #[must_use]
+    pub fn unsaved(&self) -> Option<i32> {
+        self.fault.map(|fault| fault.errno)
+    }
+
+    /// When to call [`Journal::save`] although nothing has changed.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.fault.map(|fault| fault.retry_at)
+    }
+
+    fn read(&mut self, max_interfaces: usize) -> Result<Option<DesiredState>, Refused> {
+        let Some(found) = self.place.open()? else { return Ok(None) };
+        if !found.is_ours_alone() {
+            return Err(Refused::InUse);
+        }
+        let Content { image, whole_bytes, chain } = format::read(&found.read()?, &self.owner)?;
+        let state = image.restore(max_interfaces).map_err(Damage::from)?;
+        self.image = image;
+        self.own = Some(found.identity);
+        let mut tail = found.is_writable.then(|| Tail::new(found, whole_bytes, chain));
+        // Nobody was promised what is torn, and the next line must not be glued to it.
+        self.tail = tail.take_if(|tail| tail.file.set_len(whole_bytes).is_ok());
+        Ok(Some(state))
+    }
+
+    /// Appends what the disk lacks; `false` if only a new file will do.
+    fn append(&mut self, state: &DesiredState) -> io::Result<bool> {
+        let records = self.image.missing(state);
+        let is_sound = self.fault.is_none() && self.own.is_some();
+        if records.is_empty() && is_sound {
+            return Ok(true);
+        }
+        let Some(tail) = &mut self.tail else { return Ok(false) };
+        let (mut text, mut chain) = (Vec::new(), tail.chain);
+        chain.batch(&records, &mut text)?;
+        let bytes = tail.bytes + text.len() as u64;
+        if bytes > MAX_BYTES {
+            return Ok(false);
+        }
+        if let Err(error) = tail.file.write_all(&text) {
+            // If this fails as well, a restart drops the torn line, and nothing is appended to it.
+            let _ = tail.file.set_len(tail.bytes);
+            return Err(error);
+        }
+        if self.place.identity() != self.own {
+            // Someone has moved or removed it: what we wrote cannot be found.
+            return Ok(false);
+        }
+        (tail.bytes, tail.chain) = (bytes, chain);
+        records.into_iter().for_each(|record| self.image.apply(record));
+        Ok(true)
+    }
+
+    fn write_anew(&mut self, image: Image) -> io::Result<()> {
+        self.tail = None;
+        self.tail = Some(self.replace(&image)?);
+        self.image = image;
+        Ok(())
+    }
+
+    /// Puts a new file in place.
+    fn replace(&mut self, image: &Image) -> io::Result<Tail> {
+        let (text, chain) = format::write(&self.owner, image)?;
+        let bytes = text.len() as u64;
+        if bytes > MAX_BYTES {
+            return Err(io::Error::from_raw_os_error(nix::libc::EFBIG));
+        }
+        self.place.make_dir()?;
+        if self.place.identity().is_some_and(|there| self.own != Some(there)) {
+            let aside = self.place.set_aside()?;
+            let why = self.damage.take().map_or_else(|| "it is not ours".to_owned(), |damage| damage.to_string());
+            warn!(file = %aside.display(), why, "what lay in the place of the saved state is set aside, unused");
+        }
+        let found = self.place.replace(&text)?;
+        self.own = Some(found.identity);
+        Ok(Tail::new(found, bytes, chain))
+    }
+}
+
+impl Tail {
+    fn new(found: Found, bytes: u64, chain: Chain) -> Self {
+        let compact_at = COMPACT_FROM.max(bytes.saturating_mul(COMPACT_FACTOR));
+        Self { file: found.file, bytes, chain, compact_at }
+    }
+}
+
+/// Why a file was not read.
+enum Refused {
+    InUse,
+    Damaged(Damage),
+}
+
+impl<E: Into<Damage>> From<E> for Refused {
+    fn from(damage: E) -> Self {
+        Self::Damaged(damage.into())
+    }
+}
+
+#[cfg(test)]
+#[path = "saved/tests.rs"]
+mod tests;

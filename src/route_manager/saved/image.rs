@@ -1,0 +1,127 @@
+//! What the records of a journal amount to. The writer keeps the same image as a reader will get, so it knows what the
+//! disk lacks.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use super::record::Record;
+use crate::route::{DesiredState, IfName, MAX_CLEARED, Metric, RestoreError, Wish};
+
+/// The parts of a desired state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Image {
+    interfaces: BTreeMap<IfName, Wish>,
+    metrics: BTreeMap<IfName, Metric>,
+    cleared: Vec<IfName>,
+}
+
+impl Image {
+    /// The image of a state.
+    pub(super) fn of(state: &DesiredState) -> Self {
+        Self {
+            interfaces: state.interfaces().clone(),
+            metrics: state.metrics().clone(),
+            cleared: state.cleared().collect(),
+        }
+    }
+
+    /// The state.
+    pub(super) fn restore(&self, max_interfaces: usize) -> Result<DesiredState, RestoreError> {
+        let Self { interfaces, metrics, cleared } = self.clone();
+        DesiredState::restore(max_interfaces, interfaces, metrics, cleared)
+    }
+
+    /// Takes a record in.
+    pub(super) fn apply(&mut self, record: Record) {
+        note_cleared(&mut self.cleared, &record);
+        match record {
+            Record::Wish(name, wish) => {
+                self.interfaces.insert(name, wish);
+            }
+            Record::Clear(name) => {
+                self.interfaces.remove(&name);
+            }
+            Record::Metric(name, Some(metric)) => {
+                self.metrics.insert(name, metric);
+            }
+            Record::Metric(name, None) => {
+                self.metrics.remove(&name);
+            }
+            Record::Cleared(_) => {}
+        }
+    }
+
+    /// The records that make an empty image this one.
+    pub(super) fn records(&self) -> impl Iterator<Item = Record> {
+        let cleared = (!self.cleared.is_empty()).then(|| Record::Cleared(self.cleared.clone()));
+        let wishes = self.interfaces.iter().map(|(name, wish)| Record::Wish(*name, wish.clone()));
+        let metrics = self.metrics.iter().map(|(name, metric)| Record::Metric(*name, Some(*metric)));
+        wishes.chain(metrics).chain(cleared)
+    }
+
+    /// The records that make this image that of `state`.
+    pub(super) fn missing(&self, state: &DesiredState) -> Vec<Record> {
+        let (mut records, mut gone) = (Vec::new(), Vec::new());
+        for (name, wish) in differences(&self.interfaces, state.interfaces()) {
+            match wish {
+                Some(wish) => records.push(Record::Wish(name, wish.clone())),
+                None => gone.push(name),
+            }
+        }
+        if gone.len() > 1 {
+            let place: BTreeMap<IfName, usize> = state.cleared().enumerate().map(|(at, name)| (name, at)).collect();
+            gone.sort_by_key(|name| place.get(name).copied());
+        }
+        records.extend(gone.into_iter().map(Record::Clear));
+        let metrics = differences(&self.metrics, state.metrics());
+        records.extend(metrics.into_iter().map(|(name, metric)| Record::Metric(name, metric.copied())));
+        // Names that were set and cleared again in one batch are not among the differences.
+        let mut cleared = self.cleared.clone();
+        records.iter().for_each(|record| note_cleared(&mut cleared, record));
+        if !state.cleared().eq(cleared) {
+            records.push(Record::Cleared(state.cleared().collect()));
+        }
+        records
+    }
+}
+
+/// What a record does to the cleared interfaces: the same as [`DesiredState`]'s methods.
+fn note_cleared(cleared: &mut Vec<IfName>, record: &Record) {
+    match record {
+        Record::Wish(name, _) => cleared.retain(|other| other != name),
+        Record::Clear(name) => {
+            cleared.retain(|other| other != name);
+            cleared.push(*name);
+            if cleared.len() > MAX_CLEARED {
+                cleared.remove(0);
+            }
+        }
+        Record::Metric(..) => {}
+        Record::Cleared(names) => cleared.clone_from(names),
+    }
+}
+
+/// Keys whose values differ, with the new value. One walk through both, whatever their sizes.
+fn differences<'a, V: PartialEq>(
+    old: &BTreeMap<IfName, V>,
+    new: &'a BTreeMap<IfName, V>,
+) -> Vec<(IfName, Option<&'a V>)> {
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    let mut differences = Vec::new();
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return differences,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((left, _)), Some((right, _))) => left.cmp(right),
+        };
+        let before = if order.is_le() { old.next() } else { None };
+        let after = if order.is_ge() { new.next() } else { None };
+        let (before, value) = (before.map(|(name, value)| (name, value)), after.map(|(_, value)| value));
+        if let Some((name, _)) = before.filter(|(_, old)| Some(*old) != value) {
+            differences.push((*name, value));
+        } else if let (None, Some((name, value))) = (before, after) {
+            differences.push((*name, Some(value)));
+        }
+    }
+}
