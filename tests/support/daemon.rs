@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ pub struct Options {
     naming: (String, String),
     epmd: &'static str,
     flags: Vec<String>,
+    state_dir: Option<PathBuf>,
     env: Vec<(String, String)>,
     cookie: String,
     /// The mode of the cookie file; `None` for no such file.
@@ -82,6 +84,13 @@ impl Options {
         self
     }
 
+    /// Where the state is saved, if it is to outlive the daemon.
+    #[must_use]
+    pub fn state_dir(mut self, dir: &Path) -> Self {
+        self.state_dir = Some(dir.to_path_buf());
+        self
+    }
+
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
@@ -115,7 +124,7 @@ impl Options {
 
     /// Starts it and waits until it is ready, or has ended; then its log is the error.
     pub fn try_start(self) -> Result<Daemon, String> {
-        let Self { place, netns, naming, epmd, flags, env, cookie, cookie_mode } = self;
+        let Self { place, netns, naming, epmd, flags, state_dir, env, cookie, cookie_mode } = self;
         let (mut command, netns) = netns.expect("tests never touch the host's routes: give a namespace");
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("cookie");
@@ -125,7 +134,8 @@ impl Options {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
             command.arg("--cookie-file").arg(&file);
         }
-        command.arg("--state-dir").arg(dir.path().join("state")).args(&flags);
+        let state_dir = state_dir.unwrap_or_else(|| dir.path().join("state"));
+        command.arg("--state-dir").arg(state_dir).args(&flags);
         place.tell(&mut command).env("HOME", dir.path()).env_remove("RUST_LOG");
         // Ours would be taken for settings.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BEAMROUTE_")) {
@@ -160,6 +170,7 @@ impl Daemon {
             naming: ("--name".to_owned(), name),
             epmd: "external",
             flags: Vec::new(),
+            state_dir: None,
             env: Vec::new(),
             cookie_mode: Some(0o400),
             cookie: format!("TopSecret{}x{}", std::process::id(), serial()),

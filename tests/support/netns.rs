@@ -103,6 +103,11 @@ impl Netns {
         output(self.inside.ip().args(args))
     }
 
+    /// A command that runs `ip` inside.
+    pub fn ip_command(&self) -> Command {
+        self.inside.ip()
+    }
+
     /// Runs `ip` on the far side.
     pub fn try_ip_peer(&self, args: &[&str]) -> Output {
         self.peer.ip().args(args).stdin(Stdio::null()).output().unwrap()

@@ -1,7 +1,6 @@
 //! What the records of a journal amount to. The writer keeps the same image as a reader will get, so it knows what the
 //! disk lacks.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::record::Record;
@@ -109,19 +108,17 @@ fn differences<'a, V: PartialEq>(
     let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
     let mut differences = Vec::new();
     loop {
-        let order = match (old.peek(), new.peek()) {
+        let (before, after) = match (old.peek(), new.peek()) {
             (None, None) => return differences,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some((left, _)), Some((right, _))) => left.cmp(right),
+            (Some((left, _)), Some((right, _))) if left == right => (old.next(), new.next()),
+            (Some((left, _)), right) if right.is_none_or(|(right, _)| left < right) => (old.next(), None),
+            _ => (None, new.next()),
         };
-        let before = if order.is_le() { old.next() } else { None };
-        let after = if order.is_ge() { new.next() } else { None };
-        let (before, value) = (before.map(|(name, value)| (name, value)), after.map(|(_, value)| value));
-        if let Some((name, _)) = before.filter(|(_, old)| Some(*old) != value) {
-            differences.push((*name, value));
-        } else if let (None, Some((name, value))) = (before, after) {
-            differences.push((*name, Some(value)));
+        match (before, after) {
+            (Some((_, before)), Some((_, after))) if before == after => {}
+            (_, Some((name, value))) => differences.push((*name, Some(value))),
+            (Some((name, _)), None) => differences.push((*name, None)),
+            (None, None) => {}
         }
     }
 }
