@@ -7,6 +7,7 @@
 pub mod beam;
 pub mod daemon;
 pub mod epmd;
+pub mod monitor;
 pub mod netns;
 pub mod raw;
 
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 pub use beam::Beam;
 pub use daemon::Daemon;
 pub use epmd::Epmd;
+pub use monitor::Monitor;
 pub use netns::{Link, Netns};
 
 /// How long anything that should happen at once may take on a busy machine.

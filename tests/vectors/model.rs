@@ -62,6 +62,11 @@ impl Model {
         json!("ok")
     }
 
+    /// VintageNet starts over, with an empty memory; we do not.
+    pub const fn restart(&mut self) {
+        self.recording_counts = false;
+    }
+
     /// Whether VintageNet's recording says what we must say too.
     pub const fn recording_counts(&self) -> bool {
         self.recording_counts
