@@ -181,6 +181,8 @@ fn a_long_journal_is_written_anew() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path()).journal;
     let mut state = DesiredState::new(MAX);
+    // Left by a daemon that was killed while it wrote.
+    fs::write(dir.path().join("routes-110.new"), "half a fi").unwrap();
     let mut longest = 0;
     for n in 0..2000 {
         set(&mut state, "eth0", &n.to_string());
