@@ -3,7 +3,6 @@
 use std::process::ExitCode as Status;
 
 use beamroute::cli::{Cli, Command, DemoArgs, ExitCode, RunArgs};
-use beamroute::config::LogFormat;
 use beamroute::{demo, service};
 
 fn main() -> Status {
@@ -27,7 +26,7 @@ fn run(args: RunArgs) -> Status {
         Ok(config) => config,
         Err(error) => return failed(&error, ExitCode::from(&error)),
     };
-    service::init_log(config.log_format);
+    let _log = service::init_log(config.log_format);
     match service::run(config) {
         Ok(()) => ExitCode::Done.into(),
         Err(error) => failed(&error, ExitCode::from(&error)),
@@ -35,10 +34,6 @@ fn run(args: RunArgs) -> Status {
 }
 
 fn show(args: &DemoArgs) -> Status {
-    // The demo speaks for itself; its log is for those who ask for it.
-    if std::env::var_os("BEAMROUTE_LOG").is_some() {
-        service::init_log(LogFormat::Text);
-    }
     match demo::run(demo::Options { keep: args.keep, client: args.client }) {
         Ok(()) => ExitCode::Done.into(),
         Err(error) => {

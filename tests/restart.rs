@@ -266,6 +266,24 @@ fn a_damaged_file_is_set_aside_and_cuts_nobody_off() {
 }
 
 #[test]
+fn a_refused_call_leaves_what_an_earlier_run_left() {
+    let Some(site) = Site::new() else { return };
+    let mut daemon = site.start();
+    site.beam.expect(&[("Set(eth0, 1).", "ok")]);
+    daemon.kill();
+    fs::remove_dir_all(site.state_dir()).unwrap();
+    let daemon = site.options().flags(&["--max-interfaces", "1"]).start();
+    site.beam.expect(&[
+        ("net_adm:ping(N).", "pong"),
+        ("Set(wlan0, 2).", "ok"),
+        ("Set(eth0, 1).", "{error,{too_many_interfaces,1}}"),
+        ("gen_server:call(RM, {set_connection_status, wlan0, internet}).", "ok"),
+        ("length(maps:get(orphaned, gen_server:call(RM, status))).", "5"),
+    ]);
+    assert!(site.kernel().contains("default via 192.168.1.1 dev eth0"), "{}", daemon.log());
+}
+
+#[test]
 fn without_a_place_to_save_routes_are_applied_and_the_caller_is_told() {
     let Some(site) = Site::new() else { return };
     let mut daemon = site.start();

@@ -33,6 +33,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub use client::Choice;
 pub use privilege::NotAllowed;
 
+use crate::config::LogFormat;
+use crate::service;
+
 use screen::Screen;
 use stage::Stage;
 
@@ -52,6 +55,9 @@ pub struct Options {
 /// should.
 pub fn run(options: Options) -> Result<()> {
     privilege::acquire()?;
+    // The demo speaks for itself; its log is for those who ask for it. Not before: it has a thread.
+    let is_log_wanted = std::env::var_os("BEAMROUTE_LOG").is_some();
+    let _log = is_log_wanted.then(|| service::init_log(LogFormat::Text));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
         let mut signals = Signals::watch().context("cannot watch signals")?;

@@ -26,6 +26,9 @@ impl Tick {
     /// Ticks in a net_ticktime (`net_tickintensity`, OTP's default).
     const INTENSITY: u32 = 4;
 
+    /// Shorter than the interval of the shortest net_ticktime, 1 s.
+    const ANSWER_GAP: Duration = Duration::from_millis(200);
+
     /// A connection that came up at `now`.
     #[must_use]
     pub fn new(ticktime: Duration, now: Instant) -> Self {
@@ -42,11 +45,11 @@ impl Tick {
         self.last_sent = now;
     }
 
-    /// Whether a received tick should be answered: nothing went out in our current interval. Keeps us alive towards a
-    /// peer with a much shorter tick time, as nodes of the C interface do.
+    /// Whether a received tick should be answered: nothing went out just now. Keeps us alive towards a peer with a much
+    /// shorter tick time, as nodes of the C interface do, and stops at once when the peer answers ticks too.
     #[must_use]
-    pub fn wants_answer(&self) -> bool {
-        self.last_sent + self.interval() < self.boundary
+    pub fn wants_answer(&self, now: Instant) -> bool {
+        now >= self.last_sent + Self::ANSWER_GAP
     }
 
     /// When [`Tick::poll`] has to be called next.
@@ -136,12 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_is_answered_once_per_interval() {
+    fn a_tick_is_answered_and_the_answer_to_that_is_not() {
         let (mut tick, start) = tick();
-        tick.poll(start + secs(15));
-        tick.received(start + secs(20));
-        assert!(tick.wants_answer());
-        tick.sent(start + secs(20));
-        assert!(!tick.wants_answer());
+        for second in 1..15 {
+            let now = start + secs(second);
+            tick.received(now);
+            assert!(tick.wants_answer(now), "a peer may have a net_ticktime of 4 s");
+            tick.sent(now);
+            assert!(!tick.wants_answer(now + Duration::from_millis(1)));
+        }
     }
 }

@@ -54,7 +54,7 @@ impl Node {
     /// A reply, `{Tag, Reply}`: to our alias, or, from nodes that know none, to the pid that calls.
     pub(super) fn replied(&self, payload: &Term) {
         if let Some([tag, reply]) = as_tuple::<2>(payload)
-            && let Some(reference) = super::process::alias_of(tag)
+            && let Some(reference) = super::message::alias_of(tag)
         {
             self.state().finish_call(&reference, Ok(reply.clone()));
         }

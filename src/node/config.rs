@@ -21,7 +21,7 @@ pub struct NodeConfig {
     pub frame_limit: usize,
     /// Bytes that may wait for a peer that does not read, before it is dropped.
     pub outbox_limit: usize,
-    /// Handshakes under way at once.
+    /// Handshakes under way at once, on each listener; one more ends the oldest.
     pub handshake_limit: usize,
     /// Messages that may wait in one mailbox before its senders wait.
     pub mailbox_limit: usize,
@@ -39,7 +39,7 @@ impl NodeConfig {
             setup_time: Duration::from_secs(7),
             frame_limit: 16 << 20,
             outbox_limit: 32 << 20,
-            handshake_limit: 1024,
+            handshake_limit: 256,
             mailbox_limit: 16 << 10,
         }
     }

@@ -11,6 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, warn};
 
+use super::message::Message as NodeMessage;
 use super::outbox::Outbox;
 use super::{Node, NodeConfig};
 use crate::dist::{Control, FrameDecoder, Header, Message, Peer, Tick, TickAction};
@@ -85,8 +86,35 @@ impl Connection {
     }
 }
 
+/// A connection's place in the node's table. However its task ends, by a panic too, the place is given up with it.
+pub(super) struct Up {
+    node: Node,
+    pub connection: Arc<Connection>,
+}
+
+impl Up {
+    pub(super) const fn new(node: Node, connection: Arc<Connection>) -> Self {
+        Self { node, connection }
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let mut state = self.node.state();
+        if state.go_down(&self.connection) {
+            for mailbox in state.node_monitors() {
+                // Nobody can wait here; a monitor whose mailbox is full misses the news of a task that crashed.
+                let _ = mailbox.try_send(NodeMessage::NodeDown(self.connection.peer.name.clone()));
+            }
+        }
+        drop(state);
+        self.connection.gone.cancel();
+    }
+}
+
 /// Runs a connection until it ends. `buffer` holds what came in behind the handshake.
-pub(super) async fn run(node: Node, connection: Arc<Connection>, stream: TcpStream, buffer: BytesMut) {
+pub(super) async fn run(node: Node, up: Up, stream: TcpStream, buffer: BytesMut) {
+    let connection = Arc::clone(&up.connection);
     let span = tracing::info_span!("connection", peer = %connection.peer.name);
     let (read, write) = stream.into_split();
     info!(parent: &span, hidden = !connection.peer.is_visible(), "nodeup");
@@ -101,7 +129,6 @@ pub(super) async fn run(node: Node, connection: Arc<Connection>, stream: TcpStre
     tokio::join!(reader.instrument(span.clone()), writer);
     node.connection_down(&connection).await;
     info!(parent: &span, reason = connection.reason(), "nodedown");
-    connection.gone.cancel();
 }
 
 async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: OwnedReadHalf, mut buffer: BytesMut) {
@@ -146,7 +173,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: OwnedR
 }
 
 fn answer_tick(connection: &Connection) {
-    let wants_answer = connection.tick().wants_answer();
+    let wants_answer = connection.tick().wants_answer(Instant::now());
     if wants_answer {
         connection.push(|out| out.extend(TICK));
     }
@@ -171,7 +198,9 @@ async fn write_frames(connection: &Connection, mut write: OwnedWriteHalf) {
             () = connection.flushing.cancelled() => {
                 write_all(connection, &mut write, &connection.outbox.take_now()).await;
                 let _ = write.shutdown().await;
-                return connection.close(connection.reason());
+                // Closing with bytes unread makes the kernel reset the connection, and the peer lose what it has not
+                // read yet. So the reader goes on until the peer has closed too, or whoever stops us loses patience.
+                return connection.closed.cancelled().await;
             }
             () = tick_due(connection) => match tick_action(connection) {
                 TickAction::Nothing => {}

@@ -1,12 +1,11 @@
 //! Outbound connections.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
 use super::Node;
-use super::connection::{self, Connection};
+use super::connection::{self, Up};
 use super::handshake_io::{HandshakeIo, SetupError};
 use crate::dist::{Dialing, Step};
 
@@ -35,9 +34,9 @@ impl Node {
             setup = self.shake_hands_with(peer, address, attempt) => setup,
         };
         match setup {
-            Ok((connection, io)) => {
-                self.announce_up(&connection).await;
-                self.spawn_task(connection::run(self.clone(), connection, io.stream, io.buffer));
+            Ok((up, io)) => {
+                self.announce_up(&up.connection).await;
+                self.spawn_task(connection::run(self.clone(), up, io.stream, io.buffer));
                 Ok(())
             }
             Err(error) => {
@@ -52,7 +51,7 @@ impl Node {
         peer: &str,
         address: SocketAddr,
         attempt: u64,
-    ) -> Result<(Arc<Connection>, HandshakeIo), SetupError> {
+    ) -> Result<(Up, HandshakeIo), SetupError> {
         let setup_time = self.inner.config.setup_time;
         let connect = tokio::time::timeout(setup_time, TcpStream::connect(address));
         let stream = connect.await.map_err(|_| SetupError::Timeout)??;

@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::Node;
 use super::connection::Connection;
-use super::process::{Caller, Message, ReplyTo};
+use super::message::{Message, to_message};
 use super::state::Monitor;
 use crate::dist::{self, Control, Target};
 use crate::term::{as_atom, atom, tuple};
@@ -154,34 +154,5 @@ impl Node {
 
     async fn rex(&self, connection: &Arc<Connection>, payload: Term) {
         self.rex_message(connection, self.pid(REX), payload).await;
-    }
-}
-
-/// Takes apart what `gen` and `sys` wrap.
-pub(super) fn to_message(connection: &Arc<Connection>, from: Option<Pid>, us: Pid, payload: Term) -> Message {
-    let Term::Tuple(mut wrapped) = payload else { return Message::Info(payload) };
-    let kind = wrapped.elements.first().and_then(as_atom);
-    let is_cast = kind == Some("$gen_cast") && wrapped.elements.len() == 2;
-    let is_system = kind == Some("system");
-    if is_cast {
-        return wrapped.elements.pop().map_or(Message::Info(atom("undefined")), |cast| Message::Cast(from, cast));
-    }
-    if !(is_system || kind == Some("$gen_call")) || wrapped.elements.len() != 3 {
-        return Message::Info(wrapped.into());
-    }
-    let Some((pid, tag)) = wrapped.elements.get(1).and_then(from_of) else { return Message::Info(wrapped.into()) };
-    let caller = Caller { connection: Arc::clone(connection), us, to: ReplyTo::Gen { pid, tag } };
-    match wrapped.elements.pop() {
-        Some(request) if is_system => Message::System(caller, request),
-        Some(request) => Message::Call(caller, request),
-        None => Message::Info(wrapped.into()),
-    }
-}
-
-/// `{Pid, Tag}` of a gen call.
-fn from_of(from: &Term) -> Option<(Pid, Term)> {
-    match crate::term::as_tuple::<2>(from)? {
-        [Term::Pid(pid), tag] => Some((pid.clone(), tag.clone())),
-        _ => None,
     }
 }

@@ -1,13 +1,14 @@
 //! Inbound connections: accept, handshake, hand over.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument, Span, debug, field, info_span, warn};
 
-use super::connection::{self, Connection};
+use super::connection::{self, Connection, Up};
 use super::handshake_io::{HandshakeIo, SetupError};
 use super::state::Admission;
 use super::{Node, address_of};
@@ -15,40 +16,69 @@ use crate::dist::{Accepting, Flags, HandshakeError, NameMessage, Status, Step};
 
 /// Accepts until the node stops. Each handshake is a task of its own; a slow one delays nobody.
 pub(super) async fn run(node: Node, listener: TcpListener) {
-    let handshakes = Arc::new(Semaphore::new(node.inner.config.handshake_limit));
+    let mut handshakes = Handshakes::new(node.inner.config.handshake_limit);
+    let mut is_starved = false;
     loop {
         let accepted = tokio::select! {
             () = node.inner.stopping.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => match Arc::clone(&handshakes).try_acquire_owned() {
-                Ok(permit) => {
-                    let node_of_task = node.clone();
-                    node.spawn_task(async move {
-                        accept(node_of_task, stream, permit).await;
-                    });
-                }
-                Err(_) => warn!("too many handshakes under way; a connection was closed"),
-            },
+            Ok((stream, _)) => {
+                is_starved = false;
+                node.spawn_task(accept(node.clone(), stream, handshakes.begin()));
+            }
             Err(error) => {
-                // Out of file descriptors, most likely: others must get the time to close some.
-                warn!(%error, "cannot accept");
+                // Out of file descriptors, most likely: others must get the time to close some. Said once, not at
+                // every try.
+                if !std::mem::replace(&mut is_starved, true) {
+                    warn!(%error, "cannot accept connections; trying again");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-async fn accept(node: Node, stream: TcpStream, permit: tokio::sync::OwnedSemaphorePermit) {
+/// The handshakes under way. One too many ends the oldest: a flood of silent connections then cannot keep a node out
+/// that says its name at once.
+struct Handshakes {
+    under_way: VecDeque<CancellationToken>,
+    limit: usize,
+}
+
+impl Handshakes {
+    const fn new(limit: usize) -> Self {
+        Self { under_way: VecDeque::new(), limit }
+    }
+
+    /// Makes room for one more. Its token is cancelled when it has to end; dropping the guard says that it has ended.
+    fn begin(&mut self) -> DropGuard {
+        if self.under_way.len() >= self.limit {
+            self.under_way.retain(|token| !token.is_cancelled());
+        }
+        if self.under_way.len() >= self.limit
+            && let Some(oldest) = self.under_way.pop_front()
+        {
+            debug!("too many handshakes under way; the oldest ends");
+            oldest.cancel();
+        }
+        let token = CancellationToken::new();
+        self.under_way.push_back(token.clone());
+        token.drop_guard()
+    }
+}
+
+async fn accept(node: Node, stream: TcpStream, guard: DropGuard) {
     let span = info_span!("handshake", address = address_of(&stream).map(field::display), peer = field::Empty);
     let setup = tokio::select! {
         () = node.inner.stopping.cancelled() => return,
+        () = guard.token().cancelled() => return,
         setup = shake_hands(&node, stream).instrument(span.clone()) => setup,
     };
-    drop(permit);
+    drop(guard);
     match setup {
-        Ok((connection, io)) => connection::run(node, connection, io.stream, io.buffer).await,
+        Ok((up, io)) => connection::run(node, up, io.stream, io.buffer).await,
         // What an operator must see: a node that would have come in with the right cookie or a newer release.
         Err(SetupError::Handshake(error @ (HandshakeError::Cookie | HandshakeError::Flags(_)))) => {
             span.in_scope(|| warn!(%error, "refused a node"));
@@ -57,7 +87,7 @@ async fn accept(node: Node, stream: TcpStream, permit: tokio::sync::OwnedSemapho
     }
 }
 
-async fn shake_hands(node: &Node, stream: TcpStream) -> Result<(Arc<Connection>, HandshakeIo), SetupError> {
+async fn shake_hands(node: &Node, stream: TcpStream) -> Result<(Up, HandshakeIo), SetupError> {
     let mut io = HandshakeIo::new(stream, node.inner.config.setup_time);
     let mut accepting = Accepting::new(node.name_message(), node.inner.config.cookie.clone(), rand::random());
     let name = io.receive().await?;
@@ -104,7 +134,7 @@ async fn answer(
     mut io: HandshakeIo,
     mut accepting: Accepting,
     admission: Option<(Status, u64)>,
-) -> Result<(Arc<Connection>, HandshakeIo), SetupError> {
+) -> Result<(Up, HandshakeIo), SetupError> {
     let (status, attempt) = match admission {
         Some(admission) => admission,
         None => (dynamic_name(accepting.peer_name()), 0),
@@ -125,13 +155,10 @@ async fn answer(
         old.close("wait_pending");
         old.gone.cancelled().await;
     }
-    let connection = node.bring_up(peer, attempt)?;
-    if let Err(error) = io.send(&[ack]).await {
-        node.state().go_down(&connection);
-        return Err(error);
-    }
-    node.announce_up(&connection).await;
-    Ok((connection, io))
+    let up = node.bring_up(peer, attempt)?;
+    io.send(&[ack]).await?;
+    node.announce_up(&up.connection).await;
+    Ok((up, io))
 }
 
 /// As OTP names nodes that come without a name: something random before the host.
@@ -148,13 +175,13 @@ impl Node {
     }
 
     /// Enters a verified peer into the table.
-    pub(super) fn bring_up(&self, peer: crate::dist::Peer, attempt: u64) -> Result<Arc<Connection>, SetupError> {
+    pub(super) fn bring_up(&self, peer: crate::dist::Peer, attempt: u64) -> Result<Up, SetupError> {
         let mut state = self.state();
         if !state.may_come_up(&peer.name, attempt) {
             return Err(SetupError::GivenUp("another connection came up first"));
         }
         let connection = Arc::new(Connection::new(peer, rand::random(), &self.inner.config));
         state.come_up(Arc::clone(&connection));
-        Ok(connection)
+        Ok(Up::new(self.clone(), connection))
     }
 }

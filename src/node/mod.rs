@@ -16,6 +16,7 @@ mod dialer;
 mod dispatch;
 mod handshake_io;
 mod listener;
+mod message;
 mod outbox;
 mod process;
 mod rpc;
@@ -33,7 +34,8 @@ use tokio_util::task::TaskTracker;
 pub use call::CallError;
 pub use config::NodeConfig;
 pub use dialer::DialError;
-pub use process::{Answer, Caller, Message, Process};
+pub use message::{Answer, Caller, Message, Sender};
+pub use process::Process;
 
 use state::State;
 

@@ -1,44 +1,13 @@
-//! Processes: a mailbox, what arrives in it, and how to answer.
+//! A process: a pid, names, and a mailbox that some task reads.
 
-use std::sync::Arc;
-
-use eetf::{Atom, Pid, Reference, Term};
+use eetf::{Pid, Term};
 use tokio::sync::mpsc;
 
 use super::Node;
-use super::connection::Connection;
-use super::rpc::Spawned;
+use super::message::Message;
 use super::state::EndSignal;
 use crate::dist::Control;
-use crate::term::{as_atom, atom, list, tuple};
-
-/// What arrives in a mailbox, in the order in which it was sent by each peer.
-#[derive(Debug)]
-pub enum Message {
-    /// `gen_server:call`.
-    Call(Caller, Term),
-    /// `gen_server:cast`, and who sent it, if the peer said so.
-    Cast(Option<Pid>, Term),
-    /// `Module:Function(Args)` by `rpc` or `erpc`, for a module that the process exports.
-    Apply {
-        /// Who waits for the result.
-        caller: Caller,
-        /// The module, as exported with [`Process::export`].
-        module: Atom,
-        /// The function.
-        function: Atom,
-        /// The arguments.
-        args: Vec<Term>,
-    },
-    /// A system message of `sys`: `get_state`, `{terminate, Reason}` and their like.
-    System(Caller, Term),
-    /// Any other message.
-    Info(Term),
-    /// A node came up; only after [`Process::monitor_nodes`].
-    NodeUp(String),
-    /// A node went down; only after [`Process::monitor_nodes`].
-    NodeDown(String),
-}
+use crate::term::atom;
 
 /// A process of the node. When it is dropped, its monitors and links hear `noproc`; see [`Process::exit`].
 #[derive(Debug)]
@@ -124,120 +93,5 @@ impl EndSignal {
                 connection.send(&control, payload.as_ref());
             }
         }
-    }
-}
-
-/// How a call or an applied function ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
-    /// It returned.
-    Value(Term),
-    /// It failed, `error:Reason`, with a stack trace.
-    Error(Term, Term),
-    /// It called `exit(Reason)`.
-    Exit(Term),
-}
-
-impl Answer {
-    /// What Erlang gives for a function that does not exist.
-    #[must_use]
-    pub fn undef(module: &Atom, function: &Atom, args: &[Term]) -> Self {
-        Self::error("undef", module, function, args)
-    }
-
-    /// `error:Reason` raised by `Module:Function(Args)`.
-    #[must_use]
-    pub fn error(reason: &str, module: &Atom, function: &Atom, args: &[Term]) -> Self {
-        let frame = tuple([module.clone().into(), function.clone().into(), list(args), list([])]);
-        Self::Error(atom(reason), list([frame]))
-    }
-}
-
-/// Someone who waits for an answer. Dropping it answers nothing: a `gen_server:call` then runs into its time-out.
-#[derive(Debug)]
-pub struct Caller {
-    pub(super) connection: Arc<Connection>,
-    pub(super) us: Pid,
-    pub(super) to: ReplyTo,
-}
-
-/// The forms of waiting.
-#[derive(Debug)]
-pub(super) enum ReplyTo {
-    /// `gen_server:call`: `{Tag, Reply}`.
-    Gen { pid: Pid, tag: Term },
-    /// A gen call to `rex`: the result as `rpc:call` gives it.
-    RexGen { pid: Pid, tag: Term },
-    /// A plain message to `rex`: `{rex, Result}`.
-    Rex { pid: Pid },
-    /// A spawned process whose end is the answer.
-    Spawned(Spawned),
-}
-
-impl Caller {
-    /// The node of the caller.
-    #[must_use]
-    pub fn node(&self) -> &str {
-        &self.connection.peer.name
-    }
-
-    /// The calling process.
-    #[must_use]
-    pub const fn pid(&self) -> &Pid {
-        match &self.to {
-            ReplyTo::Gen { pid, .. } | ReplyTo::RexGen { pid, .. } | ReplyTo::Rex { pid } => pid,
-            ReplyTo::Spawned(spawned) => spawned.parent(),
-        }
-    }
-
-    /// Answers. The bytes go out when the task that answers next waits, all that have gathered in one write.
-    pub fn reply(self, answer: Answer) {
-        match self.to {
-            ReplyTo::Gen { pid, tag } => {
-                // A process that answers a gen_server call with an error has no other way than a value.
-                let value = match answer {
-                    Answer::Value(value) => value,
-                    Answer::Error(reason, _) | Answer::Exit(reason) => tuple([atom("error"), reason]),
-                };
-                reply_gen(&self.connection, self.us, pid, tag, value);
-            }
-            ReplyTo::RexGen { pid, tag } => reply_gen(&self.connection, self.us, pid, tag, rpc_result(answer)),
-            ReplyTo::Rex { pid } => {
-                let message = tuple([atom("rex"), rpc_result(answer)]);
-                let control = Control::send(self.connection.peer.flags, self.us, pid);
-                self.connection.send(&control, Some(&message));
-            }
-            ReplyTo::Spawned(spawned) => spawned.end(&self.connection, answer),
-        }
-    }
-}
-
-/// What `rpc:call` makes of an answer (`rpc.erl`, OTP 25).
-fn rpc_result(answer: Answer) -> Term {
-    let badrpc = |reason| tuple([atom("badrpc"), tuple([atom("EXIT"), reason])]);
-    match answer {
-        Answer::Value(value) => value,
-        Answer::Error(reason, stack) => badrpc(tuple([reason, stack])),
-        Answer::Exit(reason) => badrpc(reason),
-    }
-}
-
-/// `gen:reply/2`: to the alias that the tag holds if both sides know aliases, to the pid otherwise.
-fn reply_gen(connection: &Connection, us: Pid, pid: Pid, tag: Term, value: Term) {
-    let flags = connection.peer.flags;
-    let control = match alias_of(&tag) {
-        Some(alias) if flags.contains(crate::dist::Flags::ALIAS) => Control::AliasSend { from: us, alias },
-        _ => Control::send(flags, us, pid),
-    };
-    connection.send(&control, Some(&tuple([tag, value])));
-}
-
-/// The alias in `[alias | Ref]` or `[[alias | Ref] | _]` (`gen.erl`).
-pub(super) fn alias_of(tag: &Term) -> Option<Reference> {
-    let Term::ImproperList(tag) = tag else { return None };
-    match (tag.elements.as_slice(), &*tag.last) {
-        ([head], Term::Reference(alias)) if as_atom(head) == Some("alias") => Some((**alias).clone()),
-        ([inner @ Term::ImproperList(_)], _) => alias_of(inner),
-        _ => None,
     }
 }

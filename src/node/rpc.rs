@@ -7,15 +7,10 @@ use std::sync::Arc;
 use eetf::{Atom, Pid, Reference, Term};
 
 use super::connection::Connection;
-use super::dispatch::to_message;
-use super::process::{Answer, Caller, Message, ReplyTo};
+use super::message::{Answer, Caller, LINKED, MONITORED, Message, ReplyTo, Spawned, to_message};
 use super::{Node, builtin};
-use crate::dist::{Control, Target};
+use crate::dist::Control;
 use crate::term::{as_atom, as_list, as_tuple, atom, list, tuple};
-
-/// Flags of `SPAWN_REPLY`.
-const LINKED: i64 = 1;
-const MONITORED: i64 = 2;
 
 /// A decoded `SPAWN_REQUEST`; its payload, the arguments, comes apart from it.
 pub(super) struct SpawnRequest {
@@ -25,49 +20,6 @@ pub(super) struct SpawnRequest {
     pub function: Atom,
     pub arity: i64,
     pub options: Term,
-}
-
-/// A process that exists only until its function has returned.
-#[derive(Debug)]
-pub(super) struct Spawned {
-    us: Pid,
-    parent: Pid,
-    reference: Reference,
-    flags: i64,
-    /// `Res` of `erpc:execute_call/4`: tags the outcome in the exit reason.
-    result: Option<Term>,
-}
-
-impl Spawned {
-    pub(super) const fn parent(&self) -> &Pid {
-        &self.parent
-    }
-
-    /// Ends the process: its exit reason carries the answer to whoever linked or monitored.
-    pub(super) fn end(self, connection: &Connection, answer: Answer) {
-        let reason = self.exit_reason(answer);
-        let flags = connection.peer.flags;
-        if self.flags & LINKED != 0 {
-            let (control, payload) = Control::exit(flags, self.us.clone(), self.parent.clone(), reason.clone());
-            connection.send(&control, payload.as_ref());
-        }
-        if self.flags & MONITORED != 0 {
-            let target = Target::Pid(self.us);
-            let (control, payload) = Control::monitor_exit(flags, target, self.parent, self.reference, reason);
-            connection.send(&control, payload.as_ref());
-        }
-    }
-
-    fn exit_reason(&self, answer: Answer) -> Term {
-        match (&self.result, answer) {
-            (Some(res), Answer::Value(value)) => tuple([res.clone(), atom("return"), value]),
-            (Some(res), Answer::Error(reason, stack)) => tuple([res.clone(), atom("error"), reason, stack]),
-            (Some(res), Answer::Exit(reason)) => tuple([res.clone(), atom("exit"), reason]),
-            (None, Answer::Value(_)) => atom("normal"),
-            (None, Answer::Error(reason, stack)) => tuple([reason, stack]),
-            (None, Answer::Exit(reason)) => reason,
-        }
-    }
 }
 
 impl Node {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::NodeInfo;
 use super::connection::Connection;
-use super::process::Message;
+use super::message::Message;
 use crate::dist::{Status, Target};
 
 /// Pids stay below 2^15, which OTP 25 can take; small ids are left to the processes every node has.
@@ -166,15 +166,17 @@ impl State {
         self.slots.insert(name, Slot::Up(up));
     }
 
-    /// Forgets a connection; its monitors and links go with it, and calls over it end.
-    pub(super) fn go_down(&mut self, connection: &Connection) {
+    /// Forgets a connection; its monitors and links go with it, and calls over it end. Says whether it was there.
+    pub(super) fn go_down(&mut self, connection: &Connection) -> bool {
         let name = &connection.peer.name;
-        if self.up(name).is_some_and(|up| up.connection.id == connection.id) {
+        let is_there = self.up(name).is_some_and(|up| up.connection.id == connection.id);
+        if is_there {
             self.slots.remove(name);
             for (_, (_, sender)) in self.calls.extract_if(|_, (peer, _)| peer == name) {
                 let _ = sender.send(Err(crate::term::atom("noconnection")));
             }
         }
+        is_there
     }
 
     fn ups(&self) -> impl Iterator<Item = &Up> {

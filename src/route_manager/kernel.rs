@@ -1,6 +1,7 @@
 //! The kernel as the loop sees it: what it has, what was planned for it, and what it would not take.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
@@ -23,7 +24,12 @@ pub struct Kernel {
     refused: BTreeMap<Change, Refused>,
     /// The whole batch failed: the error number, until a batch goes through again.
     fault: Option<i32>,
+    /// The last look failed, so the next is due without an event, but not at once.
+    is_blind: bool,
 }
+
+/// Between looks at a kernel that does not answer.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Kernel {
     /// Takes over what `netlink` found. What is ours and no wish of the restored `state` explains is an orphan, until a
@@ -41,7 +47,7 @@ impl Kernel {
             info!(count = orphans.len(), protocol, "found routes and rules that no saved wish explains; they stay");
         }
         let (plan, refused) = (Plan::default(), BTreeMap::new());
-        Self { netlink, world, plan, options, protocol, orphans, refused, fault: None }
+        Self { netlink, world, plan, options, protocol, orphans, refused, fault: None, is_blind: false }
     }
 
     /// What the kernel has.
@@ -68,17 +74,22 @@ impl Kernel {
         &self.orphans
     }
 
-    /// A caller has spoken for `name`: what is left of it from an earlier run is its own again.
-    pub fn release_orphans(&mut self, name: IfName, subnets: &[Subnet]) {
-        if !self.orphans.is_empty() {
-            for object in orphans_of(name, subnets, &self.world, &self.orphans) {
-                self.orphans.remove(&object);
-            }
+    /// A caller has spoken for `name`: what is left of it from an earlier run is its own again. Says whether there was
+    /// anything.
+    pub fn release_orphans(&mut self, name: IfName, subnets: &[Subnet]) -> bool {
+        if self.orphans.is_empty() {
+            return false;
         }
+        let released = orphans_of(name, subnets, &self.world, &self.orphans);
+        self.orphans.retain(|orphan| !released.contains(orphan));
+        !released.is_empty()
     }
 
     /// Waits until the kernel has news.
     pub async fn changed(&self) {
+        if self.is_blind {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
         if let Err(error) = self.netlink.readable().await {
             // Without events there is still every call, which looks for itself.
             error!(%error, "cannot watch the kernel");
@@ -90,20 +101,23 @@ impl Kernel {
     pub fn look(&mut self) -> bool {
         match self.netlink.drain(&mut self.world) {
             Ok(drained) => {
+                self.is_blind = false;
                 if drained.may_heal {
                     self.refused.clear();
                 }
                 drained.changed || drained.may_heal
             }
             Err(error) => {
-                warn!(%error, "cannot read the kernel's news");
+                warn!(%error, "cannot read the kernel's news; trying again");
+                self.is_blind = true;
                 true
             }
         }
     }
 
-    /// Brings the kernel to what `state` wants. What it will not take is pending afterwards; nothing fails.
-    pub fn commit(&mut self, state: &DesiredState, ranking: &Ranking) {
+    /// Brings the kernel to what `state` wants, and says how many changes that took. What it will not take is pending
+    /// afterwards; nothing fails.
+    pub fn commit(&mut self, state: &DesiredState, ranking: &Ranking) -> usize {
         self.plan = plan(state, ranking, &self.world, &self.options);
         self.orphans.retain(|orphan| self.world.ours.contains(orphan));
         let mut changes = diff(&self.world, &self.plan, &self.orphans);
@@ -112,7 +126,7 @@ impl Kernel {
         changes.deletions = changes.deletions_despite(&refused);
         changes.deletions.retain(|deletion| !self.refused.contains_key(deletion));
         if changes.is_empty() {
-            return;
+            return 0;
         }
         match self.netlink.apply(&changes) {
             Ok(outcome) => {
@@ -121,12 +135,12 @@ impl Kernel {
                     debug!(command = change.command(&self.world, self.protocol), "done");
                     self.world.apply(change);
                 }
-                info!(changes = outcome.applied.len(), refused = outcome.refused.len(), "routes changed");
                 for refused in outcome.refused {
                     let command = refused.change.command(&self.world, self.protocol);
                     warn!(command, errno = refused.errno, text = refused.text, "the kernel refused");
                     self.refused.insert(refused.change, refused);
                 }
+                outcome.applied.len()
             }
             Err(error) => {
                 self.fault = Some(error.errno().unwrap_or(nix::libc::EIO));
@@ -134,6 +148,7 @@ impl Kernel {
                     NetlinkError::MissingNetAdmin { .. } => error!(%error, "routes cannot be changed"),
                     _ => warn!(%error, "routes were not changed; trying again"),
                 }
+                0
             }
         }
     }

@@ -15,6 +15,9 @@ pub enum OwnerPolicy {
     LanAfter(Duration),
 }
 
+/// Nodes that come and go under ever new names must not grow us.
+const MAX_POLICIES: usize = 1024;
+
 /// Policies of nodes, and the deadlines of those that are away.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
@@ -23,12 +26,16 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    pub(super) fn set(&mut self, node: &str, policy: OwnerPolicy) {
+    /// Sets the policy of `node`, until it is set anew or has been applied. Says whether there was room for it.
+    pub(super) fn set(&mut self, node: &str, policy: OwnerPolicy) -> bool {
         if policy == OwnerPolicy::Keep {
             self.policies.remove(node);
-        } else {
+        } else if self.policies.len() < MAX_POLICIES || self.policies.contains_key(node) {
             self.policies.insert(node.to_owned(), policy);
+        } else {
+            return false;
         }
+        true
     }
 
     pub(super) fn node_up(&mut self, node: &str) {
@@ -49,7 +56,7 @@ impl Owners {
     /// The nodes whose grace is over at `now`, with their policies; each is named once.
     pub(super) fn due(&mut self, now: Instant) -> Vec<(String, OwnerPolicy)> {
         let over = self.deadlines.extract_if(.., |_, deadline| *deadline <= now);
-        over.filter_map(|(node, _)| self.policies.get(&node).map(|policy| (node, *policy))).collect()
+        over.filter_map(|(node, _)| self.policies.remove(&node).map(|policy| (node, policy))).collect()
     }
 }
 
@@ -60,8 +67,8 @@ mod tests {
     #[test]
     fn grace_runs_from_nodedown_and_a_return_ends_it() {
         let (mut owners, now, second) = (Owners::default(), Instant::now(), Duration::from_secs(1));
-        owners.set("a@h", OwnerPolicy::ClearAfter(second));
-        owners.set("b@h", OwnerPolicy::LanAfter(3 * second));
+        assert!(owners.set("a@h", OwnerPolicy::ClearAfter(second)));
+        assert!(owners.set("b@h", OwnerPolicy::LanAfter(3 * second)));
         owners.node_down("a@h", now);
         owners.node_down("b@h", now);
         owners.node_down("c@h", now);
@@ -75,8 +82,8 @@ mod tests {
     #[test]
     fn keep_takes_a_policy_back() {
         let mut owners = Owners::default();
-        owners.set("a@h", OwnerPolicy::ClearAfter(Duration::ZERO));
-        owners.set("a@h", OwnerPolicy::Keep);
+        assert!(owners.set("a@h", OwnerPolicy::ClearAfter(Duration::ZERO)));
+        assert!(owners.set("a@h", OwnerPolicy::Keep));
         owners.node_down("a@h", Instant::now());
         assert_eq!(owners.deadline(), None);
     }

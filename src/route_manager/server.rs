@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use eetf::{Atom, Pid};
+use eetf::Atom;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
@@ -12,8 +12,8 @@ use super::owners::{OwnerPolicy, Owners};
 use super::request::{Refusal, Request};
 use super::saved::Journal;
 use super::status::{View, posix};
-use crate::node::{Answer, Caller, Message, Node, Process};
-use crate::route::{Call, DesiredState, Effect, IfName, Ranking, SetBy, Status, WishError};
+use crate::node::{Answer, Caller, Message, Node, Process, Sender};
+use crate::route::{Call, DesiredState, Effect, Ranking, SetBy, Status, WishError, available_interfaces};
 use crate::term::{Show, Term, as_atom, as_tuple, atom, binary, integer, list, string, tuple};
 
 /// How long a batch that failed as a whole waits for its next try.
@@ -151,7 +151,7 @@ impl RouteManager {
                 Err(refusal) => caller.reply(raised(&refusal, &module, &function, &args)),
             },
             Message::Cast(from, request) => match Request::from_call(&request) {
-                Ok(request) if !request.is_read() => self.write(request, from.as_ref(), None),
+                Ok(request) if !request.is_read() => self.write(request, Some(&from), None),
                 _ => debug!(request = %Show(&request), "a cast that means nothing"),
             },
             Message::System(caller, request) => self.system(caller, &request),
@@ -172,17 +172,20 @@ impl RouteManager {
             };
             return caller.reply(Answer::Value(value));
         }
-        let pid = caller.pid().clone();
-        self.write(request, Some(&pid), Some(caller));
+        let from = caller.sender();
+        self.write(request, Some(&from), Some(caller));
     }
 
     /// Folds a request into the desired state. Its caller is answered after the commit, or at once if it is refused.
-    fn write(&mut self, request: Request, from: Option<&Pid>, caller: Option<Caller>) {
+    fn write(&mut self, request: Request, from: Option<&Sender>, caller: Option<Caller>) {
         let is_saved = is_saved(&request);
         let result = self.fold(request, from);
-        let is_changed = result == Ok(Effect::Changed);
-        self.is_dirty |= is_changed;
-        self.is_unsaved |= is_changed && is_saved;
+        if result == Ok(Effect::Changed) {
+            // What was refused for the old wishes may be taken for the new ones.
+            self.kernel.forget_refusals();
+            self.is_dirty = true;
+        }
+        self.is_unsaved |= is_saved && matches!(result, Ok(Effect::Changed | Effect::Noted));
         if let Some(caller) = caller {
             let is_promise = is_saved && result.is_ok();
             let reply = result.map_or_else(|refused| refused, |_| atom("ok"));
@@ -190,38 +193,29 @@ impl RouteManager {
         }
     }
 
-    fn fold(&mut self, request: Request, from: Option<&Pid>) -> Result<Effect, Term> {
-        let who = from.map(set_by);
+    fn fold(&mut self, request: Request, from: Option<&Sender>) -> Result<Effect, Term> {
+        let who = from.and_then(set_by);
+        debug!(?request, from = from.map(|from| from.node.as_str()), "request");
         match request {
             Request::SetRoute { ifname, subnets, gateway } => {
-                self.kernel.release_orphans(ifname, &subnets);
-                let effect = self.wish(who, |state, call| state.set_route(ifname, subnets, gateway, call))?;
-                Ok(self.note(effect, "set_route", ifname, from))
+                let addresses = subnets.clone();
+                let effect = self.wish(who, |state, call| state.set_route(ifname, addresses, gateway, call))?;
+                // Not before the wish is taken: a refusal must leave what an earlier run left.
+                self.is_dirty |= self.kernel.release_orphans(ifname, &subnets);
+                Ok(effect)
             }
             Request::ClearRoute(ifname) => {
-                self.kernel.release_orphans(ifname, &[]);
-                // Orphans may have to go although no wish was there.
-                self.is_dirty = true;
-                let effect = self.state.clear_route(ifname);
-                Ok(self.note(effect, "clear_route", ifname, from))
+                self.is_dirty |= self.kernel.release_orphans(ifname, &[]);
+                Ok(self.state.clear_route(ifname))
             }
             Request::SetConnectionStatus { ifname, status, why } => {
-                let effect = self.wish(who, |state, call| state.set_status(ifname, status, why, call))?;
-                Ok(self.note(effect, status.as_str(), ifname, from))
+                self.wish(who, |state, call| state.set_status(ifname, status, why, call))
             }
-            Request::SetMetric { ifname, metric } => {
-                let effect = self.state.set_metric(ifname, metric).map_err(refused)?;
-                Ok(self.note(effect, "set_metric", ifname, from))
-            }
-            Request::RefreshRouteMetrics => {
-                self.kernel.forget_refusals();
-                Ok(Effect::Changed)
-            }
+            Request::SetMetric { ifname, metric } => self.state.set_metric(ifname, metric).map_err(refused),
+            Request::RefreshRouteMetrics => Ok(Effect::Changed),
             Request::SetOwnerPolicy(policy) => {
-                if let Some(from) = from {
-                    self.owners.set(&from.node.name, policy);
-                }
-                Ok(Effect::Unchanged)
+                let is_set = from.is_some_and(|from| self.owners.set(&from.node, policy));
+                if is_set { Ok(Effect::Unchanged) } else { Err(error([atom("system_limit")])) }
             }
             Request::Stop if self.settings.is_admin_allowed => {
                 self.stopped = Some(atom("normal"));
@@ -242,14 +236,6 @@ impl RouteManager {
         change(&mut self.state, &call).map_err(refused)
     }
 
-    fn note(&mut self, effect: Effect, what: &str, ifname: IfName, from: Option<&Pid>) -> Effect {
-        if effect == Effect::Changed {
-            self.kernel.forget_refusals();
-            info!(%ifname, by = from.map(|pid| pid.node.name.as_str()), "{what}");
-        }
-        effect
-    }
-
     /// Saves the desired state, brings the kernel to it, and answers those who asked for it. In this order: see
     /// [`super::saved`].
     fn commit(&mut self) {
@@ -257,13 +243,17 @@ impl RouteManager {
         if std::mem::take(&mut self.is_unsaved) || is_due {
             self.journal.save(&self.state);
         }
-        if std::mem::take(&mut self.is_dirty) {
-            self.kernel.commit(&self.state, &self.ranking);
-        }
+        let changed =
+            if std::mem::take(&mut self.is_dirty) { self.kernel.commit(&self.state, &self.ranking) } else { 0 };
         let not_saved = self.journal.unsaved().map(|errno| error([atom("not_saved"), posix(errno)]));
         for Waiting { caller, reply, is_promise } in self.uncommitted.drain(..) {
             let reply = not_saved.clone().filter(|_| is_promise).unwrap_or(reply);
             caller.reply(Answer::Value(reply));
+        }
+        // After the replies, so that no caller waits for a log line.
+        if changed > 0 {
+            let best = available_interfaces(&self.state, &self.ranking).first().copied();
+            info!(changed, best = best.map(tracing::field::display), "routes changed");
         }
         self.journal.compact();
     }
@@ -379,8 +369,9 @@ fn refused(refused: WishError) -> Term {
     }
 }
 
-fn set_by(pid: &Pid) -> SetBy {
-    SetBy { node: pid.node.name.clone(), id: pid.id, serial: pid.serial, creation: pid.creation }
+fn set_by(from: &Sender) -> Option<SetBy> {
+    let pid = from.pid.as_ref()?;
+    Some(SetBy { node: from.node.clone(), id: pid.id, serial: pid.serial, creation: pid.creation })
 }
 
 fn now_ms() -> u64 {

@@ -13,6 +13,9 @@ use tracing::warn;
 use super::ServiceError;
 use crate::netlink;
 
+/// A name that is taken and held by nobody has just been let go: so often it is worth another try.
+const TRIES: usize = 3;
+
 /// The right to manage what bears a protocol number in a network namespace, as long as it is held.
 #[derive(Debug)]
 pub struct Exclusive {
@@ -28,18 +31,21 @@ impl Exclusive {
     pub fn claim(netns: Option<&Path>, protocol: u8) -> Result<Self, ServiceError> {
         let system = |source| ServiceError::System { doing: "claim the protocol number", source };
         let address = SocketAddr::from_abstract_name(format!("beamroute-{protocol}")).map_err(system)?;
-        match netlink::within(netns, || Ok(UnixListener::bind_addr(&address)))? {
-            Ok(socket) => Ok(Self { _socket: Some(socket) }),
-            Err(_) => match holder(netns, &address)? {
+        for _ in 0..TRIES {
+            if let Ok(socket) = netlink::within(netns, || Ok(UnixListener::bind_addr(&address)))? {
+                return Ok(Self { _socket: Some(socket) });
+            }
+            match holder(netns, &address)? {
                 Some((pid, uid)) if uid == 0 || uid == nix::unistd::geteuid().as_raw() => {
-                    Err(ServiceError::Running { pid, protocol })
+                    return Err(ServiceError::Running { pid, protocol });
                 }
-                _ => {
-                    warn!(protocol, "another user holds the name that keeps a second daemon out; going on without it");
-                    Ok(Self { _socket: None })
-                }
-            },
+                Some(_) => break,
+                // It has let go in between.
+                None => {}
+            }
         }
+        warn!(protocol, "another user holds the name that keeps a second daemon out; going on without it");
+        Ok(Self { _socket: None })
     }
 }
 

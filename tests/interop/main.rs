@@ -10,6 +10,7 @@ mod connecting;
 mod cookies;
 mod elixir;
 mod epmd;
+mod hardship;
 mod names;
 mod processes;
 mod raw_peer;
