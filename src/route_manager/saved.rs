@@ -181,11 +181,11 @@ impl Journal {
         if !found.is_ours_alone() {
             return Err(Refused::InUse);
         }
-        let Content { image, whole_bytes, chain } = format::read(&found.read()?, &self.owner)?;
+        let Content { image, first_bytes, whole_bytes, chain } = format::read(&found.read()?, &self.owner)?;
         let state = image.restore(max_interfaces).map_err(Damage::from)?;
         self.image = image;
         self.own = Some(found.identity);
-        let mut tail = found.is_writable.then(|| Tail::new(found, whole_bytes, chain));
+        let mut tail = found.is_writable.then(|| Tail::new(found, first_bytes, whole_bytes, chain));
         // Nobody was promised what is torn, and the next line must not be glued to it.
         self.tail = tail.take_if(|tail| tail.file.set_len(whole_bytes).is_ok());
         Ok(Some(state))
@@ -241,13 +241,13 @@ impl Journal {
         }
         let found = self.place.replace(&text)?;
         self.own = Some(found.identity);
-        Ok(Tail::new(found, bytes, chain))
+        Ok(Tail::new(found, bytes, bytes, chain))
     }
 }
 
 impl Tail {
-    fn new(found: Found, bytes: u64, chain: Chain) -> Self {
-        let compact_at = COMPACT_FROM.max(bytes.saturating_mul(COMPACT_FACTOR));
+    fn new(found: Found, first_bytes: u64, bytes: u64, chain: Chain) -> Self {
+        let compact_at = COMPACT_FROM.max(first_bytes.saturating_mul(COMPACT_FACTOR));
         Self { file: found.file, bytes, chain, compact_at }
     }
 }

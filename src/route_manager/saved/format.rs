@@ -38,6 +38,8 @@ pub(super) struct Chain(u32);
 pub(super) struct Content {
     /// What it says.
     pub image: Image,
+    /// Bytes that were written together, at first.
+    pub first_bytes: u64,
     /// Bytes of whole lines; what follows is torn.
     pub whole_bytes: u64,
     /// Where the next line goes on.
@@ -144,25 +146,32 @@ pub(super) fn write(owner: &Owner, image: &Image) -> std::io::Result<(Vec<u8>, C
 pub(super) fn read(text: &[u8], owner: &Owner) -> Result<Content, Damage> {
     let end = text.iter().rposition(|byte| *byte == b'\n').ok_or(Damage::Cut)?;
     let (mut image, mut chain) = (Image::default(), Chain::default());
-    let mut batches = 0;
-    let mut expected = 0;
-    for (at, line) in text.get(..end).unwrap_or_default().split(|byte| *byte == b'\n').enumerate() {
-        let number = at + 1;
-        let nonsense = |error: serde_json::Error| Damage::Nonsense { line: number, what: error.to_string() };
-        let body = chain.check(line).ok_or(Damage::Checksum(number))?;
-        if at == 0 {
-            expected = header(body, owner)?;
-            continue;
+    // Lines that were written together, and their bytes.
+    let (mut first, mut first_bytes) = (1, 0);
+    let mut lines = 0;
+    for line in text.get(..end).unwrap_or_default().split(|byte| *byte == b'\n') {
+        lines += 1;
+        let body = chain.check(line).ok_or(Damage::Checksum(lines))?;
+        if lines == 1 {
+            first = header(body, owner)?.saturating_add(1);
+        } else {
+            batch(body)
+                .map_err(|what| Damage::Nonsense { line: lines, what })?
+                .into_iter()
+                .for_each(|r| image.apply(r));
         }
-        batches += 1;
-        for record in serde_json::from_slice::<Vec<Record>>(body).map_err(nonsense)? {
-            image.apply(record);
+        if lines <= first {
+            first_bytes += line.len() as u64 + 1;
         }
     }
-    if batches < expected {
+    if lines < first {
         return Err(Damage::Cut);
     }
-    Ok(Content { image, whole_bytes: end as u64 + 1, chain })
+    Ok(Content { image, first_bytes, whole_bytes: end as u64 + 1, chain })
+}
+
+fn batch(body: &[u8]) -> Result<Vec<Record>, String> {
+    serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
 /// How many of the following lines belong to it.
