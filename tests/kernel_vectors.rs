@@ -22,25 +22,6 @@ use vectors::kernel::{OURS, Route, Rule, State};
 use vectors::model::Model;
 use vectors::oracle::{self, Op, Step, Vector};
 
-/// Vectors that are played only up to their first change of the world, because what comes then belongs to a later
-/// issue.
-const LATER: &[(&str, &str)] = &[
-    ("k033", "link event: the link comes up"),
-    ("k038", "link event: the link goes down and up"),
-    ("k039", "link event: the link goes down and up"),
-    ("k040", "link event: the link goes down and up"),
-    ("k042", "address event: the address goes and comes back"),
-    ("k043", "link event: the link is deleted"),
-    ("k051", "external repair: our default route is deleted"),
-    ("k052", "external repair: our rules are flushed"),
-    ("k155", "link event: the link goes down and up"),
-    ("k165", "address event: the address goes"),
-    ("k171", "address event: the address goes"),
-    ("k172", "external repair: our default route is deleted"),
-    ("k174", "address event: the address goes"),
-    ("k180", "address event: the address goes"),
-];
-
 /// Play at most this many vectors at a time.
 const THREADS: usize = 3;
 
@@ -74,18 +55,6 @@ fn every_recorded_vector_ends_in_the_right_kernel_state() {
     let failures = failures.into_inner().unwrap();
     let shown: Vec<String> = failures.iter().map(|(id, failure)| format!("== {id}: {failure}")).collect();
     assert!(failures.is_empty(), "{} of {} vectors fail\n{}", failures.len(), vectors.len(), shown.join("\n"));
-}
-
-#[test]
-fn the_list_of_vectors_left_for_later_is_exact() {
-    let vectors = oracle::read();
-    let mut last = "";
-    for (id, _) in LATER {
-        assert!(last < *id, "{id}: in order, once");
-        last = id;
-        let vector = vectors.iter().find(|v| v.id == *id).unwrap_or_else(|| panic!("{id} is not in the fixture"));
-        assert!(vector.steps.iter().any(Step::is_of_the_world), "{id} has nothing to leave for later");
-    }
 }
 
 #[test]
@@ -175,9 +144,6 @@ fn play(vector: &Vector, epmd: &Epmd, beam: &Beam) -> Result<(), String> {
     };
     let mut daemon = start();
     let mut model = Model::new(vector.max_interfaces, State::read(&net, &[]).foreign_tables());
-    // To see how far it is: BEAMROUTE_ALL_VECTORS=1 plays the events that are left for later.
-    let is_whole = std::env::var_os("BEAMROUTE_ALL_VECTORS").is_some();
-    let is_later = !is_whole && LATER.iter().any(|(id, _)| *id == vector.id);
     for (index, step) in vector.steps.iter().enumerate() {
         let is_restart = matches!(step.op, Op::Restart);
         if is_restart {
@@ -187,9 +153,6 @@ fn play(vector: &Vector, epmd: &Epmd, beam: &Beam) -> Result<(), String> {
         }
         let at = |what: String| format!("step {index} {}: {what}\n{}", step.text, daemon.log());
         if step.is_of_the_world() && !is_restart {
-            if is_later {
-                return Ok(());
-            }
             foreign = change_world(step, &net);
         } else if !is_restart {
             let expected = model.reply(step);

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! All requests that wait in the mailbox are folded into the desired state and committed together: saved, then brought to
-//! the kernel; their replies follow the kernel's acknowledgement. What the kernel cannot hold yet stays wanted, and is tried again on the event
-//! that may heal it.
+//! the kernel; their replies follow the kernel's acknowledgement. What the kernel cannot hold yet stays wanted, and is
+//! tried again on the event that may heal it.
 //!
 //! Stands on [`crate::node`], [`crate::route`] and [`crate::netlink`]; parses terms, not bytes.
 
