@@ -6,7 +6,9 @@ mod kernel;
 mod netns;
 
 use std::ffi::OsString;
+use std::fs;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -493,7 +495,11 @@ fn a_tentative_address_is_waited_for() {
 #[test]
 fn a_missing_capability_is_named() {
     in_netns(|| {
-        let test = std::env::current_exe().unwrap();
+        // Where the test was built, others may not be let in.
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let test = dir.path().join("test");
+        fs::copy(std::env::current_exe().unwrap(), &test).unwrap();
         let output = Command::new(&test)
             .args(["--exact", "without_privilege", "--ignored", "--nocapture"])
             .uid(65534)
