@@ -107,6 +107,8 @@ impl RouteManager {
                 message = self.process.receive() => message,
             };
             self.turn(first);
+            // The writers first: what our own changes have stirred up in the kernel can wait, the callers cannot.
+            tokio::task::yield_now().await;
         }
         if self.stopped.is_none() {
             self.turn(None);
