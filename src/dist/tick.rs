@@ -20,11 +20,13 @@ pub struct Tick {
     boundary: Instant,
     last_received: Instant,
     last_sent: Instant,
+    /// A peer that was silent when the net_ticktime became shorter is given until then.
+    spared_until: Option<Instant>,
 }
 
 impl Tick {
     /// Ticks in a net_ticktime (`net_tickintensity`, OTP's default).
-    const INTENSITY: u32 = 4;
+    pub const INTENSITY: u32 = 4;
 
     /// Shorter than the interval of the shortest net_ticktime, 1 s.
     const ANSWER_GAP: Duration = Duration::from_millis(200);
@@ -32,12 +34,33 @@ impl Tick {
     /// A connection that came up at `now`.
     #[must_use]
     pub fn new(ticktime: Duration, now: Instant) -> Self {
-        Self { ticktime, boundary: now + ticktime / Self::INTENSITY, last_received: now, last_sent: now }
+        let boundary = now + ticktime / Self::INTENSITY;
+        Self { ticktime, boundary, last_received: now, last_sent: now, spared_until: None }
+    }
+
+    /// Follows a change of the net_ticktime: an interval of the new length begins (`net_kernel.erl`, `ticker_loop`).
+    ///
+    /// A peer is not down for a silence that was allowed until now: with a shorter time it has the new time
+    /// from now on, though never more than it had left.
+    pub fn set_ticktime(&mut self, ticktime: Duration, now: Instant) {
+        if ticktime == self.ticktime {
+            return;
+        }
+        let down_at = self.down_at();
+        let is_shorter = ticktime < self.ticktime;
+        self.ticktime = ticktime;
+        self.boundary = now + self.interval();
+        self.spared_until = if is_shorter {
+            Some(down_at.min(now + ticktime))
+        } else {
+            self.spared_until.filter(|until| *until > self.last_received + ticktime)
+        };
     }
 
     /// A whole frame came in, a tick included. Half a frame is not traffic.
     pub fn received(&mut self, now: Instant) {
         self.last_received = now;
+        self.spared_until = None;
     }
 
     /// A frame went out.
@@ -55,7 +78,7 @@ impl Tick {
     /// When [`Tick::poll`] has to be called next.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.boundary.min(self.last_received + self.ticktime)
+        self.boundary.min(self.down_at())
     }
 
     /// What is due at `now`.
@@ -63,7 +86,7 @@ impl Tick {
     /// At the end of each interval a tick is sent if nothing went out during it, and, because peers of a hidden node
     /// are treated so, also if nothing came in.
     pub fn poll(&mut self, now: Instant) -> TickAction {
-        if now >= self.last_received + self.ticktime {
+        if now >= self.down_at() {
             return TickAction::Down;
         }
         if now < self.boundary {
@@ -73,6 +96,10 @@ impl Tick {
         // After a pause (a suspended machine) the boundaries missed are not made up for.
         self.boundary = (self.boundary + self.interval()).max(now);
         if self.last_sent <= start || self.last_received <= start { TickAction::Send } else { TickAction::Nothing }
+    }
+
+    fn down_at(&self) -> Instant {
+        self.spared_until.unwrap_or(self.last_received + self.ticktime)
     }
 
     fn interval(&self) -> Duration {
@@ -136,6 +163,45 @@ mod tests {
             assert_eq!(tick.poll(now), TickAction::Send, "nothing was sent in interval {interval}");
             tick.sent(now);
         }
+    }
+
+    #[test]
+    fn a_shorter_time_spares_a_silent_peer_for_that_time_at_most() {
+        for (silent, down_after) in [(0, 4), (50, 4), (58, 2)] {
+            let (mut tick, start) = tick();
+            let now = start + secs(silent);
+            tick.set_ticktime(secs(4), now);
+            let down = now + secs(down_after);
+            assert_ne!(tick.poll(down - Duration::from_millis(1)), TickAction::Down, "silent for {silent} s");
+            assert_eq!(tick.poll(down), TickAction::Down, "silent for {silent} s");
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_heard_after_the_change_is_judged_by_the_new_time() {
+        let (mut tick, start) = tick();
+        tick.set_ticktime(secs(4), start + secs(50));
+        tick.received(start + secs(51));
+        assert_ne!(tick.poll(start + secs(54)), TickAction::Down);
+        assert_eq!(tick.poll(start + secs(55)), TickAction::Down);
+    }
+
+    #[test]
+    fn longer_after_shorter_takes_back_no_time() {
+        let (mut tick, start) = tick();
+        tick.set_ticktime(secs(4), start + secs(50));
+        tick.set_ticktime(secs(8), start + secs(51));
+        assert_ne!(tick.poll(start + secs(53)), TickAction::Down);
+        assert_eq!(tick.poll(start + secs(54)), TickAction::Down);
+        tick.set_ticktime(T, start + secs(54));
+        assert_eq!(tick.deadline(), start + T);
+    }
+
+    #[test]
+    fn the_same_time_again_changes_nothing() {
+        let (mut tick, start) = tick();
+        tick.set_ticktime(T, start + secs(14));
+        assert_eq!(tick.deadline(), start + secs(15));
     }
 
     #[test]
