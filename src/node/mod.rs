@@ -17,6 +17,7 @@ mod dispatch;
 mod handshake_io;
 mod listener;
 mod message;
+pub mod net_kernel;
 mod outbox;
 mod process;
 mod rpc;

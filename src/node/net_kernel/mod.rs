@@ -1,0 +1,13 @@
+//! What `net_kernel` decides, without what it does: plain data and functions, no sockets, no tasks, no clock.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | [`allow`] | who may connect |
+//!
+//! The meaning is that of OTP 25 to 29 (`lib/kernel/src/net_kernel.erl`); tests are named after the statements
+//! they show. Where OTP lets a caller break its node (`setopts(Node, [binary])`, `getopts(Node, [nodelay | x])`), the answer here
+//! is an error and nothing else.
+
+pub mod allow;
+
+pub use allow::AllowList;
