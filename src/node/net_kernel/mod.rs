@@ -3,11 +3,16 @@
 //! | module | job |
 //! | --- | --- |
 //! | [`allow`] | who may connect |
+//! | [`monitor_options`], [`subscriptions`] | `monitor_nodes`: who hears what of which nodes |
 //!
 //! The meaning is that of OTP 25 to 29 (`lib/kernel/src/net_kernel.erl`); tests are named after the statements
 //! they show. Where OTP lets a caller break its node (`setopts(Node, [binary])`, `getopts(Node, [nodelay | x])`), the answer here
 //! is an error and nothing else.
 
 pub mod allow;
+pub mod monitor_options;
+pub mod subscriptions;
 
 pub use allow::AllowList;
+pub use monitor_options::{MonitorOptions, NodeType};
+pub use subscriptions::{NodeEvent, Subscriptions};
