@@ -3,6 +3,7 @@
 //! | module | job |
 //! | --- | --- |
 //! | [`allow`] | who may connect |
+//! | [`ticktime`] | the net_ticktime of the node and its change |
 //! | [`monitor_options`], [`subscriptions`] | `monitor_nodes`: who hears what of which nodes |
 //!
 //! The meaning is that of OTP 25 to 29 (`lib/kernel/src/net_kernel.erl`); tests are named after the statements
@@ -12,7 +13,9 @@
 pub mod allow;
 pub mod monitor_options;
 pub mod subscriptions;
+pub mod ticktime;
 
 pub use allow::AllowList;
 pub use monitor_options::{MonitorOptions, NodeType};
 pub use subscriptions::{NodeEvent, Subscriptions};
+pub use ticktime::{TickTime, TickTimeChange};
