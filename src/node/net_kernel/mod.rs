@@ -5,6 +5,7 @@
 //! | [`allow`] | who may connect |
 //! | [`ticktime`] | the net_ticktime of the node and its change |
 //! | [`monitor_options`], [`subscriptions`] | `monitor_nodes`: who hears what of which nodes |
+//! | [`socket_options`] | `getopts` and `setopts` |
 //!
 //! The meaning is that of OTP 25 to 29 (`lib/kernel/src/net_kernel.erl`); tests are named after the statements
 //! they show. Where OTP lets a caller break its node (`setopts(Node, [binary])`, `getopts(Node, [nodelay | x])`), the answer here
@@ -12,10 +13,12 @@
 
 pub mod allow;
 pub mod monitor_options;
+pub mod socket_options;
 pub mod subscriptions;
 pub mod ticktime;
 
 pub use allow::AllowList;
 pub use monitor_options::{MonitorOptions, NodeType};
+pub use socket_options::{Defaults, Emulated, OptionName, SocketOption};
 pub use subscriptions::{NodeEvent, Subscriptions};
 pub use ticktime::{TickTime, TickTimeChange};
