@@ -76,7 +76,7 @@ impl Bench {
 
     fn longest_pause(&self, from: Duration, until: Duration) -> Duration {
         let mut times = vec![from];
-        times.extend(self.sent.iter().filter(|at| (from..=until).contains(at)));
+        times.extend(self.sent.iter().filter(|at| (from..=until).contains(*at)));
         times.push(until);
         times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
     }
