@@ -1,55 +1,136 @@
 //! The functions that the node itself answers over `rpc` and `erpc`. Whatever is not here is undefined.
 
 use eetf::{Atom, Term};
+use tracing::info;
 
+use super::message::Caller;
+use super::net_kernel::Right;
+use super::net_kernel::functions::{not_allowed, right_towards};
 use super::{Answer, Node, NodeInfo};
-use crate::term::{as_atom, as_list, atom, integer, list};
+use crate::dist::Target;
+use crate::term::{as_atom, as_list, atom, boolean, list, string};
 
-/// Applies `module:function(args)`; `None` if there is no such function.
-pub(super) fn apply(node: &Node, module: &str, function: &str, args: &[Term]) -> Option<Answer> {
-    let value = match (module, function, args) {
-        ("net_kernel", "get_net_ticktime", []) => {
-            integer(i64::try_from(node.net_ticktime().as_secs()).unwrap_or(i64::MAX))
-        }
-        ("erlang", "node", []) => atom(node.name()),
-        ("erlang", "nodes", []) => names(node, |info| info.is_visible),
-        ("erlang", "nodes", [which]) => match nodes(node, which) {
-            Some(names) => names,
-            None => {
-                let (module, function) = (Atom::from("erlang"), Atom::from("nodes"));
-                return Some(Answer::error("badarg", &module, &function, args));
-            }
-        },
-        _ => return None,
-    };
-    Some(Answer::Value(value))
-}
+/// What `erlang:system_info(otp_release)` says: the newest release whose protocol is spoken here.
+const OTP_RELEASE: &str = "29";
 
-/// `erlang:nodes/1`: an atom or a list of them.
-fn nodes(node: &Node, which: &Term) -> Option<Term> {
-    let kinds = match as_list(which) {
-        Some(kinds) => kinds.iter().map(as_atom).collect::<Option<Vec<_>>>()?,
-        None => vec![as_atom(which)?],
-    };
-    let mut found = Vec::new();
-    for kind in kinds {
-        match kind {
-            "visible" => found.extend(node.nodes(|info| info.is_visible)),
-            "hidden" => found.extend(node.nodes(|info| !info.is_visible)),
-            "connected" => found.extend(node.nodes(|_| true)),
-            "this" => found.push(node.name().to_owned()),
-            "known" => {
-                found.extend(node.nodes(|_| true));
-                found.push(node.name().to_owned());
+impl Node {
+    /// `Module:Function(Args)` for a caller elsewhere.
+    pub(super) fn builtin(&self, caller: Caller, module: &Atom, function: &Atom, args: &[Term]) {
+        let answer = match (module.name.as_str(), function.name.as_str(), args) {
+            ("net_kernel", function, args) => return self.net_kernel_function(caller, function, args),
+            ("net_adm", "ping", [peer]) => match as_atom(peer) {
+                Some(peer) => return self.ping_for(caller, peer.to_owned()),
+                None => Answer::error("function_clause", module, function, args),
+            },
+            ("erlang", "halt", [] | [_] | [_, _]) => {
+                if self.permits(Right::Admin) {
+                    // It never returns: the caller sees the node go down.
+                    return self.halt(&caller);
+                }
+                Answer::Value(not_allowed())
             }
+            ("erlang", "disconnect_node", [peer]) => Answer::Value(self.disconnect_for(caller.node(), peer)),
+            ("erlang", name, args) => match self.erlang(name, args) {
+                Some(Ok(value)) => Answer::Value(value),
+                Some(Err(Badarg)) => Answer::error("badarg", module, function, args),
+                None => Answer::undef(module, function, args),
+            },
+            _ => Answer::undef(module, function, args),
+        };
+        caller.reply(answer);
+    }
+
+    /// Functions of `erlang` that only look.
+    fn erlang(&self, function: &str, args: &[Term]) -> Option<Result<Term, Badarg>> {
+        Some(match (function, args) {
+            ("node", []) => Ok(atom(self.name())),
+            ("nodes", []) => Ok(atoms(&self.nodes(|info| info.is_visible))),
+            ("nodes", [which]) => self.nodes_of(which).ok_or(Badarg),
+            ("is_alive", []) => Ok(boolean(true)),
+            ("registered", []) => Ok(atoms(&self.registered())),
+            ("whereis", [name]) => self.whereis(name).ok_or(Badarg),
+            ("is_process_alive", [process]) => self.is_process_alive(process).map(boolean).ok_or(Badarg),
+            ("system_info", [item]) if as_atom(item) == Some("otp_release") => Ok(string(OTP_RELEASE)),
+            ("system_info", [_]) => Err(Badarg),
             _ => return None,
+        })
+    }
+
+    /// `erlang:nodes/1`: an atom or a list of them.
+    fn nodes_of(&self, which: &Term) -> Option<Term> {
+        let kinds = match as_list(which) {
+            Some(kinds) => kinds.iter().map(as_atom).collect::<Option<Vec<_>>>()?,
+            None => vec![as_atom(which)?],
+        };
+        let mut found = Vec::new();
+        for kind in kinds {
+            let which: fn(&NodeInfo) -> bool = match kind {
+                "visible" => |info| info.is_visible,
+                "hidden" => |info| !info.is_visible,
+                "connected" | "known" => |_| true,
+                "this" => |_| false,
+                _ => return None,
+            };
+            found.extend(self.nodes(which));
+            if matches!(kind, "this" | "known") {
+                found.push(self.name().to_owned());
+            }
+        }
+        found.sort();
+        found.dedup();
+        Some(atoms(&found))
+    }
+
+    fn registered(&self) -> Vec<String> {
+        let mut names = self.state().registered();
+        names.extend(["net_kernel", "rex"].map(str::to_owned));
+        names
+    }
+
+    fn whereis(&self, name: &Term) -> Option<Term> {
+        let name = Target::Name(Atom::from(as_atom(name)?));
+        Some(self.resolve(&name).map_or_else(|| atom("undefined"), |id| self.pid(id).into()))
+    }
+
+    fn is_process_alive(&self, process: &Term) -> Option<bool> {
+        let Term::Pid(pid) = process else { return None };
+        let is_ours = pid.node.name == self.name() && pid.creation == self.inner.creation;
+        is_ours.then(|| self.resolve(&Target::Pid(pid.clone())).is_some())
+    }
+
+    /// `erlang:disconnect_node/1`. A node that disconnects itself does not see the answer.
+    fn disconnect_for(&self, caller: &str, peer: &Term) -> Term {
+        match as_atom(peer) {
+            None => boolean(false),
+            Some(peer) if !self.permits(right_towards(peer, self.name(), caller)) => not_allowed(),
+            Some(peer) => boolean(self.disconnect(peer)),
         }
     }
-    found.sort();
-    found.dedup();
-    Some(list(found.iter().map(|name| atom(name)).collect::<Vec<_>>()))
+
+    /// `net_adm:ping/1`: as `connect_node`, in other words. A node that the caller may not have us connect to is not
+    /// reached.
+    fn ping_for(&self, caller: Caller, peer: String) {
+        let node = self.clone();
+        self.spawn_task(async move {
+            let is_there = node.connect_if_allowed(&peer, caller.node()).await;
+            caller.reply(Answer::Value(atom(if is_there == Some(true) { "pong" } else { "pang" })));
+        });
+    }
+
+    fn halt(&self, caller: &Caller) {
+        info!(node = caller.node(), "halt, as a caller asked");
+        self.inner.halting.cancel();
+    }
+
+    /// Waits until a caller who may has asked the node to halt: whoever runs it should then end.
+    pub async fn halted(&self) {
+        self.inner.halting.cancelled().await;
+    }
 }
 
-fn names(node: &Node, which: fn(&NodeInfo) -> bool) -> Term {
-    list(node.nodes(which).iter().map(|name| atom(name)).collect::<Vec<_>>())
+/// `error:badarg`.
+struct Badarg;
+
+fn atoms(names: &[String]) -> Term {
+    list(names.iter().map(|name| atom(name)).collect::<Vec<_>>())
 }

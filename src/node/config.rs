@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::net_kernel::Defaults;
+
 /// Settings of a [`super::Node`].
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -25,6 +27,11 @@ pub struct NodeConfig {
     pub handshake_limit: usize,
     /// Messages that may wait in one mailbox before its senders wait.
     pub mailbox_limit: usize,
+    /// Options of the sockets of listeners and connections.
+    pub socket_defaults: Defaults,
+    /// Whether callers on other nodes may change this one (`allow`, `set_net_ticktime`, `setopts`, connecting to others and
+    /// `halt`); all others are answered in any case.
+    pub is_admin_allowed: bool,
 }
 
 impl NodeConfig {
@@ -41,6 +48,8 @@ impl NodeConfig {
             outbox_limit: 32 << 20,
             handshake_limit: 256,
             mailbox_limit: 16 << 10,
+            socket_defaults: Defaults::default(),
+            is_admin_allowed: false,
         }
     }
 }

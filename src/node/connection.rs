@@ -1,17 +1,21 @@
 //! One connection that is up: its reader, its writer, its end.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use eetf::Term;
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, warn};
 
-use super::message::Message as NodeMessage;
+use super::net_kernel::socket_options::{Einval, apply};
+use super::net_kernel::{Emulated, SocketOption};
 use super::outbox::Outbox;
 use super::{Node, NodeConfig};
 use crate::dist::{Control, FrameDecoder, Header, Message, Peer, Tick, TickAction};
@@ -28,24 +32,37 @@ const TICK: [u8; 4] = [0; 4];
 pub(super) struct Connection {
     pub peer: Peer,
     /// Tells this connection from an older one to the same node.
-    pub id: u64,
+    pub id: u32,
     /// Cancelled once nodedown has been delivered for it.
     pub gone: CancellationToken,
     outbox: Outbox,
     tick: Mutex<Tick>,
+    /// The tick's deadline may have come nearer.
+    tick_changed: Notify,
+    socket: Mutex<Socket>,
     reason: OnceLock<&'static str>,
     closed: CancellationToken,
     flushing: CancellationToken,
 }
 
+/// The connection's socket, for its options alone.
+#[derive(Debug, Default)]
+struct Socket {
+    /// A second handle, which must not outlive the connection: it would keep it open.
+    handle: Option<OwnedFd>,
+    emulated: Emulated,
+}
+
 impl Connection {
-    pub(super) fn new(peer: Peer, id: u64, config: &NodeConfig) -> Self {
+    pub(super) fn new(peer: Peer, id: u32, config: &NodeConfig, ticktime: Duration) -> Self {
         Self {
             peer,
             id,
             gone: CancellationToken::new(),
             outbox: Outbox::new(config.outbox_limit),
-            tick: Mutex::new(Tick::new(config.net_ticktime, Instant::now())),
+            tick: Mutex::new(Tick::new(ticktime, Instant::now())),
+            tick_changed: Notify::new(),
+            socket: Mutex::default(),
             reason: OnceLock::new(),
             closed: CancellationToken::new(),
             flushing: CancellationToken::new(),
@@ -74,6 +91,48 @@ impl Connection {
         self.reason.get().copied().unwrap_or("connection_closed")
     }
 
+    /// Takes `stream`'s options in hand and sets `options`.
+    pub(super) fn adopt_socket(&self, stream: &TcpStream, options: &[SocketOption]) {
+        let mut socket = self.socket();
+        socket.handle = stream.as_fd().try_clone_to_owned().ok();
+        let Socket { handle: Some(handle), emulated } = &mut *socket else { return };
+        if apply(options, &SockRef::from(&*handle), emulated).is_err() {
+            warn!(peer = %self.peer.name, ?options, "the kernel refuses socket options");
+        }
+    }
+
+    /// Reads or sets options of the socket.
+    pub(super) fn with_socket<T>(
+        &self,
+        with: impl FnOnce(&SockRef<'_>, &mut Emulated) -> Result<T, Einval>,
+    ) -> Result<T, Einval> {
+        let mut socket = self.socket();
+        let Socket { handle: Some(handle), emulated } = &mut *socket else { return Err(Einval) };
+        with(&SockRef::from(&*handle), emulated)
+    }
+
+    /// Lets the socket close with its stream.
+    pub(super) fn release_socket(&self) {
+        self.socket().handle = None;
+    }
+
+    /// The node's net_ticktime is `ticktime` now, or soon will be another: a tick goes out in any case.
+    pub(super) fn follow_ticktime(&self, ticktime: Duration) {
+        self.tick().set_ticktime(ticktime, Instant::now());
+        self.tick_changed.notify_one();
+        self.push(|out| out.extend(TICK));
+    }
+
+    fn socket(&self) -> MutexGuard<'_, Socket> {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long a write may take before the connection ends, if that was asked for.
+    fn send_timeout(&self) -> Option<Duration> {
+        let emulated = self.socket().emulated;
+        emulated.send_timeout.filter(|_| emulated.send_timeout_close)
+    }
+
     fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
         if !self.closed.is_cancelled() && self.outbox.push(encode).is_err() {
             warn!(peer = %self.peer.name, "peer does not read; dropping the connection");
@@ -81,7 +140,7 @@ impl Connection {
         }
     }
 
-    fn tick(&self) -> std::sync::MutexGuard<'_, Tick> {
+    fn tick(&self) -> MutexGuard<'_, Tick> {
         self.tick.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -100,14 +159,8 @@ impl Up {
 
 impl Drop for Up {
     fn drop(&mut self) {
-        let mut state = self.node.state();
-        if state.go_down(&self.connection) {
-            for mailbox in state.node_monitors() {
-                // Nobody can wait here; a monitor whose mailbox is full misses the news of a task that crashed.
-                let _ = mailbox.try_send(NodeMessage::NodeDown(self.connection.peer.name.clone()));
-            }
-        }
-        drop(state);
+        self.connection.release_socket();
+        self.node.connection_down(&self.connection);
         self.connection.gone.cancel();
     }
 }
@@ -127,7 +180,8 @@ pub(super) async fn run(node: Node, up: Up, stream: TcpStream, buffer: BytesMut)
         connection.close("connection_closed");
     };
     tokio::join!(reader.instrument(span.clone()), writer);
-    node.connection_down(&connection).await;
+    connection.release_socket();
+    node.connection_down(&connection);
     info!(parent: &span, reason = connection.reason(), "nodedown");
 }
 
@@ -214,12 +268,14 @@ async fn write_frames(connection: &Connection, mut write: OwnedWriteHalf) {
 /// Writes all of `frames`, unless the connection ends meanwhile, by silence of the peer too.
 async fn write_all(connection: &Connection, write: &mut OwnedWriteHalf, frames: &[u8]) -> bool {
     let writing = write.write_all(frames);
-    tokio::pin!(writing);
+    let overdue = after(connection.send_timeout());
+    tokio::pin!(writing, overdue);
     loop {
         tokio::select! {
             biased;
             () = connection.closed.cancelled() => return false,
             written = &mut writing => return written.is_ok(),
+            () = &mut overdue => return false,
             () = tick_due(connection) => if tick_action(connection) == TickAction::Down {
                 connection.close("net_tick_timeout");
                 return false;
@@ -229,8 +285,21 @@ async fn write_all(connection: &Connection, write: &mut OwnedWriteHalf, frames: 
 }
 
 async fn tick_due(connection: &Connection) {
-    let deadline = connection.tick().deadline();
-    tokio::time::sleep_until(deadline.into()).await;
+    loop {
+        let deadline = connection.tick().deadline();
+        tokio::select! {
+            () = tokio::time::sleep_until(deadline.into()) => return,
+            () = connection.tick_changed.notified() => {}
+        }
+    }
+}
+
+/// Never, if there is no time.
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn tick_action(connection: &Connection) -> TickAction {

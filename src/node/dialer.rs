@@ -27,6 +27,9 @@ impl Node {
             return Ok(());
         }
         let failed = |reason: String| DialError { node: peer.to_owned(), reason };
+        if !self.inner.net_kernel.allow().admits_outbound(peer) {
+            return Err(failed("it is not allowed".into()));
+        }
         let begun = self.state().begin_dial(peer);
         let (attempt, abort) = begun.ok_or_else(|| failed("a connection is on its way".into()))?;
         let setup = tokio::select! {
@@ -35,7 +38,7 @@ impl Node {
         };
         match setup {
             Ok((up, io)) => {
-                self.announce_up(&up.connection).await;
+                self.announce_up(&up.connection);
                 self.spawn_task(connection::run(self.clone(), up, io.stream, io.buffer));
                 Ok(())
             }
@@ -53,6 +56,7 @@ impl Node {
         attempt: u64,
     ) -> Result<(Up, HandshakeIo), SetupError> {
         let setup_time = self.inner.config.setup_time;
+        let options = self.inner.net_kernel.socket_defaults.borrow().connect.clone();
         let connect = tokio::time::timeout(setup_time, TcpStream::connect(address));
         let stream = connect.await.map_err(|_| SetupError::Timeout)??;
         let mut io = HandshakeIo::new(stream, setup_time);
@@ -62,7 +66,7 @@ impl Node {
             let packet = io.receive().await?;
             match dialing.packet(&packet)? {
                 Step::Send(packet) => io.send(&[packet]).await?,
-                Step::Up => return Ok((self.bring_up(dialing.peer(), attempt)?, io)),
+                Step::Up => return Ok((self.bring_up(dialing.peer(), attempt, &io.stream, &options)?, io)),
                 Step::Close => return Err(SetupError::GivenUp("the peer's own attempt goes on")),
                 Step::Wait | Step::Decide | Step::Verified(_) => {}
             }

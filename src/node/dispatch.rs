@@ -8,12 +8,13 @@ use tracing::debug;
 use super::Node;
 use super::connection::Connection;
 use super::message::{Message, to_message};
+use super::net_kernel::NetKernelCall;
 use super::state::Monitor;
 use crate::dist::{self, Control, Target};
 use crate::term::{as_atom, atom, tuple};
 
 /// Ids of the processes that every node has; mailboxes begin at 100.
-const NET_KERNEL: u32 = 1;
+pub(super) const NET_KERNEL: u32 = 1;
 const REX: u32 = 2;
 
 impl Node {
@@ -27,8 +28,8 @@ impl Node {
             Control::AliasSend { .. } => self.replied(&payload),
             Control::MonitorP { from, target, reference } => self.monitor(connection, from, target, reference),
             Control::DemonitorP { reference, .. } => self.state().remove_monitor(&connection.peer.name, &reference),
-            Control::PayloadMonitorPExit { reference, .. } => self.state().finish_call(&reference, Err(payload)),
-            Control::MonitorPExit { reference, reason, .. } => self.state().finish_call(&reference, Err(reason)),
+            Control::PayloadMonitorPExit { reference, .. } => self.process_down(connection, &reference, payload),
+            Control::MonitorPExit { reference, reason, .. } => self.process_down(connection, &reference, reason),
             Control::Link { from, to } => self.link(connection, from, to),
             Control::UnlinkId { id, from, to } => {
                 self.state().remove_link(&connection.peer.name, to.id, &from);
@@ -55,23 +56,22 @@ impl Node {
     }
 
     /// Ends a connection: tables first, then nodedown to those who monitor nodes.
-    pub(super) async fn connection_down(&self, connection: &Connection) {
-        let monitors = {
-            let mut state = self.state();
-            state.go_down(connection);
-            state.node_monitors()
-        };
-        for mailbox in monitors {
-            // A process that has ended needs no news.
-            let _ = mailbox.send(Message::NodeDown(connection.peer.name.clone())).await;
-        }
+    pub(super) fn connection_down(&self, connection: &Connection) {
+        let us = self.pid(NET_KERNEL);
+        self.state().go_down(&us, connection);
     }
 
-    pub(super) async fn announce_up(&self, connection: &Connection) {
-        let monitors = self.state().node_monitors();
-        for mailbox in monitors {
-            let _ = mailbox.send(Message::NodeUp(connection.peer.name.clone())).await;
-        }
+    /// Nodeup, before anything of the peer is read.
+    pub(super) fn announce_up(&self, connection: &Connection) {
+        let us = self.pid(NET_KERNEL);
+        self.state().announce_up(&us, connection);
+    }
+
+    /// A monitor of ours has fired: of a call, or of a subscriber.
+    fn process_down(&self, connection: &Connection, reference: &eetf::Reference, reason: Term) {
+        let mut state = self.state();
+        state.watchers.ended(&connection.peer.name, reference);
+        state.finish_call(reference, Err(reason));
     }
 
     async fn deliver_to_name(&self, connection: &Arc<Connection>, from: Pid, name: &Atom, payload: Term) {
@@ -103,7 +103,7 @@ impl Node {
         }
     }
 
-    fn resolve(&self, target: &Target) -> Option<u32> {
+    pub(super) fn resolve(&self, target: &Target) -> Option<u32> {
         match target {
             Target::Name(name) => match name.name.as_str() {
                 "net_kernel" => Some(NET_KERNEL),
@@ -142,13 +142,18 @@ impl Node {
         }
     }
 
-    /// `net_kernel` answers `net_adm:ping/1`: `is_auth` after a handshake is always yes.
+    /// `net_kernel` answers `net_adm:ping/1`, where `is_auth` after a handshake is always yes, and `monitor_nodes`.
     fn net_kernel(&self, connection: &Arc<Connection>, payload: Term) {
         let message = to_message(connection, None, self.pid(NET_KERNEL), payload);
         let Message::Call(caller, request) = message else { return };
         let is_ping = crate::term::as_tuple::<2>(&request).is_some_and(|[f, _]| as_atom(f) == Some("is_auth"));
-        let value =
-            if is_ping { atom("yes") } else { tuple([atom("error"), tuple([atom("unknown_request"), request])]) };
+        let value = match (NetKernelCall::from_gen_request(&request), caller.sender().pid) {
+            _ if is_ping => atom("yes"),
+            (Some(NetKernelCall::MonitorNodes { flag, options }), Some(pid)) => {
+                self.watch_nodes(connection, &pid, &flag, options.as_ref())
+            }
+            _ => tuple([atom("error"), tuple([atom("unknown_request"), request])]),
+        };
         caller.reply(super::Answer::Value(value));
     }
 

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument, Span, debug, field, info_span, warn};
 
 use super::connection::{self, Connection, Up};
 use super::handshake_io::{HandshakeIo, SetupError};
+use super::net_kernel::{Emulated, SocketOption, socket_options};
 use super::state::Admission;
 use super::{Node, address_of};
 use crate::dist::{Accepting, Flags, HandshakeError, NameMessage, Status, Step};
@@ -18,9 +20,15 @@ use crate::dist::{Accepting, Flags, HandshakeError, NameMessage, Status, Step};
 pub(super) async fn run(node: Node, listener: TcpListener) {
     let mut handshakes = Handshakes::new(node.inner.config.handshake_limit);
     let mut is_starved = false;
+    let mut defaults = node.inner.net_kernel.socket_defaults.subscribe();
+    defaults.mark_changed();
     loop {
         let accepted = tokio::select! {
             () = node.inner.stopping.cancelled() => return,
+            Ok(()) = defaults.changed() => {
+                set_options(&listener, &defaults.borrow_and_update().listen);
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -37,6 +45,13 @@ pub(super) async fn run(node: Node, listener: TcpListener) {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// Accepted sockets begin with the listener's options.
+fn set_options(listener: &TcpListener, options: &[SocketOption]) {
+    if socket_options::apply(options, &SockRef::from(listener), &mut Emulated::default()).is_err() {
+        warn!(?options, "the kernel refuses options of the listening socket");
     }
 }
 
@@ -103,8 +118,17 @@ async fn shake_hands(node: &Node, stream: TcpStream) -> Result<(Up, HandshakeIo)
         io.send(&accepting.status(&Status::NotAllowed)).await?;
         return Err(SetupError::GivenUp("a node with our own name"));
     }
-    if accepting.wants_name() {
-        return answer(node, io, accepting, None).await;
+    let named = accepting.wants_name().then(|| dynamic_name(accepting.peer_name()));
+    let name = match &named {
+        Some(Status::Named { name, .. }) => name,
+        _ => accepting.peer_name(),
+    };
+    if !node.inner.net_kernel.allow().admits_inbound(name) {
+        io.send(&accepting.status(&Status::NotAllowed)).await?;
+        return Err(SetupError::GivenUp("a node that is not allowed"));
+    }
+    if let Some(status) = named {
+        return answer(node, io, accepting, status, 0).await;
     }
     let admission = node.state().admit(node.name(), accepting.peer_name());
     match admission {
@@ -117,7 +141,7 @@ async fn shake_hands(node: &Node, stream: TcpStream) -> Result<(Up, HandshakeIo)
             let peer = accepting.peer_name().to_owned();
             let setup = tokio::select! {
                 () = abort.cancelled() => Err(SetupError::GivenUp("the peer dialled again")),
-                setup = answer(node, io, accepting, Some((status, attempt))) => setup,
+                setup = answer(node, io, accepting, status, attempt) => setup,
             };
             if setup.is_err() {
                 node.state().give_up(&peer, attempt);
@@ -127,18 +151,14 @@ async fn shake_hands(node: &Node, stream: TcpStream) -> Result<(Up, HandshakeIo)
     }
 }
 
-/// Sends the status, proves the cookie both ways, and brings the connection up. Without an admission the peer gets a
-/// name that nobody else can have.
+/// Sends the status, proves the cookie both ways, and brings the connection up.
 async fn answer(
     node: &Node,
     mut io: HandshakeIo,
     mut accepting: Accepting,
-    admission: Option<(Status, u64)>,
+    status: Status,
+    attempt: u64,
 ) -> Result<(Up, HandshakeIo), SetupError> {
-    let (status, attempt) = match admission {
-        Some(admission) => admission,
-        None => (dynamic_name(accepting.peer_name()), 0),
-    };
     io.send(&accepting.status(&status)).await?;
     let ack = loop {
         let packet = io.receive().await?;
@@ -155,9 +175,9 @@ async fn answer(
         old.close("wait_pending");
         old.gone.cancelled().await;
     }
-    let up = node.bring_up(peer, attempt)?;
+    let up = node.bring_up(peer, attempt, &io.stream, &node.inner.net_kernel.socket_defaults.borrow().listen)?;
     io.send(&[ack]).await?;
-    node.announce_up(&up.connection).await;
+    node.announce_up(&up.connection);
     Ok((up, io))
 }
 
@@ -174,13 +194,23 @@ impl Node {
         NameMessage { flags, creation: self.inner.creation, name: self.name().to_owned() }
     }
 
-    /// Enters a verified peer into the table.
-    pub(super) fn bring_up(&self, peer: crate::dist::Peer, attempt: u64) -> Result<Up, SetupError> {
+    /// Enters a verified peer into the table, and sets its socket's options.
+    pub(super) fn bring_up(
+        &self,
+        peer: crate::dist::Peer,
+        attempt: u64,
+        stream: &TcpStream,
+        options: &[SocketOption],
+    ) -> Result<Up, SetupError> {
+        // Held until the connection is in the table, so that it misses no change of the net_ticktime.
+        let ticktime = self.inner.net_kernel.ticktime();
         let mut state = self.state();
         if !state.may_come_up(&peer.name, attempt) {
             return Err(SetupError::GivenUp("another connection came up first"));
         }
-        let connection = Arc::new(Connection::new(peer, rand::random(), &self.inner.config));
+        let connection =
+            Arc::new(Connection::new(peer, state.next_connection_id(), &self.inner.config, ticktime.in_force()));
+        connection.adopt_socket(stream, options);
         state.come_up(Arc::clone(&connection));
         Ok(Up::new(self.clone(), connection))
     }

@@ -15,13 +15,16 @@ mod connection;
 mod dialer;
 mod dispatch;
 mod handshake_io;
+mod kernel;
 mod listener;
+mod mailbox;
 mod message;
 pub mod net_kernel;
 mod outbox;
 mod process;
 mod rpc;
 mod state;
+mod watchers;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -38,6 +41,7 @@ pub use dialer::DialError;
 pub use message::{Answer, Caller, Message, Sender};
 pub use process::Process;
 
+use kernel::NetKernel;
 use state::State;
 
 /// A running node. Clones are the same node.
@@ -50,9 +54,12 @@ struct Inner {
     config: NodeConfig,
     creation: u32,
     state: Mutex<State>,
+    net_kernel: NetKernel,
     tasks: TaskTracker,
     /// Cancelled when the node stops: nobody new comes in.
     stopping: CancellationToken,
+    /// Cancelled when a caller wants the node to end.
+    halting: CancellationToken,
 }
 
 impl Node {
@@ -61,11 +68,13 @@ impl Node {
     #[must_use]
     pub fn new(config: NodeConfig, creation: u32) -> Self {
         let inner = Inner {
+            net_kernel: NetKernel::new(&config),
             config,
             creation,
             state: Mutex::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            halting: CancellationToken::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -96,7 +105,7 @@ impl Node {
     /// The net_ticktime in force.
     #[must_use]
     pub fn net_ticktime(&self) -> Duration {
-        self.inner.config.net_ticktime
+        self.inner.net_kernel.ticktime().in_force()
     }
 
     /// Closes the connection to `peer`, if there is one; says whether there was.

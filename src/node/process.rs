@@ -1,9 +1,9 @@
 //! A process: a pid, names, and a mailbox that some task reads.
 
 use eetf::{Pid, Term};
-use tokio::sync::mpsc;
 
 use super::Node;
+use super::mailbox::{Inbox, mailbox};
 use super::message::Message;
 use super::state::EndSignal;
 use crate::dist::Control;
@@ -15,16 +15,16 @@ pub struct Process {
     node: Node,
     id: u32,
     pid: Pid,
-    mailbox: mpsc::Receiver<Message>,
+    inbox: Inbox,
 }
 
 impl Node {
     /// Makes a process; the caller is its body.
     #[must_use]
     pub fn spawn(&self) -> Process {
-        let (sender, mailbox) = mpsc::channel(self.inner.config.mailbox_limit);
-        let id = self.state().add_process(sender);
-        Process { node: self.clone(), id, pid: self.pid(id), mailbox }
+        let (mailbox, inbox) = mailbox(self.inner.config.mailbox_limit);
+        let id = self.state().add_process(mailbox);
+        Process { node: self.clone(), id, pid: self.pid(id), inbox }
     }
 }
 
@@ -52,12 +52,12 @@ impl Process {
 
     /// The next message.
     pub async fn receive(&mut self) -> Option<Message> {
-        self.mailbox.recv().await
+        self.inbox.receive().await
     }
 
     /// The next message, if one is waiting.
     pub fn try_receive(&mut self) -> Option<Message> {
-        self.mailbox.try_recv().ok()
+        self.inbox.try_receive()
     }
 
     /// Ends the process: links and monitors get `reason`.

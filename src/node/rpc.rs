@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use eetf::{Atom, Pid, Reference, Term};
 
+use super::Node;
 use super::connection::Connection;
 use super::message::{Answer, Caller, LINKED, MONITORED, Message, ReplyTo, Spawned, to_message};
-use super::{Node, builtin};
 use crate::dist::Control;
 use crate::term::{as_atom, as_list, as_tuple, atom, list, tuple};
 
@@ -101,13 +101,10 @@ impl Node {
         };
         let exporter = self.state().exporter(&m.name);
         let Some(mailbox) = exporter else {
-            let answer = builtin::apply(self, &m.name, &f.name, a).unwrap_or_else(|| Answer::undef(m, f, a));
-            return caller.reply(answer);
+            return self.builtin(caller, m, f, a);
         };
         let message = Message::Apply { caller, module: m.clone(), function: f.clone(), args: a.to_vec() };
-        if let Err(returned) = mailbox.send(message).await
-            && let Message::Apply { caller, module, function, args } = returned.0
-        {
+        if let Some(Message::Apply { caller, module, function, args }) = mailbox.send(message).await {
             // The process ended meanwhile, and its module with it.
             caller.reply(Answer::undef(&module, &function, &args));
         }

@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use eetf::{Pid, Reference, Term};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::NodeInfo;
 use super::connection::Connection;
+use super::mailbox::Mailbox;
 use super::message::Message;
-use crate::dist::{Status, Target};
+use super::net_kernel::NodeEvent;
+use super::watchers::Watchers;
+use crate::dist::{Control, Status, Target};
+use crate::term::atom;
 
 /// Pids stay below 2^15, which OTP 25 can take; small ids are left to the processes every node has.
 const FIRST_ID: u32 = 100;
@@ -21,15 +25,17 @@ const MAX_FIRST_WORD: u32 = 1 << 18;
 #[derive(Default)]
 pub(super) struct State {
     slots: BTreeMap<String, Slot>,
-    processes: HashMap<u32, mpsc::Sender<Message>>,
+    processes: HashMap<u32, Mailbox>,
     names: BTreeMap<String, u32>,
     modules: HashMap<String, u32>,
     node_monitors: HashSet<u32>,
+    pub(super) watchers: Watchers,
     /// Calls of ours that wait for an answer, with the node they went to.
     calls: HashMap<Reference, (String, oneshot::Sender<CallOutcome>)>,
     last_id: u32,
     last_reference: u64,
     last_attempt: u64,
+    last_connection: u32,
 }
 
 /// What became of a call of ours: its reply, or the reason of the DOWN.
@@ -45,6 +51,8 @@ enum Slot {
 
 struct Up {
     connection: Arc<Connection>,
+    /// Its nodeup has been told, so its nodedown will be.
+    is_announced: bool,
     /// A newcomer under the same name that has yet to prove the cookie.
     newcomer: Option<u64>,
     /// Remote monitors on our processes.
@@ -162,21 +170,57 @@ impl State {
 
     pub(super) fn come_up(&mut self, connection: Arc<Connection>) {
         let name = connection.peer.name.clone();
-        let up = Up { connection, newcomer: None, monitors: HashMap::new(), links: HashSet::new() };
+        let up =
+            Up { connection, is_announced: false, newcomer: None, monitors: HashMap::new(), links: HashSet::new() };
         self.slots.insert(name, Slot::Up(up));
     }
 
-    /// Forgets a connection; its monitors and links go with it, and calls over it end. Says whether it was there.
-    pub(super) fn go_down(&mut self, connection: &Connection) -> bool {
+    /// What the next connection is called, in `connection_id` too.
+    pub(super) fn next_connection_id(&mut self) -> u32 {
+        self.last_connection = self.last_connection.wrapping_add(1);
+        self.last_connection
+    }
+
+    /// Tells everybody who monitors nodes that `connection` is up. `us` sends the messages.
+    pub(super) fn announce_up(&mut self, us: &Pid, connection: &Connection) {
+        let up = self.up(&connection.peer.name).filter(|up| up.connection.id == connection.id);
+        if let Some(up) = up {
+            up.is_announced = true;
+            self.announce(us, NodeEvent::NodeUp, connection);
+        }
+    }
+
+    /// Forgets a connection; its monitors and links go with it, and calls over it end. Then its nodedown is told. The
+    /// second time it does nothing.
+    pub(super) fn go_down(&mut self, us: &Pid, connection: &Connection) {
         let name = &connection.peer.name;
-        let is_there = self.up(name).is_some_and(|up| up.connection.id == connection.id);
-        if is_there {
-            self.slots.remove(name);
-            for (_, (_, sender)) in self.calls.extract_if(|_, (peer, _)| peer == name) {
-                let _ = sender.send(Err(crate::term::atom("noconnection")));
+        let Some(up) = self.up(name).filter(|up| up.connection.id == connection.id) else { return };
+        let is_announced = up.is_announced;
+        self.slots.remove(name);
+        for (_, (_, sender)) in self.calls.extract_if(|_, (peer, _)| peer == name) {
+            let _ = sender.send(Err(atom("noconnection")));
+        }
+        self.watchers.node_down(name);
+        if is_announced {
+            self.announce(us, NodeEvent::NodeDown { reason: &atom(connection.reason()) }, connection);
+        }
+    }
+
+    /// News go out under the lock: every subscriber sees them in the same order, and nobody waits here, because mailboxes
+    /// take them without a limit and a peer that does not read is dropped.
+    fn announce(&self, us: &Pid, event: NodeEvent<'_>, connection: &Connection) {
+        let peer = &connection.peer;
+        for mailbox in self.node_monitors.iter().filter_map(|id| self.processes.get(id)) {
+            mailbox.tell(match event {
+                NodeEvent::NodeUp => Message::NodeUp(peer.name.clone()),
+                NodeEvent::NodeDown { .. } => Message::NodeDown(peer.name.clone()),
+            });
+        }
+        for (pid, message) in self.watchers.messages(event, &peer.name, peer.is_visible(), connection.id) {
+            if let Some(to) = self.connection(&pid.node.name) {
+                to.send(&Control::send(to.peer.flags, us.clone(), pid), Some(&message));
             }
         }
-        is_there
     }
 
     fn ups(&self) -> impl Iterator<Item = &Up> {
@@ -211,7 +255,7 @@ impl State {
         [word(0) % MAX_FIRST_WORD, word(18), word(50)]
     }
 
-    pub(super) fn add_process(&mut self, mailbox: mpsc::Sender<Message>) -> u32 {
+    pub(super) fn add_process(&mut self, mailbox: Mailbox) -> u32 {
         let id = self.fresh_id();
         self.processes.insert(id, mailbox);
         id
@@ -235,11 +279,7 @@ impl State {
         self.node_monitors.insert(id);
     }
 
-    pub(super) fn node_monitors(&self) -> Vec<mpsc::Sender<Message>> {
-        self.node_monitors.iter().filter_map(|id| self.processes.get(id).cloned()).collect()
-    }
-
-    pub(super) fn mailbox(&self, id: u32) -> Option<mpsc::Sender<Message>> {
+    pub(super) fn mailbox(&self, id: u32) -> Option<Mailbox> {
         self.processes.get(&id).cloned()
     }
 
@@ -247,7 +287,11 @@ impl State {
         self.names.get(name).copied()
     }
 
-    pub(super) fn exporter(&self, module: &str) -> Option<mpsc::Sender<Message>> {
+    pub(super) fn registered(&self) -> Vec<String> {
+        self.names.keys().cloned().collect()
+    }
+
+    pub(super) fn exporter(&self, module: &str) -> Option<Mailbox> {
         self.mailbox(*self.modules.get(module)?)
     }
 

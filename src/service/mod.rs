@@ -126,6 +126,7 @@ impl Service {
         let node_config = NodeConfig {
             is_visible: config.visible,
             net_ticktime: config.net_ticktime,
+            is_admin_allowed: config.admin == Admin::All,
             ..NodeConfig::new(config.node_name.to_string(), cookie.as_bytes().to_vec().into())
         };
         let node = Node::new(node_config, epmd.creation(EPMD_PATIENCE).await);
@@ -169,9 +170,12 @@ impl Service {
 
     /// Waits until a caller who may has stopped us.
     pub async fn ended(&mut self) {
-        match (&mut self.manager).await {
-            Ok(_) => info!("stopping, as a caller asked"),
-            Err(error) => tracing::error!(%error, "route_manager crashed; stopping"),
+        tokio::select! {
+            ended = &mut self.manager => match ended {
+                Ok(_) => info!("stopping, as a caller asked"),
+                Err(error) => tracing::error!(%error, "route_manager crashed; stopping"),
+            },
+            () = self.node.halted() => {}
         }
     }
 

@@ -12,6 +12,7 @@ mod elixir;
 mod epmd;
 mod hardship;
 mod names;
+mod net_kernel;
 mod processes;
 mod raw_peer;
 mod rpc;

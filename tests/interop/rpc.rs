@@ -78,7 +78,6 @@ fn anything_else_is_undef_at_once() {
     let Some(rig) = Rig::start() else { return };
     for (m, f, args) in [
         ("os", "cmd", "[\"id\"]"),
-        ("erlang", "halt", "[]"),
         ("init", "stop", "[]"),
         ("lists", "seq", "[1, 2]"),
         ("route_manager", "nothing", "[]"),

@@ -1,0 +1,210 @@
+//! The `net_kernel` of a node: what it keeps for all connections, and its functions as callers elsewhere get them.
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use eetf::{Pid, Term};
+use tokio::sync::watch;
+use tracing::info;
+
+use super::connection::Connection;
+use super::dispatch::NET_KERNEL;
+use super::message::Caller;
+use super::net_kernel::functions::{already_started, not_allowed, right_towards};
+use super::net_kernel::socket_options::{self, Einval};
+use super::net_kernel::{
+    AllowList, Defaults, Emulated, NetKernelCall, OptionName, Right, SocketOption, Subscriptions, TickTime,
+    TickTimeChange,
+};
+use super::watchers::Watch;
+use super::{Answer, Node, NodeConfig};
+use crate::dist::{Control, Target};
+use crate::term::{atom, boolean, tuple};
+
+/// What `net_kernel` keeps.
+#[derive(Debug)]
+pub(super) struct NetKernel {
+    allow: Mutex<AllowList>,
+    ticktime: Mutex<TickTime>,
+    /// Listeners follow it.
+    pub socket_defaults: watch::Sender<Defaults>,
+}
+
+impl NetKernel {
+    pub(super) fn new(config: &NodeConfig) -> Self {
+        Self {
+            allow: Mutex::default(),
+            ticktime: Mutex::new(TickTime::new(config.net_ticktime)),
+            socket_defaults: watch::Sender::new(config.socket_defaults.clone()),
+        }
+    }
+
+    pub(super) fn allow(&self) -> MutexGuard<'_, AllowList> {
+        self.allow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Taken before the node's state, if both are needed.
+    pub(super) fn ticktime(&self) -> MutexGuard<'_, TickTime> {
+        self.ticktime.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Node {
+    /// Adds to the nodes that may connect to us and that we connect to (`net_kernel:allow/1`): full names, hosts (`h`), or
+    /// name parts (`a@`). As long as nothing was added, everybody may. It is no substitute for the cookie.
+    pub fn allow<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        self.inner.net_kernel.allow().extend(names);
+    }
+
+    /// The time that a running change of the net_ticktime leads to.
+    #[must_use]
+    pub fn ongoing_ticktime_change(&self) -> Option<std::time::Duration> {
+        self.inner.net_kernel.ticktime().ongoing_change_to()
+    }
+
+    /// Changes the net_ticktime within `transition` seconds, in which every connection ticks as often as the shorter of
+    /// both times asks for (`net_kernel:set_net_ticktime/2`). Must be called within a tokio runtime.
+    pub fn set_net_ticktime(&self, seconds: NonZeroU32, transition: u32) -> TickTimeChange {
+        let change = self.inner.net_kernel.ticktime().set(seconds, transition, Instant::now());
+        if change == TickTimeChange::ChangeInitiated {
+            info!(seconds, transition, "changing the net_ticktime");
+            let node = self.clone();
+            self.spawn_task(async move {
+                tokio::select! {
+                    () = node.inner.stopping.cancelled() => {}
+                    () = node.change_ticktime() => {}
+                }
+            });
+        }
+        change
+    }
+
+    /// Runs a transition to its end.
+    async fn change_ticktime(&self) {
+        loop {
+            let deadline = self.inner.net_kernel.ticktime().deadline();
+            let Some(deadline) = deadline else { return };
+            tokio::time::sleep_until(deadline.into()).await;
+            let mut ticktime = self.inner.net_kernel.ticktime();
+            if let Some(in_force) = ticktime.poll(Instant::now()) {
+                for connection in self.state().connections() {
+                    connection.follow_ticktime(in_force);
+                }
+            }
+        }
+    }
+
+    /// `net_kernel:Function(Args)` for a caller elsewhere.
+    pub(super) fn net_kernel_function(&self, caller: Caller, function: &str, args: &[Term]) {
+        match NetKernelCall::parse(function, args) {
+            Err(raised) => caller.reply(raised),
+            Ok(NetKernelCall::ConnectNode(peer)) => self.connect_for(caller, peer),
+            Ok(call) => {
+                let value = self.net_kernel_call(call, caller.node());
+                caller.reply(Answer::Value(value));
+            }
+        }
+    }
+
+    fn net_kernel_call(&self, call: NetKernelCall, caller: &str) -> Term {
+        if !self.permits(call.right(self.name(), caller)) {
+            return not_allowed();
+        }
+        match call {
+            NetKernelCall::Allow(nodes) => self.inner.net_kernel.allow().add(&nodes),
+            NetKernelCall::GetNetTicktime => self.inner.net_kernel.ticktime().get(),
+            NetKernelCall::SetNetTicktime { ticktime, transition } => {
+                self.set_net_ticktime(ticktime, transition).to_term()
+            }
+            NetKernelCall::Getopts { node, options } => self.with_connection(&node, |connection| {
+                let names = OptionName::parse_list(&options)?;
+                connection.with_socket(|socket, emulated| socket_options::read(&names, socket, emulated))
+            }),
+            NetKernelCall::Setopts { node, options } => self.with_connection(&node, |connection| {
+                let options = SocketOption::parse_list(&options)?;
+                connection.with_socket(|socket, emulated| socket_options::apply(&options, socket, emulated))?;
+                Ok(atom("ok"))
+            }),
+            NetKernelCall::SetoptsNew { options } => {
+                self.setopts_new(&options).map_or_else(Einval::to_term, |()| atom("ok"))
+            }
+            // The process that asks ends with its call, and its subscription with it (M5).
+            NetKernelCall::MonitorNodes { flag, options } => {
+                Subscriptions::default().change((), &flag, options.as_ref())
+            }
+            NetKernelCall::Start(_) => already_started(&self.pid(NET_KERNEL)),
+            NetKernelCall::ConnectNode(_) | NetKernelCall::Stop => not_allowed(),
+        }
+    }
+
+    /// Whether callers elsewhere have this right.
+    pub(super) fn permits(&self, right: Right) -> bool {
+        match right {
+            Right::Read => true,
+            Right::Admin => self.inner.config.is_admin_allowed,
+            Right::Never => false,
+        }
+    }
+
+    /// `connect_node` for a caller elsewhere, beside everything else that its connection has to do (R2).
+    fn connect_for(&self, caller: Caller, peer: String) {
+        let node = self.clone();
+        self.spawn_task(async move {
+            let value = node.connect_if_allowed(&peer, caller.node()).await;
+            caller.reply(Answer::Value(value.map_or_else(not_allowed, boolean)));
+        });
+    }
+
+    /// Whether there is a connection to `peer` now; `None` if `caller` may not ask for one.
+    #[allow(clippy::unused_async, reason = "dialling waits")]
+    pub(super) async fn connect_if_allowed(&self, peer: &str, caller: &str) -> Option<bool> {
+        if peer == self.name() || self.state().connection(peer).is_some() {
+            return Some(true);
+        }
+        let is_name = peer.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+        if !is_name {
+            return Some(false);
+        }
+        // Dialling on behalf of others begins here.
+        self.permits(right_towards(peer, self.name(), caller)).then_some(false)
+    }
+
+    fn with_connection(&self, peer: &str, with: impl FnOnce(&Arc<Connection>) -> Result<Term, Einval>) -> Term {
+        let connection = self.state().connection(peer);
+        match connection {
+            Some(connection) => with(&connection).unwrap_or_else(Einval::to_term),
+            None => tuple([atom("error"), atom("noconnection")]),
+        }
+    }
+
+    /// All or nothing: the kernel is asked on a socket that nobody uses.
+    fn setopts_new(&self, options: &Term) -> Result<(), Einval> {
+        let options = SocketOption::parse_list(options)?;
+        let trial = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).map_err(|_| Einval)?;
+        socket_options::apply(&options, &socket2::SockRef::from(&trial), &mut Emulated::default())?;
+        self.inner.net_kernel.socket_defaults.send_modify(|defaults| defaults.add(&options));
+        Ok(())
+    }
+
+    /// `GenServer.call({:net_kernel, node}, {:monitor_nodes, flag, options})`: the calling process subscribes.
+    pub(super) fn watch_nodes(&self, connection: &Connection, pid: &Pid, flag: &Term, options: Option<&Term>) -> Term {
+        if pid.node.name != connection.peer.name {
+            // Its end would not be told by the node that asks.
+            return tuple([atom("error"), atom("not_allowed")]);
+        }
+        let (us, fresh) = (self.pid(NET_KERNEL), self.fresh_reference());
+        let (answer, watch) = self.state().watchers.change(pid, flag, options, fresh);
+        let target = Target::Pid(pid.clone());
+        match watch {
+            Some(Watch::Begin(reference)) => {
+                connection.send(&Control::MonitorP { from: us, target, reference }, None);
+            }
+            Some(Watch::End(reference)) => {
+                connection.send(&Control::DemonitorP { from: us, target, reference }, None);
+            }
+            None => {}
+        }
+        answer
+    }
+}
