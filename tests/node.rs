@@ -5,7 +5,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use beamroute::node::{Answer, CallError, Message, Node, NodeConfig};
+use beamroute::node::{
+    Answer, CallError, Message, Node, NodeConfig, OptionName, OptionsError, Process, SocketOption, TickTimeChange,
+};
 use beamroute::term::{Term, atom, integer, tuple};
 use tokio::net::TcpListener;
 
@@ -89,4 +91,75 @@ async fn a_name_that_connects_again_replaces_its_old_connection() {
     assert!(second.call("b@127.0.0.1", "echo", atom("x"), PATIENCE).await.is_ok());
     assert!(first.call("b@127.0.0.1", "echo", atom("x"), PATIENCE).await.is_err());
     assert_eq!(b.nodes(|_| true), ["a@127.0.0.1"]);
+}
+
+/// The next message that is about a node, as text.
+async fn news(process: &mut Process) -> String {
+    let message = tokio::time::timeout(PATIENCE, process.receive()).await.unwrap();
+    match message {
+        Some(Message::NodeUp(node)) => format!("up {} {}", node.name, node.connection_id),
+        Some(Message::NodeDown { node, reason }) => format!("down {} {} {reason}", node.name, node.connection_id),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn m8_m10_up_and_down_alternate_and_say_why() {
+    let (b, b_address) = node("b@127.0.0.1", "c", 11).await;
+    let mut monitor = b.spawn();
+    monitor.monitor_nodes();
+    let (first, _) = node("a@127.0.0.1", "c", 10).await;
+    let (second, _) = node("a@127.0.0.1", "c", 12).await;
+    first.dial("b@127.0.0.1", b_address).await.unwrap();
+    second.dial("b@127.0.0.1", b_address).await.unwrap();
+    assert_eq!(news(&mut monitor).await, "up a@127.0.0.1 1");
+    assert_eq!(news(&mut monitor).await, "down a@127.0.0.1 1 wait_pending");
+    assert_eq!(news(&mut monitor).await, "up a@127.0.0.1 2");
+    b.disconnect("a@127.0.0.1");
+    assert_eq!(news(&mut monitor).await, "down a@127.0.0.1 2 disconnect");
+    assert!(b.nodes(|_| true).is_empty(), "gone before it is told (M9)");
+}
+
+#[tokio::test]
+async fn a4_a_node_that_is_not_allowed_is_not_dialled() {
+    let ((a, _), (b, b_address)) = (node("a@127.0.0.1", "c", 10).await, node("b@127.0.0.1", "c", 11).await);
+    let mut monitor = b.spawn();
+    monitor.monitor_nodes();
+    a.allow(["c@127.0.0.1", "127.0.0.1", "b@"]);
+    assert!(a.dial("b@127.0.0.1", b_address).await.is_err());
+    a.allow(["b@127.0.0.1"]);
+    a.dial("b@127.0.0.1", b_address).await.unwrap();
+    assert_eq!(news(&mut monitor).await, "up a@127.0.0.1 1", "the refused attempt opened no socket");
+}
+
+#[tokio::test]
+async fn o4_o5_socket_options_of_one_connection_and_of_those_to_come() {
+    let ((a, _), (b, b_address)) = (node("a@127.0.0.1", "c", 10).await, node("b@127.0.0.1", "c", 11).await);
+    let names = [OptionName::Keepalive, OptionName::Nodelay];
+    let told = |keepalive| Ok(vec![SocketOption::Keepalive(keepalive), SocketOption::Nodelay(true)]);
+    assert_eq!(a.getopts("b@127.0.0.1", &names), Err(OptionsError::NotConnected));
+    a.setopts_new(&[SocketOption::Keepalive(true)]).unwrap();
+    a.dial("b@127.0.0.1", b_address).await.unwrap();
+    assert_eq!(a.getopts("b@127.0.0.1", &names), told(true));
+    assert_eq!(b.getopts("a@127.0.0.1", &names), told(false));
+    a.setopts("b@127.0.0.1", &[SocketOption::Keepalive(false)]).unwrap();
+    assert_eq!(a.getopts("b@127.0.0.1", &names), told(false));
+}
+
+#[tokio::test]
+async fn t7_a_node_that_stops_during_a_change_of_the_ticktime_stops_at_once() {
+    let ((a, _), (b, b_address)) = (node("a@127.0.0.1", "c", 10).await, node("b@127.0.0.1", "c", 11).await);
+    let mut monitor = b.spawn();
+    monitor.monitor_nodes();
+    a.dial("b@127.0.0.1", b_address).await.unwrap();
+    let seconds = |n| std::num::NonZeroU32::new(n).unwrap();
+    assert_eq!(a.set_net_ticktime(seconds(60), 1), TickTimeChange::Unchanged);
+    assert_eq!(a.set_net_ticktime(seconds(8), 60), TickTimeChange::ChangeInitiated);
+    assert_eq!(a.ongoing_ticktime_change(), Some(Duration::from_secs(8)));
+    assert_eq!(a.net_ticktime(), Duration::from_secs(60), "the longer one until then (S4)");
+    let start = std::time::Instant::now();
+    a.stop().await;
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(news(&mut monitor).await, "up a@127.0.0.1 1");
+    assert_eq!(news(&mut monitor).await, "down a@127.0.0.1 1 connection_closed");
 }

@@ -14,10 +14,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, warn};
 
-use super::net_kernel::socket_options::{Einval, apply};
-use super::net_kernel::{Emulated, SocketOption};
+use super::kernel::OptionsError;
+use super::net_kernel::socket_options::{apply, read};
+use super::net_kernel::{Emulated, OptionName, SocketOption};
 use super::outbox::Outbox;
-use super::{Node, NodeConfig};
+use super::{Node, NodeConfig, NodeInfo};
 use crate::dist::{Control, FrameDecoder, Header, Message, Peer, Tick, TickAction};
 use crate::term::Limits;
 
@@ -86,6 +87,10 @@ impl Connection {
         self.flushing.cancel();
     }
 
+    pub(super) fn info(&self) -> NodeInfo {
+        NodeInfo { name: self.peer.name.clone(), is_visible: self.peer.is_visible(), connection_id: self.id }
+    }
+
     /// Why it ended, in the words of `net_kernel:monitor_nodes/2`.
     pub(super) fn reason(&self) -> &'static str {
         self.reason.get().copied().unwrap_or("connection_closed")
@@ -101,14 +106,16 @@ impl Connection {
         }
     }
 
-    /// Reads or sets options of the socket.
-    pub(super) fn with_socket<T>(
-        &self,
-        with: impl FnOnce(&SockRef<'_>, &mut Emulated) -> Result<T, Einval>,
-    ) -> Result<T, Einval> {
+    pub(super) fn getopts(&self, names: &[OptionName]) -> Result<Vec<SocketOption>, OptionsError> {
+        let socket = self.socket();
+        let handle = socket.handle.as_ref().ok_or(OptionsError::NotConnected)?;
+        Ok(read(names, &SockRef::from(handle), &socket.emulated)?)
+    }
+
+    pub(super) fn setopts(&self, options: &[SocketOption]) -> Result<(), OptionsError> {
         let mut socket = self.socket();
-        let Socket { handle: Some(handle), emulated } = &mut *socket else { return Err(Einval) };
-        with(&SockRef::from(&*handle), emulated)
+        let Socket { handle: Some(handle), emulated } = &mut *socket else { return Err(OptionsError::NotConnected) };
+        Ok(apply(options, &SockRef::from(&*handle), emulated)?)
     }
 
     /// Lets the socket close with its stream.

@@ -1,7 +1,7 @@
 //! The `net_kernel` of a node: what it keeps for all connections, and its functions as callers elsewhere get them.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use eetf::{Pid, Term};
@@ -29,6 +29,33 @@ pub(super) struct NetKernel {
     ticktime: Mutex<TickTime>,
     /// Listeners follow it.
     pub socket_defaults: watch::Sender<Defaults>,
+}
+
+/// Why socket options were not read or set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// There is no connection to the node.
+    #[error("not connected")]
+    NotConnected,
+    /// The kernel refuses.
+    #[error("bad option or value")]
+    Invalid,
+}
+
+impl From<Einval> for OptionsError {
+    fn from(_: Einval) -> Self {
+        Self::Invalid
+    }
+}
+
+impl OptionsError {
+    fn to_term(self) -> Term {
+        tuple([atom("error"), atom(if self == Self::NotConnected { "noconnection" } else { "einval" })])
+    }
+}
+
+fn ok_or_error(result: Result<(), OptionsError>) -> Term {
+    result.map_or_else(OptionsError::to_term, |()| atom("ok"))
 }
 
 impl NetKernel {
@@ -117,17 +144,19 @@ impl Node {
             NetKernelCall::SetNetTicktime { ticktime, transition } => {
                 self.set_net_ticktime(ticktime, transition).to_term()
             }
-            NetKernelCall::Getopts { node, options } => self.with_connection(&node, |connection| {
-                let names = OptionName::parse_list(&options)?;
-                connection.with_socket(|socket, emulated| socket_options::read(&names, socket, emulated))
-            }),
-            NetKernelCall::Setopts { node, options } => self.with_connection(&node, |connection| {
-                let options = SocketOption::parse_list(&options)?;
-                connection.with_socket(|socket, emulated| socket_options::apply(&options, socket, emulated))?;
-                Ok(atom("ok"))
-            }),
+            NetKernelCall::Getopts { node, options } => {
+                // That there is no connection is said first, whatever the options.
+                let names = OptionName::parse_list(&options).map_err(OptionsError::from);
+                let told = self.getopts(&node, &[]).and(names).and_then(|names| self.getopts(&node, &names));
+                told.map_or_else(OptionsError::to_term, |options| socket_options::to_ok(&options))
+            }
+            NetKernelCall::Setopts { node, options } => {
+                let options = SocketOption::parse_list(&options).map_err(OptionsError::from);
+                ok_or_error(self.setopts(&node, &[]).and(options).and_then(|options| self.setopts(&node, &options)))
+            }
             NetKernelCall::SetoptsNew { options } => {
-                self.setopts_new(&options).map_or_else(Einval::to_term, |()| atom("ok"))
+                let options = SocketOption::parse_list(&options).map_err(OptionsError::from);
+                ok_or_error(options.and_then(|options| self.setopts_new(&options)))
             }
             // The process that asks ends with its call, and its subscription with it (M5).
             NetKernelCall::MonitorNodes { flag, options } => {
@@ -170,20 +199,32 @@ impl Node {
         self.permits(right_towards(peer, self.name(), caller)).then_some(false)
     }
 
-    fn with_connection(&self, peer: &str, with: impl FnOnce(&Arc<Connection>) -> Result<Term, Einval>) -> Term {
+    /// Options of the socket of the connection to `peer`, in the order asked (`net_kernel:getopts/2`).
+    ///
+    /// # Errors
+    /// [`OptionsError`]
+    pub fn getopts(&self, peer: &str, names: &[OptionName]) -> Result<Vec<SocketOption>, OptionsError> {
         let connection = self.state().connection(peer);
-        match connection {
-            Some(connection) => with(&connection).unwrap_or_else(Einval::to_term),
-            None => tuple([atom("error"), atom("noconnection")]),
-        }
+        connection.ok_or(OptionsError::NotConnected)?.getopts(names)
     }
 
-    /// All or nothing: the kernel is asked on a socket that nobody uses.
-    fn setopts_new(&self, options: &Term) -> Result<(), Einval> {
-        let options = SocketOption::parse_list(options)?;
+    /// Sets options of the socket of the connection to `peer` (`net_kernel:setopts/2`).
+    ///
+    /// # Errors
+    /// [`OptionsError`]; then nothing has changed.
+    pub fn setopts(&self, peer: &str, options: &[SocketOption]) -> Result<(), OptionsError> {
+        let connection = self.state().connection(peer);
+        connection.ok_or(OptionsError::NotConnected)?.setopts(options)
+    }
+
+    /// Sets options of the listeners and of all connections to come (`net_kernel:setopts(new, _)`).
+    ///
+    /// # Errors
+    /// [`OptionsError`]; then nothing has changed: the kernel is asked on a socket that nobody uses.
+    pub fn setopts_new(&self, options: &[SocketOption]) -> Result<(), OptionsError> {
         let trial = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).map_err(|_| Einval)?;
-        socket_options::apply(&options, &socket2::SockRef::from(&trial), &mut Emulated::default())?;
-        self.inner.net_kernel.socket_defaults.send_modify(|defaults| defaults.add(&options));
+        socket_options::apply(options, &socket2::SockRef::from(&trial), &mut Emulated::default())?;
+        self.inner.net_kernel.socket_defaults.send_modify(|defaults| defaults.add(options));
         Ok(())
     }
 

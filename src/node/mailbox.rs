@@ -75,12 +75,12 @@ mod tests {
         let second = tokio::time::timeout(std::time::Duration::from_secs(1), mailbox.send(Message::Info(atom("x"))));
         assert!(second.await.is_err(), "a full mailbox makes senders wait");
         for node in ["a@h", "b@h"] {
-            mailbox.tell(Message::NodeUp(node.to_owned()));
+            mailbox.tell(Message::Info(atom(node)));
         }
         assert!(matches!(inbox.receive().await, Some(Message::Info(_))));
-        assert!(mailbox.send(Message::Info(atom("third"))).await.is_none());
+        assert!(mailbox.send(Message::Info(atom("last"))).await.is_none());
         for node in ["a@h", "b@h"] {
-            assert!(matches!(inbox.try_receive(), Some(Message::NodeUp(up)) if up == node));
+            assert!(matches!(inbox.try_receive(), Some(Message::Info(news)) if news == atom(node)));
         }
         drop(inbox);
         assert!(mailbox.send(Message::Info(atom("late"))).await.is_some());

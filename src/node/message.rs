@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use eetf::{Atom, Pid, Reference, Term};
 
+use super::NodeInfo;
 use super::connection::Connection;
 use crate::dist::{Control, Flags, Target};
 use crate::term::{as_atom, as_tuple, atom, list, tuple};
@@ -33,9 +34,14 @@ pub enum Message {
     /// Any other message.
     Info(Term),
     /// A node came up; only after [`monitor_nodes`](super::Process::monitor_nodes).
-    NodeUp(String),
+    NodeUp(NodeInfo),
     /// A node went down; only after [`monitor_nodes`](super::Process::monitor_nodes).
-    NodeDown(String),
+    NodeDown {
+        /// Which node.
+        node: NodeInfo,
+        /// Why, in the words of `net_kernel:monitor_nodes/2`: `connection_closed` and the like.
+        reason: &'static str,
+    },
 }
 
 /// Who sent something. The node is the one at the other end of the connection; the pid is what it claims.

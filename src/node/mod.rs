@@ -19,7 +19,7 @@ mod kernel;
 mod listener;
 mod mailbox;
 mod message;
-pub mod net_kernel;
+mod net_kernel;
 mod outbox;
 mod process;
 mod rpc;
@@ -38,7 +38,9 @@ use tokio_util::task::TaskTracker;
 pub use call::CallError;
 pub use config::NodeConfig;
 pub use dialer::DialError;
+pub use kernel::OptionsError;
 pub use message::{Answer, Caller, Message, Sender};
+pub use net_kernel::{Defaults as SocketDefaults, OptionName, SocketOption, TickTimeChange};
 pub use process::Process;
 
 use kernel::NetKernel;
@@ -167,6 +169,8 @@ pub struct NodeInfo {
     pub name: String,
     /// Both sides are published; hidden otherwise.
     pub is_visible: bool,
+    /// Tells this connection from others to the same node.
+    pub connection_id: u32,
 }
 
 /// Where a peer is, for logs.

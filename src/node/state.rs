@@ -98,11 +98,7 @@ impl State {
     }
 
     pub(super) fn infos(&self) -> Vec<NodeInfo> {
-        let info = |up: &Up| {
-            let peer = &up.connection.peer;
-            NodeInfo { name: peer.name.clone(), is_visible: peer.is_visible() }
-        };
-        self.ups().map(info).collect()
+        self.ups().map(|up| up.connection.info()).collect()
     }
 
     /// Decides over an inbound handshake (`accept_pending` in OTP's `net_kernel.erl`).
@@ -212,8 +208,10 @@ impl State {
         let peer = &connection.peer;
         for mailbox in self.node_monitors.iter().filter_map(|id| self.processes.get(id)) {
             mailbox.tell(match event {
-                NodeEvent::NodeUp => Message::NodeUp(peer.name.clone()),
-                NodeEvent::NodeDown { .. } => Message::NodeDown(peer.name.clone()),
+                NodeEvent::NodeUp => Message::NodeUp(connection.info()),
+                NodeEvent::NodeDown { .. } => {
+                    Message::NodeDown { node: connection.info(), reason: connection.reason() }
+                }
             });
         }
         for (pid, message) in self.watchers.messages(event, &peer.name, peer.is_visible(), connection.id) {

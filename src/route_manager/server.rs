@@ -158,8 +158,8 @@ impl RouteManager {
             },
             Message::System(caller, request) => self.system(caller, &request),
             Message::Info(message) => debug!(message = %Show(&message), "a message that means nothing"),
-            Message::NodeUp(node) => self.owners.node_up(&node),
-            Message::NodeDown(node) => self.owners.node_down(&node, Instant::now()),
+            Message::NodeUp(node) => self.owners.node_up(&node.name),
+            Message::NodeDown { node, .. } => self.owners.node_down(&node.name, Instant::now()),
         }
     }
 

@@ -20,8 +20,7 @@ pub mod subscriptions;
 pub mod ticktime;
 
 pub use allow::AllowList;
-pub use functions::{NameDomain, NetKernelCall, Right, StartRequest};
-pub use monitor_options::{MonitorOptions, NodeType};
+pub use functions::{NetKernelCall, Right};
 pub use socket_options::{Defaults, Emulated, OptionName, SocketOption};
 pub use subscriptions::{NodeEvent, Subscriptions};
 pub use ticktime::{TickTime, TickTimeChange};

@@ -82,14 +82,6 @@ pub struct Defaults {
     pub connect: Vec<SocketOption>,
 }
 
-impl Einval {
-    /// `{error, einval}`.
-    #[must_use]
-    pub fn to_term(self) -> Term {
-        tuple([atom("error"), atom("einval")])
-    }
-}
-
 impl OptionName {
     const ALL: [(Self, &'static str); 9] = [
         (Self::Nodelay, "nodelay"),
@@ -236,14 +228,18 @@ pub fn apply(options: &[SocketOption], socket: &SockRef<'_>, emulated: &mut Emul
     Ok(())
 }
 
-/// `{ok, [{Name, Value}]}`, in the order asked.
+/// The options asked for, in that order.
 ///
 /// # Errors
 /// [`Einval`] if the kernel does not tell.
-pub fn read(names: &[OptionName], socket: &SockRef<'_>, emulated: &Emulated) -> Result<Term, Einval> {
-    let options = names.iter().map(|name| get(*name, socket, emulated).map_err(|_| Einval));
-    let options = options.map(|option| option.map(|option| option.to_term())).collect::<Result<Vec<_>, _>>()?;
-    Ok(tuple([atom("ok"), list(options)]))
+pub fn read(names: &[OptionName], socket: &SockRef<'_>, emulated: &Emulated) -> Result<Vec<SocketOption>, Einval> {
+    names.iter().map(|name| get(*name, socket, emulated).map_err(|_| Einval)).collect()
+}
+
+/// `{ok, [{Name, Value}]}`
+#[must_use]
+pub fn to_ok(options: &[SocketOption]) -> Term {
+    tuple([atom("ok"), list(options.iter().map(SocketOption::to_term).collect::<Vec<_>>())])
 }
 
 fn set(option: SocketOption, socket: &SockRef<'_>, emulated: &mut Emulated) -> std::io::Result<()> {
