@@ -14,6 +14,7 @@ use beamroute::config::{
     Admin, Config, ConfigError, Cookie, CookieSource, HostName, Listening, LogFormat, Surroundings,
 };
 use beamroute::epmd::EpmdMode;
+use beamroute::node::SocketOption;
 
 fn around(variables: &[(&str, &str)]) -> Surroundings {
     Surroundings {
@@ -79,7 +80,7 @@ fn flags_over_environment_over_file_over_defaults() {
 #[test]
 fn every_option_in_every_layer() {
     type Holds = fn(&Config) -> bool;
-    let options: [(&str, &str, &str, Holds); 15] = [
+    let options: [(&str, &str, &str, Holds); 17] = [
         ("name", "a@127.0.0.1", "\"a@127.0.0.1\"", |c| c.node_name.to_string() == "a@127.0.0.1"),
         ("sname", "a", "\"a\"", |c| c.node_name.to_string() == "a@gw1"),
         ("cookie_file", "/c", "\"/c\"", |c| c.cookie == CookieSource::File("/c".into())),
@@ -91,6 +92,12 @@ fn every_option_in_every_layer() {
         ("max_interfaces", "8", "8", |c| c.max_interfaces == 8),
         ("visible", "true", "true", |c| c.visible),
         ("net_ticktime", "1m", "\"1m\"", |c| c.net_ticktime == Duration::from_secs(60)),
+        ("dist_listen_options", "keepalive=true", "\"keepalive=true\"", |c| {
+            c.socket_defaults.listen.contains(&SocketOption::Keepalive(true)) && c.socket_defaults.connect.len() == 1
+        }),
+        ("dist_connect_options", "linger=5", "\"linger=5\"", |c| {
+            c.socket_defaults.connect.contains(&SocketOption::Linger(Some(5))) && c.socket_defaults.listen.len() == 1
+        }),
         ("admin", "all", "\"all\"", |c| c.admin == Admin::All),
         ("log_format", "json", "\"json\"", |c| c.log_format == LogFormat::Json),
         ("protocol", "111", "111", |c| c.protocol == 111),

@@ -30,6 +30,7 @@ pub use options::Options;
 pub use value::{Admin, LogFormat, Netns};
 
 use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
+use crate::node::SocketDefaults;
 
 /// Everything `beamroute run` goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub struct Config {
     pub visible: bool,
     /// After so much silence a peer is down.
     pub net_ticktime: Duration,
+    /// Options of sockets, on top of OTP's.
+    pub socket_defaults: SocketDefaults,
     /// Who may stop and change the node itself.
     pub admin: Admin,
     /// The form of log lines.
@@ -205,6 +208,10 @@ impl Config {
             max_interfaces: options.max_interfaces.map_or(256, |max| max.0),
             visible: options.visible.unwrap_or(false),
             net_ticktime: options.net_ticktime.map_or(Duration::from_secs(60), |seconds| seconds.0),
+            socket_defaults: SocketDefaults::new(
+                &options.dist_listen_options.map_or_else(Vec::new, |options| options.0),
+                &options.dist_connect_options.map_or_else(Vec::new, |options| options.0),
+            ),
             admin: options.admin.unwrap_or_default(),
             log_format: options.log_format.unwrap_or_default(),
             protocol: options.protocol.map_or(110, |protocol| protocol.0),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser};
 
-use super::value::{Admin, LogFormat, MaxInterfaces, Netns, Protocol, RulePriority, Seconds};
+use super::value::{Admin, LogFormat, MaxInterfaces, Netns, Protocol, RulePriority, Seconds, SocketOptions};
 use crate::epmd::EpmdMode;
 
 /// What one layer (flags, environment, file) says; `None` is "nothing".
@@ -50,6 +50,12 @@ pub struct Options {
     /// After so many seconds of silence a peer is down [default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub net_ticktime: Option<Seconds>,
+    /// Options of the listening sockets and the connections that they accept, as `nodelay=true,recbuf=65536`
+    #[arg(long, value_name = "OPTIONS")]
+    pub dist_listen_options: Option<SocketOptions>,
+    /// Options of the sockets of connections to other nodes, likewise
+    #[arg(long, value_name = "OPTIONS")]
+    pub dist_connect_options: Option<SocketOptions>,
     /// Who may stop and change the node itself [default: none]
     #[arg(long, value_name = "WHO")]
     pub admin: Option<Admin>,
@@ -94,6 +100,8 @@ layered!(
     max_interfaces,
     visible,
     net_ticktime,
+    dist_listen_options,
+    dist_connect_options,
     admin,
     log_format,
     protocol,

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
+use crate::node::SocketOption;
+
 /// A duration: whole seconds, or a number with its unit (`ms`, `s`, `m`, `h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seconds(pub Duration);
@@ -131,6 +133,20 @@ impl FromStr for Netns {
     }
 }
 
+/// Options of TCP sockets: `nodelay=true,recbuf=65536`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketOptions(pub Vec<SocketOption>);
+
+impl FromStr for SocketOptions {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let option = |word: &str| word.parse().map_err(|error| format!("{word:?}: {error}"));
+        words.map(option).collect::<Result<_, _>>().map(SocketOptions)
+    }
+}
+
 /// What a file may write for a type that is parsed from text: the text or, for numbers, the number.
 macro_rules! from_text_or_number {
     ($($type:ty: $expecting:literal),* $(,)?) => {$(
@@ -161,6 +177,7 @@ from_text_or_number! {
     RulePriority: "a number from 1 to 32765",
     MaxInterfaces: "a number from 1 to 65535",
     Netns: "the name or path of a network namespace",
+    SocketOptions: "a text like \"nodelay=true,recbuf=65536\"",
 }
 
 #[cfg(test)]
@@ -193,6 +210,15 @@ mod tests {
             assert_eq!(text.parse::<RulePriority>().is_ok(), fine, "{text}");
         }
         assert!("0".parse::<MaxInterfaces>().is_err());
+    }
+
+    #[test]
+    fn o5a_socket_options() {
+        let options = vec![SocketOption::Nodelay(false), SocketOption::Recbuf(8192)];
+        assert_eq!("nodelay=false, recbuf=8192".parse(), Ok(SocketOptions(options)));
+        assert_eq!("".parse(), Ok(SocketOptions(Vec::new())));
+        let reason = "nodelay=true,packet=4".parse::<SocketOptions>().unwrap_err();
+        assert_eq!(reason, "\"packet=4\": unknown socket option or bad value");
     }
 
     #[test]

@@ -126,6 +126,7 @@ impl Service {
         let node_config = NodeConfig {
             is_visible: config.visible,
             net_ticktime: config.net_ticktime,
+            socket_defaults: config.socket_defaults.clone(),
             is_admin_allowed: config.admin == Admin::All,
             ..NodeConfig::new(config.node_name.to_string(), cookie.as_bytes().to_vec().into())
         };
