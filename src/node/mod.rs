@@ -40,6 +40,7 @@ pub use config::NodeConfig;
 pub use dialer::DialError;
 pub use kernel::OptionsError;
 pub use message::{Answer, Caller, Message, Sender};
+pub use net_kernel::socket_options::Einval;
 pub use net_kernel::{Defaults as SocketDefaults, OptionName, SocketOption, TickTimeChange};
 pub use process::Process;
 

@@ -11,6 +11,7 @@ mod cookies;
 mod elixir;
 mod epmd;
 mod hardship;
+mod monitor_nodes;
 mod names;
 mod net_kernel;
 mod processes;

@@ -1,5 +1,5 @@
-//! `net_kernel` over `rpc`, and its subscribers. Each test bears the letter of the statement that it shows: allow (a),
-//! connect_node (c), net_ticktime (g, s), socket options (o), monitor_nodes (m), start and stop (t), rights (r).
+//! `net_kernel` over `rpc`; its subscribers are in `monitor_nodes.rs`. Each test bears the letter of the statement that it shows: allow (a),
+//! connect_node (c), net_ticktime (g, s), socket options (o), start and stop (t), rights (r).
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ fn admin() -> Option<Rig> {
     rig(&["--admin", "all"])
 }
 
-fn rig(flags: &[&str]) -> Option<Rig> {
+pub fn rig(flags: &[&str]) -> Option<Rig> {
     let rig = Rig::with(flags)?;
     rig.beam.ok("C = fun(F, Args) -> rpc:call(N, net_kernel, F, Args, 5000) end, ok.");
     rig.beam.ok(
@@ -22,17 +22,17 @@ fn rig(flags: &[&str]) -> Option<Rig> {
     Some(rig)
 }
 
-fn fresh_name() -> String {
+pub fn fresh_name() -> String {
     format!("raw{}x{}@127.0.0.1", std::process::id(), serial())
 }
 
 /// Subscribes the BEAM's driver process by a call.
-fn subscribe(beam: &Beam, options: &str) {
+pub fn subscribe(beam: &Beam, options: &str) {
     beam.expect(&[(&format!("gen_server:call({{net_kernel, N}}, {{monitor_nodes, true, {options}}})."), "ok")]);
 }
 
 #[track_caller]
-fn hears(beam: &Beam, message: &str) {
+pub fn hears(beam: &Beam, message: &str) {
     beam.expect(&[("driver:await(5000).", message)]);
 }
 
@@ -258,143 +258,6 @@ fn o4_handles_of_closed_connections_are_closed() {
 }
 
 #[test]
-fn m1_m4_m9_a_subscriber_hears_of_visible_nodes() {
-    let Some(rig) = rig(&["--visible"]) else { return };
-    let monitor = |flag| format!("gen_server:call({{net_kernel, N}}, {{monitor_nodes, {flag}}}).");
-    rig.beam.expect(&[(&monitor(true), "ok"), (&monitor(true), "ok")]);
-    let _hidden = Raw::connect(&rig.daemon, &fresh_name());
-    let Some(mut other) = Beam::start(&rig.epmd.place(), &rig.daemon.cookie) else { return };
-    other.know(&rig.daemon);
-    other.expect(&[("net_adm:ping(N).", "pong")]);
-    let (up, down) = (format!("{{nodeup,'{}'}}", other.node), format!("{{nodedown,'{}'}}", other.node));
-    hears(&rig.beam, &up);
-    hears(&rig.beam, &up);
-    let is_listed = format!("lists:member('{}', rpc:call(N, erlang, nodes, [])).", other.node);
-    rig.beam.expect(&[(&is_listed, "true")]);
-    other.kill();
-    hears(&rig.beam, &down);
-    rig.beam.expect(&[(&is_listed, "false")]);
-    hears(&rig.beam, &down);
-    rig.beam.expect(&[(&monitor(false), "ok"), (&monitor(false), "ok"), ("driver:await(100).", "timeout")]);
-}
-
-#[test]
-fn m2_m3_m10_info_and_reasons() {
-    let Some(rig) = rig(&[]) else { return };
-    let name = fresh_name();
-    subscribe(&rig.beam, "[nodedown_reason, {node_type, hidden}]");
-    let up = format!("{{nodeup,'{name}',[{{node_type,hidden}}]}}");
-    let down = |reason: &str| format!("{{nodedown,'{name}',[{{nodedown_reason,{reason}}},{{node_type,hidden}}]}}");
-    drop(Raw::connect(&rig.daemon, &name));
-    hears(&rig.beam, &up);
-    hears(&rig.beam, &down("connection_closed"));
-    let mut garbage = Raw::connect(&rig.daemon, &name);
-    garbage.send(b"GET / HTTP/1.1\r\n\r\n");
-    hears(&rig.beam, &up);
-    hears(&rig.beam, &down("killed"));
-    let _old = Raw::connect(&rig.daemon, &name);
-    let mut new = Raw::dial(&rig.daemon, &name);
-    assert_eq!(new.send_name(FLAGS), "alive");
-    new.send_message(b"strue");
-    assert!(new.prove(&rig.daemon.cookie).unwrap());
-    hears(&rig.beam, &up);
-    hears(&rig.beam, &down("wait_pending"));
-    hears(&rig.beam, &up);
-    rig.beam.expect(&[("driver:flush().", "[]")]);
-}
-
-#[test]
-fn m2_a_map_asks_for_maps_with_connection_ids() {
-    let Some(rig) = rig(&[]) else { return };
-    subscribe(&rig.beam, "#{connection_id => true, node_type => all}");
-    drop(Raw::connect(&rig.daemon, "m@127.0.0.1"));
-    rig.beam.holds(&[
-        "{nodeup, 'm@127.0.0.1', #{connection_id := Id, node_type := hidden}} = driver:await(5000), is_integer(Id).",
-        "{nodedown, 'm@127.0.0.1', Down} = driver:await(5000), Down =:= #{connection_id => Id, node_type => hidden}.",
-    ]);
-}
-
-#[test]
-fn m5_a_subscription_ends_with_its_process_and_rpc_leaves_none() {
-    let Some(rig) = rig(&[]) else { return };
-    rig.beam.expect(&[
-        ("C(monitor_nodes, [true, [{node_type, all}]]).", "ok"),
-        ("C(monitor_nodes, [true]).", "ok"),
-        ("C(monitor_nodes, [false]).", "ok"),
-        ("Self = self(), {Sub, M} = spawn_monitor(fun() -> ok = gen_server:call({net_kernel, N}, {monitor_nodes, true, [{node_type, all}]}), \
-           Self ! ready, Loop = fun Loop() -> receive stop -> ok; Msg -> Self ! {sub, Msg}, Loop() end end, Loop() end), driver:await(5000).", "ready"),
-    ]);
-    rig.beam.holds(&["[P] = element(2, process_info(Sub, monitored_by)) -- [Self], node(P) =:= N."]);
-    drop(Raw::connect(&rig.daemon, "m@127.0.0.1"));
-    hears(&rig.beam, "{sub,{nodeup,'m@127.0.0.1',[{node_type,hidden}]}}");
-    hears(&rig.beam, "{sub,{nodedown,'m@127.0.0.1',[{node_type,hidden}]}}");
-    rig.beam.holds(&["Sub ! stop, {'DOWN', M, process, Sub, normal} = driver:await(5000), net_adm:ping(N) =:= pong."]);
-    drop(Raw::connect(&rig.daemon, "m@127.0.0.1"));
-    rig.beam.expect(&[("driver:await(200).", "timeout")]);
-}
-
-#[test]
-fn m5_false_ends_our_monitor_on_the_subscriber() {
-    let Some(rig) = rig(&[]) else { return };
-    let of_driver = "[P || P <- element(2, process_info(self(), monitored_by)), node(P) =:= N] =/= [].";
-    subscribe(&rig.beam, "[nodedown_reason]");
-    rig.beam.expect(&[
-        (of_driver, "true"),
-        ("gen_server:call({net_kernel, N}, {monitor_nodes, false, [nodedown_reason]}).", "ok"),
-        (&format!("timer:sleep(50), {of_driver}"), "false"),
-    ]);
-}
-
-#[test]
-fn m6_bad_flags_and_options() {
-    let Some(rig) = rig(&[]) else { return };
-    rig.beam.expect(&[
-        ("C(monitor_nodes, [foo]).", "error"),
-        ("C(monitor_nodes, [true, foo]).", "{error,{invalid_options,foo}}"),
-        ("gen_server:call({net_kernel, N}, {monitor_nodes, maybe}).", "error"),
-    ]);
-    for options in
-        ["[foo]", "[{node_type, foo}]", "[{node_type, all}, {node_type, hidden}]", "#{node_type => 1}", "#{a => 1}"]
-    {
-        let theirs = format!("net_kernel:monitor_nodes(true, {options})");
-        rig.beam.holds(&[&format!("C(monitor_nodes, [true, {options}]) =:= {theirs}.")]);
-    }
-}
-
-#[test]
-fn m11_a_failed_setup_is_not_told() {
-    let Some(rig) = rig(&[]) else { return };
-    subscribe(&rig.beam, "[{node_type, all}]");
-    let mut wrong = Raw::dial(&rig.daemon, "wrong@127.0.0.1");
-    assert_eq!(wrong.send_name(FLAGS), "ok");
-    assert!(wrong.prove("wrong").is_err());
-    assert!(wrong.is_closed_within(SOON));
-    rig.beam.expect(&[("driver:await(200).", "timeout")]);
-}
-
-#[test]
-fn m12_a_subscriber_that_does_not_read_delays_nobody() {
-    let Some(rig) = rig(&[]) else { return };
-    let Some(mut other) = Beam::start(&rig.epmd.place(), &rig.daemon.cookie) else { return };
-    other.know(&rig.daemon);
-    subscribe(&other, "[{node_type, all}]");
-    let pid: i32 = other.ok("list_to_integer(os:getpid()).").parse().unwrap();
-    let signal = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
-    signal(nix::sys::signal::Signal::SIGSTOP);
-    let start = Instant::now();
-    for _ in 0..50 {
-        drop(Raw::connect(&rig.daemon, "m@127.0.0.1"));
-    }
-    rig.beam.expect(&[("gen_server:call(RM, {get, [<<\"connection\">>]}).", "disconnected")]);
-    assert!(start.elapsed() < SOON);
-    signal(nix::sys::signal::Signal::SIGCONT);
-    other.holds(&[
-        "Heard = [element(1, driver:await(5000)) || _ <- lists:seq(1, 100)], Heard =:= lists:append(lists:duplicate(50, [nodeup, nodedown])).",
-    ]);
-    other.kill();
-}
-
-#[test]
 fn t1_t3_start_of_a_node_that_runs() {
     let Some(rig) = admin() else { return };
     rig.beam.holds(&[
@@ -479,20 +342,4 @@ fn functions_of_erlang_and_net_adm() {
         "[pong, pong, pang] =:= [rpc:call(N, net_adm, ping, [A]) || A <- [N, node(), 'nobody@127.0.0.1']].",
         "{badrpc, {'EXIT', {function_clause, [{net_adm, ping, [\"a\"], []}]}}} =:= rpc:call(N, net_adm, ping, [\"a\"]).",
     ]);
-}
-
-#[test]
-fn m1_gen_server_call_from_elixir() {
-    let Some(rig) = rig(&[]) else { return };
-    let Some(elixir) = Beam::elixir(&rig.epmd.place(), &rig.daemon.cookie) else { return };
-    let node = &rig.daemon.node;
-    elixir.expect(&[(
-        &format!("GenServer.call({{:net_kernel, :\"{node}\"}}, {{:monitor_nodes, true, [node_type: :all]}})"),
-        ":ok",
-    )]);
-    drop(Raw::connect(&rig.daemon, "m@127.0.0.1"));
-    elixir.expect(&[(
-        "receive do m -> m after 5000 -> :timeout end",
-        "{:nodeup, :\"m@127.0.0.1\", [node_type: :hidden]}",
-    )]);
 }

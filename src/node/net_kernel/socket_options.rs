@@ -52,7 +52,8 @@ pub enum SocketOption {
     Tos(u8),
     /// `SO_LINGER` in seconds, if on.
     Linger(Option<u32>),
-    /// Milliseconds that a write may take; `None` is `infinity`. No option of the kernel's: see [`Emulated`].
+    /// Milliseconds that a write may take; `None` is `infinity`. No option of the kernel's: kept here, and kept to
+    /// when [`SendTimeoutClose`](Self::SendTimeoutClose) is on.
     SendTimeout(Option<u32>),
     /// Whether the socket is closed when that time is over; kept, and told, like the time.
     SendTimeoutClose(bool),
