@@ -14,7 +14,7 @@ use beamroute::config::{
     Admin, Config, ConfigError, Cookie, CookieSource, HostName, Listening, LogFormat, Surroundings,
 };
 use beamroute::epmd::EpmdMode;
-use beamroute::node::SocketOption;
+use beamroute::node::{AutoConnect, SocketOption};
 
 fn around(variables: &[(&str, &str)]) -> Surroundings {
     Surroundings {
@@ -91,6 +91,8 @@ fn every_option_in_every_layer() {
         ("state_dir", "/s", "\"/s\"", |c| c.state_dir == Path::new("/s")),
         ("max_interfaces", "8", "8", |c| c.max_interfaces == 8),
         ("visible", "true", "true", |c| c.visible),
+        ("connect", "a@gw2", "[\"a@gw2\"]", |c| c.connect.iter().map(ToString::to_string).eq(["a@gw2"])),
+        ("dist_auto_connect", "once", "\"once\"", |c| c.auto_connect == AutoConnect::Once),
         ("net_ticktime", "1m", "\"1m\"", |c| c.net_ticktime == Duration::from_secs(60)),
         ("dist_listen_options", "keepalive=true", "\"keepalive=true\"", |c| {
             c.socket_defaults.listen.contains(&SocketOption::Keepalive(true)) && c.socket_defaults.connect.len() == 1
@@ -121,6 +123,39 @@ fn every_option_in_every_layer() {
     assert!(resolve("--visible", &[("BEAMROUTE_VISIBLE", "0")], None).unwrap().visible);
     assert!(!resolve("--visible=false", &[], Some("visible = true")).unwrap().visible);
     assert_eq!(resolve("", &[], Some("net_ticktime = 8")).unwrap().net_ticktime, Duration::from_secs(8));
+}
+
+#[test]
+fn nodes_to_connect_and_when() {
+    let nodes = |c: &Config| c.connect.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let env = [("BEAMROUTE_CONNECT", "a@gw2,b@gw2  c@gw3 a@gw2")];
+    assert_eq!(nodes(&resolve("", &env, None).unwrap()), ["a@gw2", "b@gw2", "c@gw3"]);
+    assert_eq!(nodes(&resolve("--connect x@h --connect y@h,z@h", &env, None).unwrap()), ["x@h", "y@h", "z@h"]);
+    assert_eq!(nodes(&resolve("", &[], Some("connect = [\"a@h\", \"b@h\"]")).unwrap()), ["a@h", "b@h"]);
+    assert_eq!(nodes(&resolve("--name me@::1 --connect a@::1", &[], None).unwrap()), ["a@::1"]);
+    for (value, when) in
+        [("true", AutoConnect::Always), ("false", AutoConnect::Never), ("\"never\"", AutoConnect::Never)]
+    {
+        let file = format!("dist_auto_connect = {value}");
+        assert_eq!(resolve("", &[], Some(&file)).unwrap().auto_connect, when, "{value}");
+    }
+    assert_eq!(resolve("", &[], None).unwrap().auto_connect, AutoConnect::Always);
+    for (flags, sentence) in [
+        ("--connect a", "connect: a: not a node name: NODE@HOST"),
+        ("--connect @h", "connect: @h: not a node name: NODE@HOST"),
+        ("--connect a@b@c", "connect: a@b@c: not a node name: NODE@HOST"),
+        ("--connect beamroute@gw1", "connect: beamroute@gw1: this node itself"),
+        (
+            "--connect a@h.x",
+            "connect: a@h.x: a long name, and this node has a short one: they cannot talk to each other",
+        ),
+        (
+            "--name a@h.x --connect a@h",
+            "connect: a@h: a short name, and this node has a long one: they cannot talk to each other",
+        ),
+    ] {
+        assert_eq!(refusal(flags, &[], None), sentence);
+    }
 }
 
 #[test]

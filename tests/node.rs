@@ -1,6 +1,9 @@
 //! Two of our nodes on loopback.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "node/dialling.rs"]
+mod dialling;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

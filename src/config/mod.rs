@@ -30,7 +30,7 @@ pub use options::Options;
 pub use value::{Admin, LogFormat, Netns};
 
 use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
-use crate::node::SocketDefaults;
+use crate::node::{AutoConnect, SocketDefaults};
 
 /// Everything `beamroute run` goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,10 @@ pub struct Config {
     pub max_interfaces: usize,
     /// Not hidden.
     pub visible: bool,
+    /// The nodes to keep connected, each once.
+    pub connect: Vec<NodeName>,
+    /// Whether referring to a node connects to it.
+    pub auto_connect: AutoConnect,
     /// After so much silence a peer is down.
     pub net_ticktime: Duration,
     /// Options of sockets, on top of OTP's.
@@ -165,6 +169,14 @@ pub enum ConfigError {
     /// No node can have this name.
     #[error(transparent)]
     NodeName(#[from] NodeNameError),
+    /// A node to connect to that cannot be connected to.
+    #[error("connect: {node}: {reason}")]
+    Connect {
+        /// As given.
+        node: String,
+        /// Why not.
+        reason: &'static str,
+    },
     /// There is no cookie.
     #[error(transparent)]
     Cookie(#[from] CookieError),
@@ -194,8 +206,11 @@ impl Config {
             (None, Some(name)) => (name.as_str(), NameKind::Short),
             (None, None) => ("beamroute", NameKind::Short),
         };
+        let node_name = node_name::node_name(given, name_kind, &around.host)?;
         let config = Config {
-            node_name: node_name::node_name(given, name_kind, &around.host)?,
+            connect: nodes_to_connect(options.connect.as_deref().unwrap_or_default(), &node_name, name_kind)?,
+            auto_connect: options.dist_auto_connect.map_or_else(AutoConnect::default, |when| when.0),
+            node_name,
             name_kind,
             cookie: CookieSource::choose(options.cookie_file, variables)?,
             listen: options.listen,
@@ -238,6 +253,22 @@ impl Config {
         let addresses = self.epmd_addresses.clone().unwrap_or_else(|| listening.addresses.clone());
         EpmdConfig { mode: self.epmd, addresses, port: self.epmd_port }
     }
+}
+
+/// The nodes of `--connect`: several in one value have commas or blanks between them.
+fn nodes_to_connect(given: &[String], ours: &NodeName, kind: NameKind) -> Result<Vec<NodeName>, ConfigError> {
+    let mut nodes: Vec<NodeName> = Vec::new();
+    for word in given.iter().flat_map(|value| value.split([',', ' ', '\t', '\n'])).filter(|word| !word.is_empty()) {
+        let refused = |reason| ConfigError::Connect { node: word.to_owned(), reason };
+        let node = node_name::peer_name(word, kind).map_err(refused)?;
+        if node == *ours {
+            return Err(refused("this node itself"));
+        }
+        if !nodes.contains(&node) {
+            nodes.push(node);
+        }
+    }
+    Ok(nodes)
 }
 
 /// `ERL_EPMD_PORT`, as for `erl` and `epmd`.

@@ -3,6 +3,8 @@
 //!
 //! OTP starts with a long name like `x@localhost` and then refuses every connection; we refuse at once.
 
+use std::net::Ipv6Addr;
+
 use erl_dist::node::NodeName;
 
 /// Whether hosts in node names have dots. Nodes of different kinds cannot talk to each other.
@@ -155,7 +157,7 @@ pub fn node_name(given: &str, kind: NameKind, this_host: &HostName) -> Result<No
     if !host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@') {
         return Err(NodeNameError::Host { name: if is_given { name() } else { format!("{head}@{host}") } });
     }
-    match (kind, host.contains('.')) {
+    match (kind, is_long(&host)) {
         (NameKind::Short, true) => {
             let short = format!("{head}@{}", host.split('.').next().unwrap_or_default());
             return Err(NodeNameError::DotInShort { name: name(), short });
@@ -166,6 +168,28 @@ pub fn node_name(given: &str, kind: NameKind, this_host: &HostName) -> Result<No
     let bytes = head.len() + 1 + host.len();
     // The other reasons for a refusal are excluded above.
     NodeName::new(head, &host).map_err(|_| NodeNameError::Long { bytes })
+}
+
+/// Checks the full name of another node, which must be of the same kind as ours to be reached.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn peer_name(given: &str, kind: NameKind) -> Result<NodeName, &'static str> {
+    let Some((head, host)) = given.split_once('@') else { return Err("not a node name: NODE@HOST") };
+    if head.is_empty() || host.is_empty() || !given.bytes().all(|byte| byte.is_ascii_graphic()) || host.contains('@') {
+        return Err("not a node name: NODE@HOST");
+    }
+    match (kind, is_long(host)) {
+        (NameKind::Short, true) => Err("a long name, and this node has a short one: they cannot talk to each other"),
+        (NameKind::Long, false) => Err("a short name, and this node has a long one: they cannot talk to each other"),
+        _ => NodeName::new(head, host).map_err(|_| "at most 255 bytes are allowed"),
+    }
+}
+
+/// Whether the host is one of long names: with a dot, or an address (`inet_tcp_dist.erl`: `splitnode`).
+fn is_long(host: &str) -> bool {
+    host.contains('.') || host.parse::<Ipv6Addr>().is_ok()
 }
 
 #[cfg(test)]
@@ -191,6 +215,7 @@ mod tests {
             ("x", Long, &gw, "x@gw1.example.org"),
             ("x", Long, &dotted, "x@gw1.example.org"),
             ("x@127.0.0.1", Long, &gw, "x@127.0.0.1"),
+            ("x@::1", Long, &gw, "x@::1"),
         ] {
             assert_eq!(node_name(given, kind, host).unwrap().to_string(), expected);
         }

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser};
 
-use super::value::{Admin, LogFormat, MaxInterfaces, Netns, Protocol, RulePriority, Seconds, SocketOptions};
+use super::value::{
+    Admin, DistAutoConnect, LogFormat, MaxInterfaces, Netns, Protocol, RulePriority, Seconds, SocketOptions,
+};
 use crate::epmd::EpmdMode;
 
 /// What one layer (flags, environment, file) says; `None` is "nothing".
@@ -47,6 +49,12 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = clap::builder::BoolishValueParser::new())]
     pub visible: Option<bool>,
+    /// Node to keep connected, dialled again whenever it is lost; may be repeated
+    #[arg(long, value_name = "NODE@HOST")]
+    pub connect: Option<Vec<String>>,
+    /// Whether referring to a node connects to it: true, once, or never [default: true]
+    #[arg(long, value_name = "WHEN")]
+    pub dist_auto_connect: Option<DistAutoConnect>,
     /// After so many seconds of silence a peer is down [default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub net_ticktime: Option<Seconds>,
@@ -99,6 +107,8 @@ layered!(
     state_dir,
     max_interfaces,
     visible,
+    connect,
+    dist_auto_connect,
     net_ticktime,
     dist_listen_options,
     dist_connect_options,

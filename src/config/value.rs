@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use crate::node::SocketOption;
+use crate::node::{AutoConnect, SocketOption};
 
 /// A duration: whole seconds, or a number with its unit (`ms`, `s`, `m`, `h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +99,23 @@ pub enum Admin {
     All,
 }
 
+/// Whether referring to a node connects to it, in the words of the Kernel parameter `dist_auto_connect`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DistAutoConnect(pub AutoConnect);
+
+impl FromStr for DistAutoConnect {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "true" => Ok(Self(AutoConnect::Always)),
+            "once" => Ok(Self(AutoConnect::Once)),
+            "never" | "false" => Ok(Self(AutoConnect::Never)),
+            _ => Err("must be one of true, once, never".into()),
+        }
+    }
+}
+
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -147,7 +164,7 @@ impl FromStr for SocketOptions {
     }
 }
 
-/// What a file may write for a type that is parsed from text: the text or, for numbers, the number.
+/// What a file may write for a type that is parsed from text: the text or, for numbers and truths, the value itself.
 macro_rules! from_text_or_number {
     ($($type:ty: $expecting:literal),* $(,)?) => {$(
         impl<'de> Deserialize<'de> for $type {
@@ -161,6 +178,9 @@ macro_rules! from_text_or_number {
                     fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
                         text.parse().map_err(E::custom)
                     }
+                    fn visit_bool<E: de::Error>(self, truth: bool) -> Result<$type, E> {
+                        self.visit_str(&truth.to_string())
+                    }
                     fn visit_i64<E: de::Error>(self, number: i64) -> Result<$type, E> {
                         self.visit_str(&number.to_string())
                     }
@@ -172,6 +192,7 @@ macro_rules! from_text_or_number {
 }
 
 from_text_or_number! {
+    DistAutoConnect: "true, \"once\" or \"never\"",
     Seconds: "seconds, or a text like \"60s\"",
     Protocol: "a number from 5 to 255",
     RulePriority: "a number from 1 to 32765",
@@ -219,6 +240,15 @@ mod tests {
         assert_eq!("".parse(), Ok(SocketOptions(Vec::new())));
         let reason = "nodelay=true,packet=4".parse::<SocketOptions>().unwrap_err();
         assert_eq!(reason, "\"packet=4\": unknown socket option or bad value");
+    }
+
+    #[test]
+    fn automatic_connects() {
+        use AutoConnect::{Always, Never, Once};
+        for (text, when) in [("true", Always), ("once", Once), ("never", Never), ("false", Never)] {
+            assert_eq!(text.parse(), Ok(DistAutoConnect(when)), "{text}");
+        }
+        assert!("always".parse::<DistAutoConnect>().is_err());
     }
 
     #[test]

@@ -20,5 +20,7 @@ mod tick;
 pub use control::{Control, Message, MessageError, Target};
 pub use flags::Flags;
 pub use frame::{FrameDecoder, FrameError, Header};
-pub use handshake::{Accepting, Dialing, HandshakeError, NameMessage, Peer, Status, Step, local_packet_limit};
+pub use handshake::{
+    Accepting, Dialing, HandshakeError, NameMessage, Peer, Status, Step, is_node_name, local_packet_limit,
+};
 pub use tick::{Tick, TickAction};

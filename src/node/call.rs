@@ -11,7 +11,7 @@ use crate::term::{as_tuple, atom, tuple};
 /// Why a call brought no reply.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CallError {
-    /// There is no connection to the node.
+    /// There is no connection to the node, and none could be made.
     #[error("not connected to {0}")]
     NotConnected(String),
     /// The process is not there, or ended before it replied; the exit reason.
@@ -23,12 +23,17 @@ pub enum CallError {
 }
 
 impl Node {
-    /// Calls the process registered as `name` on the connected node `peer`.
+    /// Calls the process registered as `name` on the node `peer`, to which it connects first as
+    /// [`NodeConfig::auto_connect`](super::NodeConfig::auto_connect) allows; that takes of `patience` too.
     ///
     /// # Errors
     /// [`CallError`]. After a time-out a late reply is dropped.
     pub async fn call(&self, peer: &str, name: &str, request: Term, patience: Duration) -> Result<Term, CallError> {
-        let connection = self.state().connection(peer).ok_or_else(|| CallError::NotConnected(peer.to_owned()))?;
+        let end = tokio::time::Instant::now() + patience;
+        let connected = tokio::time::timeout_at(end, self.connect_automatically(peer)).await;
+        let not_connected = || CallError::NotConnected(peer.to_owned());
+        connected.map_err(|_| CallError::Timeout)?.map_err(|_| not_connected())?;
+        let connection = self.state().connection(peer).ok_or_else(not_connected)?;
         let reference = self.fresh_reference();
         let us = self.fresh_pid();
         let outcome = self.state().begin_call(reference.clone(), peer);
@@ -40,7 +45,7 @@ impl Node {
         let monitor = Control::MonitorP { from: us.clone(), target: target.clone(), reference: reference.clone() };
         connection.send(&monitor, None);
         connection.send(&Control::RegSend { from: us.clone(), name }, Some(&message));
-        let outcome = tokio::time::timeout(patience, outcome).await;
+        let outcome = tokio::time::timeout_at(end, outcome).await;
         self.state().finish_call(&reference, Err(atom("timeout")));
         if !matches!(outcome, Ok(Ok(Err(_)))) {
             connection.send(&Control::DemonitorP { from: us, target, reference }, None);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::Resolver;
 use super::net_kernel::Defaults;
 
 /// Settings of a [`super::Node`].
@@ -17,8 +18,12 @@ pub struct NodeConfig {
     pub is_visible: bool,
     /// A peer that is silent this long is down; a tick goes out four times in it.
     pub net_ticktime: Duration,
-    /// A handshake step takes at most this long (`net_setuptime`).
+    /// A handshake step takes at most this long, and dialling in all (`net_setuptime`).
     pub setup_time: Duration,
+    /// Finds the nodes that we dial.
+    pub resolver: Resolver,
+    /// Whether referring to a node that is not connected connects to it.
+    pub auto_connect: AutoConnect,
     /// The longest frame that is taken from a peer, in bytes.
     pub frame_limit: usize,
     /// Bytes that may wait for a peer that does not read, before it is dropped.
@@ -44,6 +49,8 @@ impl NodeConfig {
             is_visible: false,
             net_ticktime: Duration::from_secs(60),
             setup_time: Duration::from_secs(7),
+            resolver: Resolver::default(),
+            auto_connect: AutoConnect::default(),
             frame_limit: 16 << 20,
             outbox_limit: 32 << 20,
             handshake_limit: 256,
@@ -52,4 +59,18 @@ impl NodeConfig {
             is_admin_allowed: false,
         }
     }
+}
+
+/// Whether referring to a node that is not connected connects to it: the Kernel parameter `dist_auto_connect`
+/// (`do_auto_connect_2` and `delete_connection` in `net_kernel.erl`). [`Node::connect_node`](super::Node::connect_node)
+/// always may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AutoConnect {
+    /// Every time.
+    #[default]
+    Always,
+    /// Not again after a connection to the node was lost, until one comes up by other means.
+    Once,
+    /// Only explicit connects.
+    Never,
 }

@@ -168,6 +168,7 @@ impl Drop for Up {
     fn drop(&mut self) {
         self.connection.release_socket();
         self.node.connection_down(&self.connection);
+        self.node.state().departed(&self.connection.peer.name);
         self.connection.gone.cancel();
     }
 }

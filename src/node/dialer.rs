@@ -1,75 +1,232 @@
-//! Outbound connections.
+//! Outbound connections: who dials, who waits for whom, and the dialler's side of the handshake.
+//!
+//! As `net_kernel:connect_node/1` and `handle_call({connect, ..})` in `net_kernel.erl` (OTP 25): one attempt to a
+//! node at a time, dialled or accepted, and everybody who wants the node waits for that one.
 
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
-use super::Node;
 use super::connection::{self, Up};
 use super::handshake_io::{HandshakeIo, SetupError};
-use crate::dist::{Dialing, Step};
+use super::resolver::is_long;
+use super::state::{Verdict, Wanted};
+use super::{AutoConnect, Node};
+use crate::dist::{Dialing, Step, is_node_name};
 
 /// Why a node could not be reached.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot connect to {node}: {reason}")]
 pub struct DialError {
     node: String,
     reason: String,
 }
 
+/// A handshake under way, dialled or accepted. When it is dropped and nothing has come of it, its place in the table
+/// is free again, and those who wait hear of it.
+pub(super) struct Attempt {
+    node: Node,
+    pub peer: String,
+    pub id: u64,
+    /// Cancelled when another attempt has taken the place.
+    pub abort: CancellationToken,
+    reason: String,
+}
+
+impl Attempt {
+    pub(super) const fn new(node: Node, peer: String, id: u64, abort: CancellationToken) -> Self {
+        Self { node, peer, id, abort, reason: String::new() }
+    }
+
+    /// Whether it still holds the place.
+    fn is_ours(&self) -> bool {
+        self.node.state().may_come_up(&self.peer, self.id)
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let reason = std::mem::take(&mut self.reason);
+        self.node.state().give_up(&self.peer, self.id, reason);
+    }
+}
+
+/// Why somebody wants a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// `connect_node/1`: always allowed.
+    Explicit,
+    /// By referring to the node: as [`AutoConnect`] says.
+    Automatic,
+}
+
 impl Node {
-    /// Connects to `peer`, which listens at `address`. True at once if it is connected.
+    /// Connects to `peer`, as `net_kernel:connect_node/1`: true when it is connected and nodeup has been delivered,
+    /// or if it is this node; false for whatever stood in the way. It takes at most the setup time. Any number of
+    /// callers share one attempt, and one that the peer has begun counts as well.
+    pub async fn connect_node(&self, peer: &str) -> bool {
+        let connected = self.connect(peer).await;
+        connected.inspect_err(|error| debug!(%error, "connect_node")).is_ok()
+    }
+
+    /// As [`Node::connect_node`], with the reason.
+    ///
+    /// # Errors
+    /// [`DialError`] says what stood in the way.
+    pub async fn connect(&self, peer: &str) -> Result<(), DialError> {
+        self.reach(peer, None, Wish::Explicit).await
+    }
+
+    /// As [`Node::connect`], to a node that listens at `address`.
     ///
     /// # Errors
     /// [`DialError`] says what stood in the way.
     pub async fn dial(&self, peer: &str, address: SocketAddr) -> Result<(), DialError> {
-        if self.state().connection(peer).is_some() {
+        self.reach(peer, Some(address), Wish::Explicit).await
+    }
+
+    /// What referring to a node does before anything is sent to it.
+    pub(super) async fn connect_automatically(&self, peer: &str) -> Result<(), DialError> {
+        self.reach(peer, None, Wish::Automatic).await
+    }
+
+    async fn reach(&self, peer: &str, address: Option<SocketAddr>, wish: Wish) -> Result<(), DialError> {
+        let failed = |reason: &str| DialError { node: peer.to_owned(), reason: reason.to_owned() };
+        if peer == self.name() {
             return Ok(());
         }
-        let failed = |reason: String| DialError { node: peer.to_owned(), reason };
-        if !self.inner.net_kernel.allow().admits_outbound(peer) {
-            return Err(failed("it is not allowed".into()));
+        if !is_node_name(peer) {
+            return Err(failed("not a node name"));
         }
-        let begun = self.state().begin_dial(peer);
-        let (attempt, abort) = begun.ok_or_else(|| failed("a connection is on its way".into()))?;
+        if address.is_none() && is_long(host(peer)) != is_long(host(self.name())) {
+            return Err(failed("one of us has a long name, the other a short one"));
+        }
+        let end = Instant::now() + self.inner.config.setup_time;
+        loop {
+            let verdict = match self.want(peer, address, wish).map_err(|reason| failed(reason))? {
+                None => return Ok(()),
+                Some(waiting) => timeout_at(end, waiting).await,
+            };
+            match verdict {
+                Ok(Ok(Verdict::Up)) => return Ok(()),
+                Ok(Ok(Verdict::Failed(reason))) => return Err(failed(&reason)),
+                // What the peer began came to nothing. That says little of what we can do.
+                Ok(Ok(Verdict::Missed) | Err(_)) => {}
+                Err(_) => return Err(failed(&SetupError::Timeout.to_string())),
+            }
+        }
+    }
+
+    /// `None` if the node is connected; else what to wait for. Begins to dial if nobody does.
+    fn want(
+        &self,
+        peer: &str,
+        address: Option<SocketAddr>,
+        wish: Wish,
+    ) -> Result<Option<oneshot::Receiver<Verdict>>, &'static str> {
+        if self.inner.stopping.is_cancelled() {
+            return Err("the node has stopped");
+        }
+        let mut state = self.state();
+        match state.want(peer) {
+            Wanted::Up => return Ok(None),
+            Wanted::Pending(waiting) => return Ok(Some(waiting)),
+            Wanted::Idle => {}
+        }
+        if wish == Wish::Automatic {
+            match self.inner.config.auto_connect {
+                AutoConnect::Never => return Err("not connected, and nodes are not connected automatically"),
+                AutoConnect::Once if state.is_barred(peer) => {
+                    return Err("the connection was lost, and nodes are connected automatically only once");
+                }
+                AutoConnect::Once | AutoConnect::Always => {}
+            }
+        }
+        // The list is asked of attempts only: what is connected stays.
+        if !self.inner.net_kernel.allow().admits_outbound(peer) {
+            return Err("it is not allowed");
+        }
+        let (id, abort, waiting) = state.begin_dial(peer);
+        drop(state);
+        let attempt = Attempt::new(self.clone(), peer.to_owned(), id, abort);
+        self.spawn_task(self.clone().run_dialled(attempt, address));
+        Ok(Some(waiting))
+    }
+
+    /// Dials, and serves the connection if there comes one.
+    async fn run_dialled(self, mut attempt: Attempt, address: Option<SocketAddr>) {
         let setup = tokio::select! {
-            () = abort.cancelled() => Err(SetupError::GivenUp("the peer dialled us")),
-            setup = self.shake_hands_with(peer, address, attempt) => setup,
+            () = self.inner.stopping.cancelled() => Err(SetupError::GivenUp("the node stops")),
+            () = attempt.abort.cancelled() => Err(SetupError::GivenUp("the peer dialled us")),
+            setup = timeout(self.inner.config.setup_time, self.shake_hands_with(&attempt, address)) =>
+                setup.unwrap_or(Err(SetupError::Timeout)),
         };
         match setup {
             Ok((up, io)) => {
+                drop(attempt);
                 self.announce_up(&up.connection);
-                self.spawn_task(connection::run(self.clone(), up, io.stream, io.buffer));
-                Ok(())
+                connection::run(self, up, io.stream, io.buffer).await;
             }
-            Err(error) => {
-                self.state().give_up(peer, attempt);
-                Err(failed(error.to_string()))
-            }
+            Err(error) => attempt.reason = error.to_string(),
         }
     }
 
     async fn shake_hands_with(
         &self,
-        peer: &str,
-        address: SocketAddr,
-        attempt: u64,
+        attempt: &Attempt,
+        address: Option<SocketAddr>,
     ) -> Result<(Up, HandshakeIo), SetupError> {
-        let setup_time = self.inner.config.setup_time;
         let options = self.inner.net_kernel.socket_defaults.borrow().connect.clone();
-        let connect = tokio::time::timeout(setup_time, TcpStream::connect(address));
-        let stream = connect.await.map_err(|_| SetupError::Timeout)??;
-        let mut io = HandshakeIo::new(stream, setup_time);
-        let mut dialing = Dialing::new(self.name_message(), peer, self.inner.config.cookie.clone(), rand::random());
+        let config = &self.inner.config;
+        let stream = match address {
+            Some(address) => TcpStream::connect(address).await?,
+            None => config.resolver.connect(&attempt.peer, config.setup_time).await?,
+        };
+        let mut io = HandshakeIo::new(stream, config.setup_time);
+        let mut dialing = Dialing::new(self.name_message(), &attempt.peer, config.cookie.clone(), rand::random());
+        if !self.state().show_name(&attempt.peer, attempt.id) {
+            return Err(SetupError::GivenUp("the peer dialled us"));
+        }
         io.send(&[dialing.start()]).await?;
         loop {
             let packet = io.receive().await?;
             match dialing.packet(&packet)? {
                 Step::Send(packet) => io.send(&[packet]).await?,
-                Step::Up => return Ok((self.bring_up(dialing.peer(), attempt, &io.stream, &options)?, io)),
-                Step::Close => return Err(SetupError::GivenUp("the peer's own attempt goes on")),
-                Step::Wait | Step::Decide | Step::Verified(_) => {}
+                Step::Decide => {
+                    let is_ours = attempt.is_ours();
+                    io.send(&[dialing.alive(is_ours)]).await?;
+                    if !is_ours {
+                        return Err(SetupError::GivenUp("the peer dialled us"));
+                    }
+                }
+                Step::Up => {
+                    self.departed(&attempt.peer).await;
+                    return Ok((self.bring_up(dialing.peer(), attempt.id, &io.stream, &options)?, io));
+                }
+                Step::Close => {
+                    // `nok`: the peer dials us, and its name is the greater. When its attempt arrives, it takes our
+                    // place, with those who wait; if it never does, the setup time ends the waiting.
+                    drop(io);
+                    return std::future::pending().await;
+                }
+                Step::Wait | Step::Verified(_) => {}
             }
         }
     }
+
+    /// Waits until the nodedown of the last connection to `peer` has been delivered.
+    pub(super) async fn departed(&self, peer: &str) {
+        let departing = self.state().departing(peer);
+        if let Some(gone) = departing {
+            gone.cancelled().await;
+        }
+    }
+}
+
+fn host(node: &str) -> &str {
+    node.split_once('@').map_or("", |(_, host)| host)
 }

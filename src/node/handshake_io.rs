@@ -21,6 +21,12 @@ pub(super) enum SetupError {
     Handshake(#[from] HandshakeError),
     #[error("no answer within the setup time")]
     Timeout,
+    #[error("the host {0} is not known: {1}")]
+    Host(String, io::Error),
+    #[error("{0}")]
+    Epmd(#[from] crate::epmd::EpmdError),
+    #[error("no node of that name is registered with the epmd of its host")]
+    Unregistered,
     #[error("given up: {0}")]
     GivenUp(&'static str),
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Instrument, Span, debug, field, info_span, warn};
 
 use super::connection::{self, Connection, Up};
+use super::dialer::Attempt;
 use super::handshake_io::{HandshakeIo, SetupError};
 use super::net_kernel::{Emulated, SocketOption, socket_options};
 use super::state::Admission;
@@ -137,16 +138,12 @@ async fn shake_hands(node: &Node, stream: TcpStream) -> Result<(Up, HandshakeIo)
             io.send(&accepting.status(&Status::Nok)).await?;
             Err(SetupError::GivenUp("our own attempt goes on"))
         }
-        Admission::Answer(status, attempt, abort) => {
-            let peer = accepting.peer_name().to_owned();
-            let setup = tokio::select! {
-                () = abort.cancelled() => Err(SetupError::GivenUp("the peer dialled again")),
-                setup = answer(node, io, accepting, status, attempt) => setup,
-            };
-            if setup.is_err() {
-                node.state().give_up(&peer, attempt);
+        Admission::Answer(status, id, abort) => {
+            let attempt = Attempt::new(node.clone(), accepting.peer_name().to_owned(), id, abort);
+            tokio::select! {
+                () = attempt.abort.cancelled() => Err(SetupError::GivenUp("the peer dialled again")),
+                setup = answer(node, io, accepting, status, id) => setup,
             }
-            setup
         }
     }
 }
@@ -175,6 +172,7 @@ async fn answer(
         old.close("wait_pending");
         old.gone.cancelled().await;
     }
+    node.departed(&peer.name).await;
     let up = node.bring_up(peer, attempt, &io.stream, &node.inner.net_kernel.socket_defaults.borrow().listen)?;
     io.send(&[ack]).await?;
     node.announce_up(&up.connection);

@@ -15,6 +15,7 @@ mod connection;
 mod dialer;
 mod dispatch;
 mod handshake_io;
+mod keeper;
 mod kernel;
 mod listener;
 mod mailbox;
@@ -22,6 +23,7 @@ mod message;
 mod net_kernel;
 mod outbox;
 mod process;
+mod resolver;
 mod rpc;
 mod state;
 mod watchers;
@@ -36,13 +38,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use call::CallError;
-pub use config::NodeConfig;
+pub use config::{AutoConnect, NodeConfig};
 pub use dialer::DialError;
 pub use kernel::OptionsError;
 pub use message::{Answer, Caller, Message, Sender};
 pub use net_kernel::socket_options::Einval;
 pub use net_kernel::{Defaults as SocketDefaults, OptionName, SocketOption, TickTimeChange};
 pub use process::Process;
+pub use resolver::Resolver;
 
 use kernel::NetKernel;
 use state::State;
@@ -70,11 +73,13 @@ impl Node {
     /// epmd gave it out (4 or more).
     #[must_use]
     pub fn new(config: NodeConfig, creation: u32) -> Self {
+        let mut state = State::default();
+        state.bars_lost_nodes = config.auto_connect == AutoConnect::Once;
         let inner = Inner {
             net_kernel: NetKernel::new(&config),
             config,
             creation,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             halting: CancellationToken::new(),

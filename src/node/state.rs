@@ -1,5 +1,7 @@
 //! The node's tables: connections, processes, names, monitors, links. Plain data; no I/O, no waiting.
 
+mod places;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -7,13 +9,17 @@ use eetf::{Pid, Reference, Term};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use places::{Admission, Verdict, Wanted};
+
+use places::Pending;
+
 use super::NodeInfo;
 use super::connection::Connection;
 use super::mailbox::Mailbox;
 use super::message::Message;
 use super::net_kernel::NodeEvent;
 use super::watchers::Watchers;
-use crate::dist::{Control, Status, Target};
+use crate::dist::{Control, Target};
 use crate::term::atom;
 
 /// Pids stay below 2^15, which OTP 25 can take; small ids are left to the processes every node has.
@@ -32,6 +38,11 @@ pub(super) struct State {
     pub(super) watchers: Watchers,
     /// Calls of ours that wait for an answer, with the node they went to.
     calls: HashMap<Reference, (String, oneshot::Sender<CallOutcome>)>,
+    /// Names whose last connection is gone but its nodedown not yet delivered everywhere.
+    departing: HashMap<String, CancellationToken>,
+    /// Whether a lost node is barred from automatic connects (`dist_auto_connect once`).
+    pub bars_lost_nodes: bool,
+    barred: HashSet<String>,
     last_id: u32,
     last_reference: u64,
     last_attempt: u64,
@@ -44,21 +55,28 @@ pub(super) type CallOutcome = Result<Term, Term>;
 /// What stands under a node's name.
 enum Slot {
     /// A handshake is under way, dialled or accepted.
-    Pending { attempt: u64, abort: CancellationToken },
+    Pending(Pending),
     /// Connected.
     Up(Up),
 }
 
 struct Up {
     connection: Arc<Connection>,
-    /// Its nodeup has been told, so its nodedown will be.
+    /// Whether nodeup has been delivered, and who waits for that.
     is_announced: bool,
+    waiting: Vec<oneshot::Sender<Verdict>>,
     /// A newcomer under the same name that has yet to prove the cookie.
-    newcomer: Option<u64>,
+    newcomer: Option<(u64, CancellationToken)>,
     /// Remote monitors on our processes.
     monitors: HashMap<Reference, Monitor>,
     /// Links between our processes and remote ones.
     links: HashSet<(u32, Pid)>,
+}
+
+impl Up {
+    fn newcomer_is(&self, attempt: u64) -> bool {
+        self.newcomer.as_ref().is_some_and(|(newcomer, _)| *newcomer == attempt)
+    }
 }
 
 /// A remote process that watches one of ours.
@@ -68,13 +86,6 @@ pub(super) struct Monitor {
     /// How the watcher named it: the DOWN must name it alike.
     pub target: Target,
     pub watcher: Pid,
-}
-
-/// What an acceptor does with a name, and what its attempt is called from now on.
-pub(super) enum Admission {
-    Answer(Status, u64, CancellationToken),
-    /// A second newcomer while one is being heard: close without a status.
-    Ignore,
 }
 
 /// A signal to a remote process about the end of one of ours.
@@ -89,7 +100,7 @@ impl State {
     pub(super) fn connection(&self, peer: &str) -> Option<Arc<Connection>> {
         match self.slots.get(peer)? {
             Slot::Up(up) => Some(Arc::clone(&up.connection)),
-            Slot::Pending { .. } => None,
+            Slot::Pending(_) => None,
         }
     }
 
@@ -101,98 +112,24 @@ impl State {
         self.ups().map(|up| up.connection.info()).collect()
     }
 
-    /// Decides over an inbound handshake (`accept_pending` in OTP's `net_kernel.erl`).
-    pub(super) fn admit(&mut self, ours: &str, peer: &str) -> Admission {
-        self.last_attempt += 1;
-        let (attempt, abort) = (self.last_attempt, CancellationToken::new());
-        match self.slots.get_mut(peer) {
-            Some(Slot::Up(up)) if up.newcomer.is_some() => return Admission::Ignore,
-            Some(Slot::Up(up)) => {
-                up.newcomer = Some(attempt);
-                return Admission::Answer(Status::Alive, attempt, abort);
-            }
-            Some(Slot::Pending { .. }) if ours > peer => return Admission::Answer(Status::Nok, attempt, abort),
-            _ => {}
-        }
-        let old = self.slots.insert(peer.to_owned(), Slot::Pending { attempt, abort: abort.clone() });
-        let status = match old {
-            Some(Slot::Pending { abort, .. }) => {
-                abort.cancel();
-                Status::OkSimultaneous
-            }
-            _ => Status::Ok,
-        };
-        Admission::Answer(status, attempt, abort)
-    }
-
-    /// Begins to dial `peer`; `None` if it is connected or on its way.
-    pub(super) fn begin_dial(&mut self, peer: &str) -> Option<(u64, CancellationToken)> {
-        if self.slots.contains_key(peer) {
-            return None;
-        }
-        self.last_attempt += 1;
-        let (attempt, abort) = (self.last_attempt, CancellationToken::new());
-        self.slots.insert(peer.to_owned(), Slot::Pending { attempt, abort: abort.clone() });
-        Some((attempt, abort))
-    }
-
-    /// Ends an attempt that came to nothing.
-    pub(super) fn give_up(&mut self, peer: &str, attempt: u64) {
-        match self.slots.get_mut(peer) {
-            Some(Slot::Pending { attempt: pending, .. }) if *pending == attempt => {
-                self.slots.remove(peer);
-            }
-            Some(Slot::Up(up)) if up.newcomer == Some(attempt) => up.newcomer = None,
-            _ => {}
-        }
-    }
-
-    /// The connection that a verified newcomer replaces.
-    pub(super) fn replaced_by(&self, peer: &str, attempt: u64) -> Option<Arc<Connection>> {
-        match self.slots.get(peer)? {
-            Slot::Up(up) if up.newcomer == Some(attempt) => Some(Arc::clone(&up.connection)),
-            _ => None,
-        }
-    }
-
-    /// Whether a verified attempt may still come up.
-    pub(super) fn may_come_up(&self, peer: &str, attempt: u64) -> bool {
-        match self.slots.get(peer) {
-            None => true,
-            Some(Slot::Pending { attempt: pending, .. }) => *pending == attempt,
-            Some(Slot::Up(_)) => false,
-        }
-    }
-
-    pub(super) fn come_up(&mut self, connection: Arc<Connection>) {
-        let name = connection.peer.name.clone();
-        let up =
-            Up { connection, is_announced: false, newcomer: None, monitors: HashMap::new(), links: HashSet::new() };
-        self.slots.insert(name, Slot::Up(up));
-    }
-
     /// What the next connection is called, in `connection_id` too.
     pub(super) fn next_connection_id(&mut self) -> u32 {
         self.last_connection = self.last_connection.wrapping_add(1);
         self.last_connection
     }
 
-    /// Tells everybody who monitors nodes that `connection` is up. `us` sends the messages.
+    /// Tells everybody who monitors nodes, and who waits for it, that `connection` is up. `us` sends the messages.
     pub(super) fn announce_up(&mut self, us: &Pid, connection: &Connection) {
-        let up = self.up(&connection.peer.name).filter(|up| up.connection.id == connection.id);
-        if let Some(up) = up {
-            up.is_announced = true;
+        if self.up(&connection.peer.name).is_some_and(|up| up.connection.id == connection.id) {
             self.announce(us, NodeEvent::NodeUp, connection);
+            self.announced(connection);
         }
     }
 
-    /// Forgets a connection; its monitors and links go with it, and calls over it end. Then its nodedown is told. The
-    /// second time it does nothing.
+    /// Forgets a connection, and calls over it end. Then its nodedown is told. The second time it does nothing.
     pub(super) fn go_down(&mut self, us: &Pid, connection: &Connection) {
+        let Some(is_announced) = self.vacate(connection) else { return };
         let name = &connection.peer.name;
-        let Some(up) = self.up(name).filter(|up| up.connection.id == connection.id) else { return };
-        let is_announced = up.is_announced;
-        self.slots.remove(name);
         for (_, (_, sender)) in self.calls.extract_if(|_, (peer, _)| peer == name) {
             let _ = sender.send(Err(atom("noconnection")));
         }
@@ -224,14 +161,14 @@ impl State {
     fn ups(&self) -> impl Iterator<Item = &Up> {
         self.slots.values().filter_map(|slot| match slot {
             Slot::Up(up) => Some(up),
-            Slot::Pending { .. } => None,
+            Slot::Pending(_) => None,
         })
     }
 
     fn up(&mut self, peer: &str) -> Option<&mut Up> {
         match self.slots.get_mut(peer)? {
             Slot::Up(up) => Some(up),
-            Slot::Pending { .. } => None,
+            Slot::Pending(_) => None,
         }
     }
 

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::config::{Admin, Config, CookieError, Listening};
 use crate::epmd::{Epmd, EpmdError, EpmdHandle, EpmdState};
 use crate::netlink::{self, Missing, Netlink, NetlinkError};
-use crate::node::{Node, NodeConfig};
+use crate::node::{Node, NodeConfig, Resolver};
 use crate::route::{DesiredState, PlanOptions, Ranking};
 use crate::route_manager::{Ended, Journal, JournalError, Kernel, Restored, RouteManager, Settings};
 
@@ -128,6 +128,8 @@ impl Service {
             net_ticktime: config.net_ticktime,
             socket_defaults: config.socket_defaults.clone(),
             is_admin_allowed: config.admin == Admin::All,
+            resolver: Resolver::new(config.epmd_port),
+            auto_connect: config.auto_connect,
             ..NodeConfig::new(config.node_name.to_string(), cookie.as_bytes().to_vec().into())
         };
         let node = Node::new(node_config, epmd.creation(EPMD_PATIENCE).await);
@@ -138,6 +140,9 @@ impl Service {
         let manager = tokio::spawn(manager.run(shutdown.clone()));
         for listener in listeners {
             node.listen(listener);
+        }
+        for peer in &config.connect {
+            node.keep_connected(&peer.to_string());
         }
         Ok(Self { node, epmd, manager, shutdown, address, listening, _exclusive: exclusive })
     }

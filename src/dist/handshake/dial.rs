@@ -21,6 +21,7 @@ pub struct Dialing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Status,
+    Alive,
     Challenge,
     Ack,
     Done,
@@ -55,8 +56,14 @@ impl Dialing {
                 self.state = State::Done;
                 Ok(Step::Up)
             }
-            State::Done => Err(HandshakeError::Malformed("order: a packet nobody asked for, an")),
+            State::Alive | State::Done => Err(HandshakeError::Malformed("order: a packet nobody asked for, an")),
         }
+    }
+
+    /// Answers `alive`, whether this attempt is still wanted (`is_pending` in `dist_util:recv_status/1`).
+    pub fn alive(&mut self, is_wanted: bool) -> Bytes {
+        self.state = if is_wanted { State::Challenge } else { State::Done };
+        alive_answer(is_wanted)
     }
 
     /// The peer, worth something after [`Step::Up`].
@@ -71,10 +78,9 @@ impl Dialing {
                 self.state = State::Challenge;
                 Ok(Step::Wait)
             }
-            // The attempt is ours as long as this value exists: the driver drops it when it is not.
             Status::Alive => {
-                self.state = State::Challenge;
-                Ok(Step::Send(alive_answer(true)))
+                self.state = State::Alive;
+                Ok(Step::Decide)
             }
             Status::Nok => Ok(Step::Close),
             Status::NotAllowed => Err(HandshakeError::Refused("not_allowed".into())),

@@ -36,9 +36,10 @@ pub const fn local_packet_limit() -> usize {
 pub enum Step {
     /// Send this packet (length field not included) and wait for the next one.
     Send(Bytes),
-    /// Say which [`Status`] the node named here gets: [`Accepting::status`].
+    /// An acceptor: say which [`Status`] the node named here gets, [`Accepting::status`]. A dialler: the peer believes
+    /// to be connected; say whether the attempt is still wanted, [`Dialing::alive`].
     Decide,
-    /// The answer to `alive`: go on, nothing to send.
+    /// Go on, nothing to send.
     Wait,
     /// An acceptor has verified the dialler: send this ack when the connection may come up, then frames follow.
     Verified(Bytes),
@@ -110,10 +111,17 @@ fn is_digest_right(cookie: &[u8], challenge: u32, claimed: &[u8; 16]) -> bool {
 
 /// Checks a full node name as it stands on the wire.
 fn check_name(name: &str) -> Result<(), HandshakeError> {
+    if is_node_name(name) { Ok(()) } else { Err(HandshakeError::Name(name.to_owned())) }
+}
+
+/// Whether this is a full node name: exactly one `@` between two parts, at most 255 characters, none a control
+/// character.
+#[must_use]
+pub fn is_node_name(name: &str) -> bool {
     let is_right = name.split_once('@').is_some_and(|(short, host)| {
         !short.is_empty() && !host.is_empty() && !host.contains('@') && name.chars().count() <= 255
     });
-    if is_right && !name.chars().any(char::is_control) { Ok(()) } else { Err(HandshakeError::Name(name.to_owned())) }
+    is_right && !name.chars().any(char::is_control)
 }
 
 #[cfg(test)]
@@ -159,7 +167,8 @@ mod tests {
         let mut accepting = Accepting::new(name("b@h", Flags::OFFERED), COOKIE.to_vec().into(), 22);
         accepting.packet(&dialing.start()).unwrap();
         let [status] = accepting.status(&Status::Alive).try_into().unwrap();
-        let Step::Send(answer) = dialing.packet(&status).unwrap() else { panic!() };
+        assert_eq!(dialing.packet(&status), Ok(Step::Decide));
+        let answer = dialing.alive(true);
         assert_eq!(&answer[..], b"strue");
         let Step::Send(challenge) = accepting.packet(&answer).unwrap() else { panic!() };
         assert!(matches!(dialing.packet(&challenge).unwrap(), Step::Send(_)));

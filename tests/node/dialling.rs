@@ -1,0 +1,303 @@
+//! `connect_node/1` between two of our nodes that find each other through an epmd; the letters are those of the
+//! statements about net_kernel.
+
+use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs as _};
+use std::time::{Duration, Instant};
+
+use beamroute::epmd::client::{Registration, entry, register};
+use beamroute::epmd::local_epmd;
+use beamroute::epmd::server::{Server, Serving};
+use beamroute::node::{AutoConnect, CallError, Message, Node, NodeConfig, Process, Resolver};
+use beamroute::term::atom;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
+
+use super::{PATIENCE, spawn_echo};
+
+const A: &str = "a@127.0.0.1";
+const B: &str = "b@127.0.0.1";
+
+fn epmd() -> Serving {
+    Server::bind(&[Ipv6Addr::LOCALHOST.into()], 0).unwrap().serve()
+}
+
+fn config(epmd: &Serving, name: &str, cookie: &str) -> NodeConfig {
+    NodeConfig { resolver: Resolver::new(epmd.port), ..NodeConfig::new(name, cookie.as_bytes().to_vec().into()) }
+}
+
+/// A node that listens and is registered, and its nodeups and nodedowns.
+struct Peer {
+    node: Node,
+    events: Process,
+    _registration: Registration,
+}
+
+impl Peer {
+    async fn start(epmd: &Serving, name: &str) -> Self {
+        Self::with(epmd, config(epmd, name, "c")).await
+    }
+
+    async fn with(epmd: &Serving, config: NodeConfig) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let registration = announce(epmd, &config.name, &listener).await;
+        let node = Node::new(config, registration.creation);
+        let events = node.spawn();
+        events.monitor_nodes();
+        node.listen(listener);
+        Self { node, events, _registration: registration }
+    }
+
+    fn connected(&self) -> Vec<String> {
+        self.node.nodes(|_| true)
+    }
+
+    /// The next event: `up b@h`.
+    async fn event(&mut self) -> String {
+        let message = tokio::time::timeout(PATIENCE, self.events.receive()).await.expect("an event").unwrap();
+        told(&message)
+    }
+
+    /// Events that have come already.
+    fn events(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.events.try_receive()).map(|message| told(&message)).collect()
+    }
+}
+
+fn told(message: &Message) -> String {
+    match message {
+        Message::NodeUp(node) => format!("up {}", node.name),
+        Message::NodeDown { node, .. } => format!("down {}", node.name),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn announce(epmd: &Serving, name: &str, listener: &TcpListener) -> Registration {
+    let port = listener.local_addr().unwrap().port();
+    register(local_epmd(epmd.port), entry(name.split('@').next().unwrap(), port)).await.unwrap()
+}
+
+#[tokio::test]
+async fn c1_to_c3_itself_again_and_a_peer() {
+    let epmd = epmd();
+    let (mut a, mut b) = (Peer::start(&epmd, A).await, Peer::start(&epmd, B).await);
+    assert!(a.node.connect_node(A).await);
+    assert_eq!(a.connected(), [""; 0]);
+    assert!(a.node.connect_node(B).await);
+    assert_eq!((a.connected(), a.events()), (vec![B.to_owned()], vec![format!("up {B}")]), "when it returns");
+    assert_eq!(b.event().await, format!("up {A}"));
+    assert!(a.node.connect_node(B).await && b.node.connect_node(A).await);
+    assert_eq!((a.events(), b.events()), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn c4_nobody_there() {
+    let epmd = epmd();
+    let mut a = Peer::start(&epmd, A).await;
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let _closed = announce(&epmd, "closed@127.0.0.1", &closed).await;
+    drop(closed);
+    let mut b = Peer::with(&epmd, config(&epmd, B, "other")).await;
+    for peer in ["nobody@127.0.0.1", "x@no-such-host.invalid", "closed@127.0.0.1", B] {
+        assert!(!a.node.connect_node(peer).await, "{peer}");
+    }
+    assert!(!b.node.connect_node(A).await);
+    assert_eq!((a.events(), a.connected(), b.events(), b.connected()), (vec![], vec![], vec![], vec![]));
+    // In the words of an operator.
+    let error = a.node.connect("nobody@127.0.0.1").await.unwrap_err().to_string();
+    assert!(error.contains("no node of that name"), "{error}");
+}
+
+#[tokio::test]
+async fn c5_names_that_are_none() {
+    let epmd = epmd();
+    let a = Peer::start(&epmd, A).await;
+    for peer in ["", "b", "@", "b@", "@127.0.0.1", "b@c@127.0.0.1", "b\n@127.0.0.1", "b@short"] {
+        assert!(!a.node.connect_node(peer).await, "{peer:?}");
+    }
+}
+
+/// A node that takes connections and never says a word; gives how many it has taken.
+async fn silent(epmd: &Serving, name: &str) -> (Registration, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let registration = announce(epmd, name, &listener).await;
+    let count = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+    let taken = count.clone();
+    tokio::spawn(async move {
+        let mut streams = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            taken.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            streams.push(stream);
+        }
+    });
+    (registration, count)
+}
+
+#[tokio::test]
+async fn c6_and_c10_many_wait_for_one_slow_peer_and_nothing_else_does() {
+    let epmd = epmd();
+    let (_slow, sockets) = silent(&epmd, "slow@127.0.0.1").await;
+    let setup_time = Duration::from_secs(1);
+    let a = Peer::with(&epmd, NodeConfig { setup_time, ..config(&epmd, A, "c") }).await;
+    let b = Peer::start(&epmd, B).await;
+    spawn_echo(&b.node);
+    let began = Instant::now();
+    let callers: Vec<_> = (0..100)
+        .map(|_| {
+            let node = a.node.clone();
+            tokio::spawn(async move { node.connect_node("slow@127.0.0.1").await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    assert!(a.node.connect_node(B).await);
+    assert_eq!(a.node.call(B, "echo", atom("x"), PATIENCE).await, Ok(atom("x")));
+    assert!(began.elapsed() < setup_time, "a slow peer delays nobody");
+    for caller in callers {
+        assert!(!caller.await.unwrap());
+    }
+    assert!(began.elapsed() >= setup_time && began.elapsed() < setup_time * 3, "{:?}", began.elapsed());
+    assert_eq!(sockets.load(std::sync::atomic::Ordering::SeqCst), 1, "one socket for all of them");
+    let callers: Vec<_> = (0..100)
+        .map(|_| {
+            let node = b.node.clone();
+            tokio::spawn(async move { node.connect_node(A).await })
+        })
+        .collect();
+    for caller in callers {
+        assert!(caller.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn c7_both_dial_at_once_two_hundred_times() {
+    let epmd = epmd();
+    let (mut a, mut b) = (Peer::start(&epmd, A).await, Peer::start(&epmd, B).await);
+    for round in 0..200 {
+        let dial = |node: &Node, peer: &'static str, late: u32| {
+            let node = node.clone();
+            tokio::spawn(async move {
+                // One side is a bit behind, differently each time.
+                tokio::time::sleep(Duration::from_micros(u64::from(late) * 50)).await;
+                node.connect_node(peer).await
+            })
+        };
+        let to_b = dial(&a.node, B, round % 30);
+        let to_a = dial(&b.node, A, round / 7 % 30);
+        assert_eq!((to_b.await.unwrap(), to_a.await.unwrap()), (true, true), "round {round}");
+        assert_eq!((a.connected(), b.connected()), (vec![B.to_owned()], vec![A.to_owned()]), "round {round}");
+        assert_eq!((a.event().await, b.event().await), (format!("up {B}"), format!("up {A}")), "round {round}");
+        assert!(a.node.disconnect(B), "round {round}");
+        assert_eq!((a.event().await, b.event().await), (format!("down {B}"), format!("down {A}")), "round {round}");
+        assert_eq!((a.events(), b.events()), (vec![], vec![]), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn c9_nothing_after_the_end() {
+    let epmd = epmd();
+    let (a, b) = (Peer::start(&epmd, A).await, Peer::start(&epmd, B).await);
+    let (_slow, _) = silent(&epmd, "slow@127.0.0.1").await;
+    let dialling = tokio::spawn({
+        let node = a.node.clone();
+        async move { node.connect_node("slow@127.0.0.1").await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let began = Instant::now();
+    a.node.stop().await;
+    assert!(!dialling.await.unwrap() && !a.node.connect_node(B).await && !b.node.connect_node(A).await);
+    assert!(began.elapsed() < Duration::from_secs(2), "a dial under way does not hold the end up");
+}
+
+#[tokio::test]
+async fn an_inbound_that_comes_to_nothing_does_not_spoil_ours() {
+    // `b` is the greater name: its attempt takes the place of ours, and then it says no more.
+    let epmd = epmd();
+    let a = Peer::start(&epmd, A).await;
+    let (_slow, sockets) = silent(&epmd, B).await;
+    let waiting = tokio::spawn({
+        let node = a.node.clone();
+        async move { node.connect_node(B).await }
+    });
+    while sockets.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let listening = beamroute::epmd::lookup(local_epmd(epmd.port), "a").await.unwrap().unwrap().port;
+    let mut stranger = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, listening)).await.unwrap();
+    let name = [&[b'N'][..], &0xd_075f_5fbc_u64.to_be_bytes(), &[0, 0, 0, 7, 0, 11], B.as_bytes()].concat();
+    let packet = [&u16::try_from(name.len()).unwrap().to_be_bytes()[..], &name].concat();
+    tokio::io::AsyncWriteExt::write_all(&mut stranger, &packet).await.unwrap();
+    let mut status = [0; 18];
+    stranger.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status[2..], b"sok_simultaneous");
+    drop(stranger);
+    while sockets.load(std::sync::atomic::Ordering::SeqCst) < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    waiting.abort();
+}
+
+#[tokio::test]
+async fn a_call_connects_first_as_dist_auto_connect_says() {
+    let epmd = epmd();
+    let b = Peer::start(&epmd, B).await;
+    spawn_echo(&b.node);
+    let caller = async |name: &str, auto_connect| {
+        let node = Peer::with(&epmd, NodeConfig { auto_connect, ..config(&epmd, name, "c") }).await;
+        let first = node.node.call(B, "echo", atom("x"), PATIENCE).await;
+        (node, first)
+    };
+    let refused = Err(CallError::NotConnected(B.to_owned()));
+    let lose = async |peer: &mut Peer| {
+        assert_eq!(peer.event().await, format!("up {B}"));
+        assert!(peer.node.disconnect(B));
+        assert_eq!(peer.event().await, format!("down {B}"));
+        peer.node.call(B, "echo", atom("x"), PATIENCE).await
+    };
+    let (mut always, first) = caller("always@127.0.0.1", AutoConnect::Always).await;
+    assert_eq!((first, lose(&mut always).await), (Ok(atom("x")), Ok(atom("x"))));
+    let (mut once, first) = caller("once@127.0.0.1", AutoConnect::Once).await;
+    assert_eq!((first, lose(&mut once).await), (Ok(atom("x")), refused.clone()));
+    assert!(once.node.connect_node(B).await, "an explicit connect lifts the bar");
+    assert_eq!(once.node.call(B, "echo", atom("x"), PATIENCE).await, Ok(atom("x")));
+    let (never, first) = caller("never@127.0.0.1", AutoConnect::Never).await;
+    assert_eq!(first, refused);
+    assert!(never.node.connect_node(B).await);
+    assert_eq!(never.node.call(B, "echo", atom("x"), PATIENCE).await, Ok(atom("x")));
+}
+
+#[tokio::test]
+async fn keep_connected_dials_again_and_stops_with_the_node() {
+    let epmd = epmd();
+    let mut a = Peer::start(&epmd, A).await;
+    a.node.keep_connected(B);
+    a.node.keep_connected(A);
+    for _ in 0..2 {
+        let b = Peer::start(&epmd, B).await;
+        assert_eq!(a.event().await, format!("up {B}"));
+        b.node.stop().await;
+        assert_eq!(a.event().await, format!("down {B}"));
+        drop(b);
+    }
+    let began = Instant::now();
+    a.node.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_node_that_listens_on_ipv6_only() {
+    let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await else { return };
+    let epmd = epmd();
+    drop(listener);
+    // The second host, where it has both addresses, is 127.0.0.1 first, and only the epmd listens there.
+    for (peer, ours) in [("six@::1", "a@::1"), ("seven@localhost", "a@localhost")] {
+        let host = peer.split_once('@').unwrap().1;
+        if !(host, 0).to_socket_addrs().unwrap().any(|address| address.is_ipv6()) {
+            continue;
+        }
+        let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.unwrap();
+        let registration = announce(&epmd, peer, &listener).await;
+        let six = Node::new(config(&epmd, peer, "c"), registration.creation);
+        six.listen(listener);
+        let a = Node::new(config(&epmd, ours, "c"), 9);
+        assert_eq!(a.connect(peer).await, Ok(()));
+    }
+}
