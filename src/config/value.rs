@@ -116,6 +116,25 @@ impl FromStr for DistAutoConnect {
     }
 }
 
+impl<'de> Deserialize<'de> for DistAutoConnect {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = DistAutoConnect;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, \"once\" or \"never\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<DistAutoConnect, E> {
+                text.parse().map_err(E::custom)
+            }
+            fn visit_bool<E: de::Error>(self, truth: bool) -> Result<DistAutoConnect, E> {
+                self.visit_str(if truth { "true" } else { "false" })
+            }
+        }
+        deserializer.deserialize_any(Text)
+    }
+}
+
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -164,7 +183,7 @@ impl FromStr for SocketOptions {
     }
 }
 
-/// What a file may write for a type that is parsed from text: the text or, for numbers and truths, the value itself.
+/// What a file may write for a type that is parsed from text: the text or, for numbers, the number.
 macro_rules! from_text_or_number {
     ($($type:ty: $expecting:literal),* $(,)?) => {$(
         impl<'de> Deserialize<'de> for $type {
@@ -178,9 +197,6 @@ macro_rules! from_text_or_number {
                     fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
                         text.parse().map_err(E::custom)
                     }
-                    fn visit_bool<E: de::Error>(self, truth: bool) -> Result<$type, E> {
-                        self.visit_str(&truth.to_string())
-                    }
                     fn visit_i64<E: de::Error>(self, number: i64) -> Result<$type, E> {
                         self.visit_str(&number.to_string())
                     }
@@ -192,7 +208,6 @@ macro_rules! from_text_or_number {
 }
 
 from_text_or_number! {
-    DistAutoConnect: "true, \"once\" or \"never\"",
     Seconds: "seconds, or a text like \"60s\"",
     Protocol: "a number from 5 to 255",
     RulePriority: "a number from 1 to 32765",

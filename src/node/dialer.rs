@@ -107,7 +107,7 @@ impl Node {
         }
         let end = Instant::now() + self.inner.config.setup_time;
         loop {
-            let verdict = match self.want(peer, address, wish).map_err(|reason| failed(reason))? {
+            let verdict = match self.want(peer, address, wish).map_err(failed)? {
                 None => return Ok(()),
                 Some(waiting) => timeout_at(end, waiting).await,
             };

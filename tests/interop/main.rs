@@ -8,6 +8,7 @@ mod bad_input;
 mod calls;
 mod connecting;
 mod cookies;
+mod dialling;
 mod elixir;
 mod epmd;
 mod hardship;

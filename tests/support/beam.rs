@@ -51,7 +51,11 @@ impl Beam {
             repository("erlang/src/beamroute_route_manager.erl"),
         );
         let mut command = Command::new("erl");
-        command.args(["-noshell", kind, name]).args(QUIET.split(' ')).args(flags).args(["-eval", &load]);
+        // Of two values for one parameter, the first would count.
+        let is_bound = flags.contains(&"inet_dist_use_interface");
+        let quiet =
+            if is_bound { QUIET.replace("-kernel inet_dist_use_interface {127,0,0,1} ", "") } else { QUIET.into() };
+        command.args(["-noshell", kind, name]).args(quiet.split(' ')).args(flags).args(["-eval", &load]);
         Some(Self::run(command, place, cookie, name, "node()."))
     }
 

@@ -103,6 +103,11 @@ impl Options {
         self
     }
 
+    /// The cookie that it will have.
+    pub fn the_cookie(&self) -> &str {
+        &self.cookie
+    }
+
     /// The mode of the cookie file.
     #[must_use]
     pub const fn cookie_mode(mut self, mode: u32) -> Self {
