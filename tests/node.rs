@@ -1,9 +1,11 @@
 //! Two of our nodes on loopback.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 #[path = "node/dialling.rs"]
 mod dialling;
+#[path = "node/statuses.rs"]
+mod statuses;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

@@ -9,37 +9,40 @@ use beamroute::epmd::local_epmd;
 use beamroute::epmd::server::{Server, Serving};
 use beamroute::node::{AutoConnect, CallError, Message, Node, NodeConfig, Process, Resolver};
 use beamroute::term::atom;
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
 use super::{PATIENCE, spawn_echo};
 
-const A: &str = "a@127.0.0.1";
-const B: &str = "b@127.0.0.1";
+pub const A: &str = "a@127.0.0.1";
+pub const B: &str = "b@127.0.0.1";
 
-fn epmd() -> Serving {
+pub fn epmd() -> Serving {
     Server::bind(&[Ipv6Addr::LOCALHOST.into()], 0).unwrap().serve()
 }
 
-fn config(epmd: &Serving, name: &str, cookie: &str) -> NodeConfig {
+pub fn config(epmd: &Serving, name: &str, cookie: &str) -> NodeConfig {
     NodeConfig { resolver: Resolver::new(epmd.port), ..NodeConfig::new(name, cookie.as_bytes().to_vec().into()) }
 }
 
 /// A node that listens and is registered, and its nodeups and nodedowns.
-struct Peer {
-    node: Node,
+pub struct Peer {
+    pub node: Node,
     events: Process,
     _registration: Registration,
 }
 
 impl Peer {
-    async fn start(epmd: &Serving, name: &str) -> Self {
+    pub async fn start(epmd: &Serving, name: &str) -> Self {
         Self::with(epmd, config(epmd, name, "c")).await
     }
 
-    async fn with(epmd: &Serving, config: NodeConfig) -> Self {
+    pub async fn with(epmd: &Serving, config: NodeConfig) -> Self {
+        Self::at(epmd.port, config).await
+    }
+
+    async fn at(epmd: u16, config: NodeConfig) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let registration = announce(epmd, &config.name, &listener).await;
+        let registration = announce_at(epmd, &config.name, &listener).await;
         let node = Node::new(config, registration.creation);
         let events = node.spawn();
         events.monitor_nodes();
@@ -47,18 +50,18 @@ impl Peer {
         Self { node, events, _registration: registration }
     }
 
-    fn connected(&self) -> Vec<String> {
+    pub fn connected(&self) -> Vec<String> {
         self.node.nodes(|_| true)
     }
 
     /// The next event: `up b@h`.
-    async fn event(&mut self) -> String {
+    pub async fn event(&mut self) -> String {
         let message = tokio::time::timeout(PATIENCE, self.events.receive()).await.expect("an event").unwrap();
         told(&message)
     }
 
     /// Events that have come already.
-    fn events(&mut self) -> Vec<String> {
+    pub fn events(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.events.try_receive()).map(|message| told(&message)).collect()
     }
 }
@@ -71,9 +74,13 @@ fn told(message: &Message) -> String {
     }
 }
 
-async fn announce(epmd: &Serving, name: &str, listener: &TcpListener) -> Registration {
+pub async fn announce(epmd: &Serving, name: &str, listener: &TcpListener) -> Registration {
+    announce_at(epmd.port, name, listener).await
+}
+
+async fn announce_at(epmd: u16, name: &str, listener: &TcpListener) -> Registration {
     let port = listener.local_addr().unwrap().port();
-    register(local_epmd(epmd.port), entry(name.split('@').next().unwrap(), port)).await.unwrap()
+    register(local_epmd(epmd), entry(name.split('@').next().unwrap(), port)).await.unwrap()
 }
 
 #[tokio::test]
@@ -167,21 +174,34 @@ async fn c6_and_c10_many_wait_for_one_slow_peer_and_nothing_else_does() {
     }
 }
 
+/// A runtime on a thread that ends with the tests.
+fn elsewhere() -> tokio::runtime::Handle {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let handle = runtime.handle().clone();
+    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    handle
+}
+
 #[tokio::test]
 async fn c7_both_dial_at_once_two_hundred_times() {
     let epmd = epmd();
-    let (mut a, mut b) = (Peer::start(&epmd, A).await, Peer::start(&epmd, B).await);
+    // Each node has a thread of its own.
+    let (here, there) = (tokio::runtime::Handle::current(), elsewhere());
+    let config_of_b = config(&epmd, B, "c");
+    let port = epmd.port;
+    let b = there.spawn(async move { Peer::at(port, config_of_b).await });
+    let (mut a, mut b) = (Peer::start(&epmd, A).await, b.await.unwrap());
     for round in 0..200 {
-        let dial = |node: &Node, peer: &'static str, late: u32| {
+        let dial = |node: &Node, runtime: &tokio::runtime::Handle, peer: &'static str, late: u32| {
             let node = node.clone();
-            tokio::spawn(async move {
+            runtime.spawn(async move {
                 // One side is a bit behind, differently each time.
                 tokio::time::sleep(Duration::from_micros(u64::from(late) * 50)).await;
                 node.connect_node(peer).await
             })
         };
-        let to_b = dial(&a.node, B, round % 30);
-        let to_a = dial(&b.node, A, round / 7 % 30);
+        let to_b = dial(&a.node, &here, B, round % 30);
+        let to_a = dial(&b.node, &there, A, round / 7 % 30);
         assert_eq!((to_b.await.unwrap(), to_a.await.unwrap()), (true, true), "round {round}");
         assert_eq!((a.connected(), b.connected()), (vec![B.to_owned()], vec![A.to_owned()]), "round {round}");
         assert_eq!((a.event().await, b.event().await), (format!("up {B}"), format!("up {A}")), "round {round}");
@@ -205,34 +225,6 @@ async fn c9_nothing_after_the_end() {
     a.node.stop().await;
     assert!(!dialling.await.unwrap() && !a.node.connect_node(B).await && !b.node.connect_node(A).await);
     assert!(began.elapsed() < Duration::from_secs(2), "a dial under way does not hold the end up");
-}
-
-#[tokio::test]
-async fn an_inbound_that_comes_to_nothing_does_not_spoil_ours() {
-    // `b` is the greater name: its attempt takes the place of ours, and then it says no more.
-    let epmd = epmd();
-    let a = Peer::start(&epmd, A).await;
-    let (_slow, sockets) = silent(&epmd, B).await;
-    let waiting = tokio::spawn({
-        let node = a.node.clone();
-        async move { node.connect_node(B).await }
-    });
-    while sockets.load(std::sync::atomic::Ordering::SeqCst) == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let listening = beamroute::epmd::lookup(local_epmd(epmd.port), "a").await.unwrap().unwrap().port;
-    let mut stranger = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, listening)).await.unwrap();
-    let name = [&[b'N'][..], &0xd_075f_5fbc_u64.to_be_bytes(), &[0, 0, 0, 7, 0, 11], B.as_bytes()].concat();
-    let packet = [&u16::try_from(name.len()).unwrap().to_be_bytes()[..], &name].concat();
-    tokio::io::AsyncWriteExt::write_all(&mut stranger, &packet).await.unwrap();
-    let mut status = [0; 18];
-    stranger.read_exact(&mut status).await.unwrap();
-    assert_eq!(&status[2..], b"sok_simultaneous");
-    drop(stranger);
-    while sockets.load(std::sync::atomic::Ordering::SeqCst) < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    waiting.abort();
 }
 
 #[tokio::test]
