@@ -80,7 +80,7 @@ fn flags_over_environment_over_file_over_defaults() {
 #[test]
 fn every_option_in_every_layer() {
     type Holds = fn(&Config) -> bool;
-    let options: [(&str, &str, &str, Holds); 17] = [
+    let options: [(&str, &str, &str, Holds); 19] = [
         ("name", "a@127.0.0.1", "\"a@127.0.0.1\"", |c| c.node_name.to_string() == "a@127.0.0.1"),
         ("sname", "a", "\"a\"", |c| c.node_name.to_string() == "a@gw1"),
         ("cookie_file", "/c", "\"/c\"", |c| c.cookie == CookieSource::File("/c".into())),

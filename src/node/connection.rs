@@ -81,6 +81,11 @@ impl Connection {
         self.closed.cancel();
     }
 
+    /// Whether it was closed and has yet to go.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
     /// Closes when what is queued has been written.
     pub(super) fn close_after_flush(&self, reason: &'static str) {
         let _ = self.reason.set(reason);

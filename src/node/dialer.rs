@@ -6,7 +6,6 @@
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -55,6 +54,9 @@ impl Drop for Attempt {
     }
 }
 
+/// An attempt that another one has replaced.
+const TAKEN: SetupError = SetupError::GivenUp("the peer dialled us");
+
 /// Why somebody wants a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wish {
@@ -102,14 +104,12 @@ impl Node {
         if !is_node_name(peer) {
             return Err(failed("not a node name"));
         }
-        if address.is_none() && is_long(host(peer)) != is_long(host(self.name())) {
-            return Err(failed("one of us has a long name, the other a short one"));
-        }
         let end = Instant::now() + self.inner.config.setup_time;
         loop {
             let verdict = match self.want(peer, address, wish).map_err(failed)? {
-                None => return Ok(()),
-                Some(waiting) => timeout_at(end, waiting).await,
+                Wanted::Up => return Ok(()),
+                Wanted::Pending(waiting) => timeout_at(end, waiting).await,
+                Wanted::Leaving(gone) => timeout_at(end, gone.cancelled()).await.map(|()| Ok(Verdict::Missed)),
             };
             match verdict {
                 Ok(Ok(Verdict::Up)) => return Ok(()),
@@ -121,21 +121,14 @@ impl Node {
         }
     }
 
-    /// `None` if the node is connected; else what to wait for. Begins to dial if nobody does.
-    fn want(
-        &self,
-        peer: &str,
-        address: Option<SocketAddr>,
-        wish: Wish,
-    ) -> Result<Option<oneshot::Receiver<Verdict>>, &'static str> {
+    /// How things stand with `peer`. Begins to dial if nobody does.
+    fn want(&self, peer: &str, address: Option<SocketAddr>, wish: Wish) -> Result<Wanted, &'static str> {
         if self.inner.stopping.is_cancelled() {
             return Err("the node has stopped");
         }
         let mut state = self.state();
-        match state.want(peer) {
-            Wanted::Up => return Ok(None),
-            Wanted::Pending(waiting) => return Ok(Some(waiting)),
-            Wanted::Idle => {}
+        if let Some(wanted) = state.want(peer) {
+            return Ok(wanted);
         }
         if wish == Wish::Automatic {
             match self.inner.config.auto_connect {
@@ -146,6 +139,9 @@ impl Node {
                 AutoConnect::Once | AutoConnect::Always => {}
             }
         }
+        if address.is_none() && is_long(host(peer)) != is_long(host(self.name())) {
+            return Err("one of us has a long name, the other a short one");
+        }
         // The list is asked of attempts only: what is connected stays.
         if !self.inner.net_kernel.allow().admits_outbound(peer) {
             return Err("it is not allowed");
@@ -154,15 +150,15 @@ impl Node {
         drop(state);
         let attempt = Attempt::new(self.clone(), peer.to_owned(), id, abort);
         self.spawn_task(self.clone().run_dialled(attempt, address));
-        Ok(Some(waiting))
+        Ok(Wanted::Pending(waiting))
     }
 
     /// Dials, and serves the connection if there comes one.
     async fn run_dialled(self, mut attempt: Attempt, address: Option<SocketAddr>) {
         let setup = tokio::select! {
             () = self.inner.stopping.cancelled() => Err(SetupError::GivenUp("the node stops")),
-            () = attempt.abort.cancelled() => Err(SetupError::GivenUp("the peer dialled us")),
-            setup = timeout(self.inner.config.setup_time, self.shake_hands_with(&attempt, address)) =>
+            () = attempt.abort.cancelled() => Err(TAKEN),
+            setup = timeout(self.inner.config.setup_time, self.dial_out(&attempt, address)) =>
                 setup.unwrap_or(Err(SetupError::Timeout)),
         };
         match setup {
@@ -175,11 +171,7 @@ impl Node {
         }
     }
 
-    async fn shake_hands_with(
-        &self,
-        attempt: &Attempt,
-        address: Option<SocketAddr>,
-    ) -> Result<(Up, HandshakeIo), SetupError> {
+    async fn dial_out(&self, attempt: &Attempt, address: Option<SocketAddr>) -> Result<(Up, HandshakeIo), SetupError> {
         let options = self.inner.net_kernel.socket_defaults.borrow().connect.clone();
         let config = &self.inner.config;
         let stream = match address {
@@ -189,33 +181,17 @@ impl Node {
         let mut io = HandshakeIo::new(stream, config.setup_time);
         let mut dialing = Dialing::new(self.name_message(), &attempt.peer, config.cookie.clone(), rand::random());
         if !self.state().show_name(&attempt.peer, attempt.id) {
-            return Err(SetupError::GivenUp("the peer dialled us"));
+            return Err(TAKEN);
         }
         io.send(&[dialing.start()]).await?;
-        loop {
-            let packet = io.receive().await?;
-            match dialing.packet(&packet)? {
-                Step::Send(packet) => io.send(&[packet]).await?,
-                Step::Decide => {
-                    let is_ours = attempt.is_ours();
-                    io.send(&[dialing.alive(is_ours)]).await?;
-                    if !is_ours {
-                        return Err(SetupError::GivenUp("the peer dialled us"));
-                    }
-                }
-                Step::Up => {
-                    self.departed(&attempt.peer).await;
-                    return Ok((self.bring_up(dialing.peer(), attempt.id, &io.stream, &options)?, io));
-                }
-                Step::Close => {
-                    // `nok`: the peer dials us, and its name is the greater. When its attempt arrives, it takes our
-                    // place, with those who wait; if it never does, the setup time ends the waiting.
-                    drop(io);
-                    return std::future::pending().await;
-                }
-                Step::Wait | Step::Verified(_) => {}
-            }
+        if !shake_hands(&mut io, &mut dialing, attempt).await? {
+            // `nok`: the peer dials us, and its name is the greater. When its attempt arrives, it takes our place, with
+            // those who wait; if it never does, the setup time ends the waiting.
+            drop(io);
+            return std::future::pending().await;
         }
+        self.departed(&attempt.peer).await;
+        Ok((self.bring_up(dialing.peer(), attempt.id, &io.stream, &options)?, io))
     }
 
     /// Waits until the nodedown of the last connection to `peer` has been delivered.
@@ -223,6 +199,26 @@ impl Node {
         let departing = self.state().departing(peer);
         if let Some(gone) = departing {
             gone.cancelled().await;
+        }
+    }
+}
+
+/// The dialler's side after the name; false if the peer wants its own attempt to be the one.
+async fn shake_hands(io: &mut HandshakeIo, dialing: &mut Dialing, attempt: &Attempt) -> Result<bool, SetupError> {
+    loop {
+        let packet = io.receive().await?;
+        match dialing.packet(&packet)? {
+            Step::Send(packet) => io.send(&[packet]).await?,
+            Step::Decide => {
+                let is_ours = attempt.is_ours();
+                io.send(&[dialing.alive(is_ours)]).await?;
+                if !is_ours {
+                    return Err(TAKEN);
+                }
+            }
+            Step::Up => return Ok(true),
+            Step::Close => return Ok(false),
+            Step::Wait | Step::Verified(_) => {}
         }
     }
 }

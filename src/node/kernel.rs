@@ -186,7 +186,6 @@ impl Node {
     }
 
     /// Whether there is a connection to `peer` now; `None` if `caller` may not ask for one.
-    #[allow(clippy::unused_async, reason = "dialling waits")]
     pub(super) async fn connect_if_allowed(&self, peer: &str, caller: &str) -> Option<bool> {
         if peer == self.name() || self.state().connection(peer).is_some() {
             return Some(true);
@@ -195,8 +194,10 @@ impl Node {
         if !is_name {
             return Some(false);
         }
-        // Dialling on behalf of others begins here.
-        self.permits(right_towards(peer, self.name(), caller)).then_some(false)
+        if !self.permits(right_towards(peer, self.name(), caller)) {
+            return None;
+        }
+        Some(self.connect_node(peer).await)
     }
 
     /// Options of the socket of the connection to `peer`, in the order asked (`net_kernel:getopts/2`).

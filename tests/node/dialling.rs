@@ -97,6 +97,15 @@ async fn c1_to_c3_itself_again_and_a_peer() {
 }
 
 #[tokio::test]
+async fn c2_a_connection_that_is_being_closed_does_not_count() {
+    let epmd = epmd();
+    let (mut a, _b) = (Peer::start(&epmd, A).await, Peer::start(&epmd, B).await);
+    assert!(a.node.connect_node(B).await && a.node.disconnect(B));
+    assert!(a.node.connect_node(B).await);
+    assert_eq!(a.events(), [format!("up {B}"), format!("down {B}"), format!("up {B}")]);
+}
+
+#[tokio::test]
 async fn c4_nobody_there() {
     let epmd = epmd();
     let mut a = Peer::start(&epmd, A).await;

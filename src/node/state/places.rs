@@ -45,7 +45,8 @@ pub(in crate::node) enum Verdict {
 pub(in crate::node) enum Wanted {
     Up,
     Pending(oneshot::Receiver<Verdict>),
-    Idle,
+    /// Closed by us, and about to go; cancelled when it has.
+    Leaving(CancellationToken),
 }
 
 /// What an acceptor does with a name, and what its attempt is called from now on.
@@ -85,10 +86,14 @@ impl State {
     }
 
     /// How things stand with `peer`; if it is on its way, with a place in the queue of those who wait.
-    pub(in crate::node) fn want(&mut self, peer: &str) -> Wanted {
+    /// `None` if it is not.
+    pub(in crate::node) fn want(&mut self, peer: &str) -> Option<Wanted> {
         let waiting = match self.slots.get_mut(peer) {
-            None => return Wanted::Idle,
-            Some(Slot::Up(up)) if up.is_announced => return Wanted::Up,
+            None => return None,
+            Some(Slot::Up(up)) if up.connection.is_closed() => {
+                return Some(Wanted::Leaving(up.connection.gone.clone()));
+            }
+            Some(Slot::Up(up)) if up.is_announced => return Some(Wanted::Up),
             Some(Slot::Up(up)) => &mut up.waiting,
             Some(Slot::Pending(pending)) => &mut pending.waiting,
         };
@@ -96,7 +101,7 @@ impl State {
         // Those who lost patience are nobody's concern.
         waiting.retain(|waiter| !waiter.is_closed());
         waiting.push(sender);
-        Wanted::Pending(receiver)
+        Some(Wanted::Pending(receiver))
     }
 
     /// Begins to dial `peer`, for which nothing may stand in the table.
