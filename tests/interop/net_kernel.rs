@@ -77,6 +77,19 @@ fn a6_hosts_and_name_parts() {
 }
 
 #[test]
+fn c3_c4_connect_node_over_rpc_dials_for_those_who_may() {
+    let Some(rig) = admin() else { return };
+    let Some(other) = Beam::start(&rig.epmd.place(), &rig.daemon.cookie) else { return };
+    let third = other.ok("node().");
+    rig.beam.expect(&[
+        (&format!("C(connect_node, [{third}])."), "true"),
+        (&format!("lists:member({third}, rpc:call(N, erlang, nodes, [connected]))."), "true"),
+        ("C(connect_node, ['nobody@127.0.0.1']).", "false"),
+    ]);
+    other.expect(&[(&format!("nodes(hidden) =:= ['{}'].", rig.daemon.node), "true")]);
+}
+
+#[test]
 fn c1_c2_c5_connect_node_that_needs_no_socket() {
     let Some(rig) = rig(&[]) else { return };
     let name = fresh_name();
