@@ -31,6 +31,8 @@ pub(super) const GROUPS: [u32; 7] = [1, 5, 7, 8, 9, 11, 19];
 // include/uapi/linux/if.h and if_addr.h
 pub(super) const IFF_UP: u32 = 1;
 pub(super) const IFA_FLAGS: u16 = 8;
+pub(super) const IFA_RT_PRIORITY: u16 = 9;
+pub(super) const IFA_F_SECONDARY: u32 = 0x01;
 pub(super) const IFA_F_OPTIMISTIC: u32 = 0x04;
 pub(super) const IFA_F_DADFAILED: u32 = 0x08;
 pub(super) const IFA_F_TENTATIVE: u32 = 0x40;

@@ -199,13 +199,14 @@ fn address(body: &[u8]) -> Result<Option<Address>, Malformed> {
     let Some(family) = family(u8_at(body, 0)?) else { return Ok(None) };
     let (len, ifindex) = (u8_at(body, 1)?, u32_at(body, 4)?);
     let mut flags = u32::from(u8_at(body, 2)?);
-    let (mut local, mut peer) = (None, None);
+    let (mut local, mut peer, mut priority) = (None, None, 0);
     for attribute in NlasIterator::new(body.get(8..).ok_or(Malformed)?) {
         let attribute = attribute.map_err(|_| Malformed)?;
         match attribute.kind() {
             libc::IFA_LOCAL => local = Some(ip(family, attribute.value())?),
             libc::IFA_ADDRESS => peer = Some(ip(family, attribute.value())?),
             IFA_FLAGS => flags = u32_at(attribute.value(), 0)?,
+            IFA_RT_PRIORITY => priority = u32_at(attribute.value(), 0)?,
             _ => {}
         }
     }
@@ -218,6 +219,9 @@ fn address(body: &[u8]) -> Result<Option<Address>, Malformed> {
         network,
         is_tentative: flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) != 0 && flags & IFA_F_OPTIMISTIC == 0,
         has_no_prefix_route: flags & IFA_F_NOPREFIXROUTE != 0,
+        // In IPv6 the same bit says that the address is temporary.
+        is_secondary: family == Family::V4 && flags & IFA_F_SECONDARY != 0,
+        priority,
     }))
 }
 

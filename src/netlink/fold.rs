@@ -137,7 +137,7 @@ impl Folder {
                 .into_iter()
                 .map(|route| Effect::changed(world.ours.insert(Object::Route(route))))
                 .fold(Effect::NONE, Effect::or),
-            Class::Connected(connected) => Effect::changed(world.connected.insert(connected)),
+            Class::Connected(connected) => Effect::changed(world.connect(connected)),
             Class::ForeignDefault(default) => Effect::changed(world.foreign_defaults.insert(default)),
             Class::InForeignTable => {
                 count(&mut world.foreign_routes, fact.table);

@@ -102,7 +102,7 @@ impl Netlink {
     }
 
     /// Dumps everything. Waiting events are read and dropped, for what they tell is in the dump: the world that was
-    /// drained into until now is to be replaced by this one.
+    /// drained into until now is to be [renewed](World::renew) with this one.
     ///
     /// # Errors
     /// If the kernel does not answer.
@@ -162,10 +162,11 @@ impl Netlink {
         if look_again || !is_complete {
             self.is_stale = true;
             let new = self.snapshot()?;
-            drained.changed |= new != *world;
+            drained.changed |= world.renew(new);
             drained.may_heal = true;
             drained.looked_again = true;
-            *world = new;
+        } else if drained.changed {
+            world.forget_void_removals();
         }
         Ok(drained)
     }

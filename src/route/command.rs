@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::plan::IPV6_CONNECTED_METRIC;
+use super::object::IPV6_CONNECTED_METRIC;
 use super::{Change, Connected, Family, MAIN_TABLE, Object, Route, Rule, World};
 
 impl Change {

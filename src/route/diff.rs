@@ -67,20 +67,15 @@ fn leave_tables(plan: &Plan, going: &mut BTreeSet<Object>) -> Vec<Change> {
     leaving.into_iter().map(Change::Delete).collect()
 }
 
-/// The connected routes to put back, because the last of ours that stood in for them goes.
-fn restored(world: &World, plan: &Plan, going: &BTreeSet<Object>) -> BTreeSet<Connected> {
-    let present: BTreeSet<(Prefix, u32)> = world.connected.iter().map(|c| (c.dst, c.ifindex)).collect();
-    let place = |route: &Route| (route.dst, route.ifindex);
-    let gone = world.on_link_in_main().filter(|route| going.contains(&Object::Route(**route)));
-    let mut restored: BTreeMap<(Prefix, u32), Connected> = BTreeMap::new();
-    for route in gone {
-        let place = place(route);
-        let is_covered = [&present, &plan.stand_ins].iter().any(|places| places.contains(&place));
-        if let (false, Some(own)) = (is_covered, world.own_connected(route.dst, route.ifindex, route.prefsrc)) {
-            restored.insert(place, own);
-        }
+/// The connected routes to put back: we removed them, and nothing of ours stands in for them any more.
+fn restored(world: &World, plan: &Plan, going: &BTreeSet<Object>) -> Vec<Connected> {
+    if world.removed.is_empty() {
+        return Vec::new();
     }
-    restored.into_values().collect()
+    let staying = world.stand_ins().filter(|route| !going.contains(&Object::Route(**route)));
+    let staying: BTreeSet<(Prefix, u32)> = staying.map(|route| (route.dst, route.ifindex)).collect();
+    let covered = [&staying, &plan.stand_ins];
+    world.lacking().filter(|c| covered.iter().all(|places| !places.contains(&(c.dst, c.ifindex)))).collect()
 }
 
 /// The additions of what is wanted and not there, in the plan's order, with the deletions that must come right before.

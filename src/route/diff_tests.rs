@@ -180,3 +180,43 @@ fn what_a_refused_object_was_to_replace_stays() {
     assert_eq!(changes.deletions, [Change::RemoveConnected(connected(LAN, 2))]);
     assert_eq!(changes.deletions_despite(&[Change::Add(on_link(LAN, 2, 50))]), []);
 }
+
+#[test]
+fn the_connected_route_comes_back_only_if_we_removed_it() {
+    // Its metric is its own, or someone has deleted it before we came.
+    for priority in [600, 0] {
+        let mut fixture = Fixture::new().link(2, "eth0", &[LAN]);
+        let address = fixture.world.addresses.pop_first().unwrap();
+        fixture.world.addresses.insert(super::super::Address { priority, ..address });
+        fixture.world.connected.clear();
+        fixture.set_route("eth0", &[LAN], None);
+        fixture.apply();
+        assert_eq!(fixture.state.clear_route(name("eth0")), Effect::Changed);
+        assert!(fixture.commands().iter().all(|command| !command.contains("kernel")), "{priority}");
+        // After a restart nobody knows any more, and only what the kernel would have comes back.
+        fixture.world.adopt_stand_ins();
+        assert_eq!(fixture.commands().iter().any(|command| command.contains("kernel")), priority == 0);
+    }
+}
+
+#[test]
+fn the_connected_route_comes_back_with_the_primary_address() {
+    let other = "192.168.1.40/24";
+    let mut fixture = Fixture::new().link(2, "eth0", &[LAN, other]).route("eth0", &[other], None);
+    fixture.apply();
+    assert_eq!(fixture.state.clear_route(name("eth0")), Effect::Changed);
+    let back = "ip route append 192.168.1.0/24 dev eth0 proto kernel scope link src 192.168.1.50";
+    assert_eq!(fixture.commands()[0], back);
+    fixture.apply();
+    assert_eq!(fixture.world.connected, BTreeSet::from([connected(LAN, 2)]));
+    assert_eq!(fixture.world.removed, BTreeSet::new());
+}
+
+#[test]
+fn the_connected_route_comes_back_also_when_ours_was_taken_away() {
+    let mut fixture = installed();
+    fixture.world.remove(&on_link(LAN, 2, 50));
+    assert_eq!(fixture.state.clear_route(name("eth0")), Effect::Changed);
+    fixture.apply();
+    assert_eq!(fixture.world.connected, BTreeSet::from([connected(LAN, 2)]));
+}

@@ -44,9 +44,12 @@ impl Fixture {
         self.world.links.insert(ifindex, Link { name: name(text), is_up: true });
         for address in addresses {
             let (ip, network) = (subnet(address).ip(), prefix(address));
-            let address = Address { ifindex, ip, network, is_tentative: false, has_no_prefix_route: false };
+            let is_like = |other: &Address| ip.is_ipv4() && other.network == network;
+            let is_secondary = self.world.addresses_of(ifindex).any(is_like);
+            let (is_tentative, has_no_prefix_route, priority) = (false, false, 0);
+            let address = Address { ifindex, ip, network, is_tentative, has_no_prefix_route, is_secondary, priority };
             self.world.addresses.insert(address);
-            self.world.connected.extend(self.world.own_connected(network, ifindex, None));
+            self.world.connected.extend(self.world.own_connected(network, ifindex));
         }
         self
     }

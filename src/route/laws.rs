@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use self::kernel::{Kernel, STATIC};
+use self::kernel::{Kernel, STATIC, Taker};
 use super::*;
 
 const NAMES: [&str; 5] = ["eth0", "eth10", "wlan0", "ppp0", "usb0"];
@@ -53,8 +53,8 @@ fn ip(text: &str) -> IpAddr {
 struct Moment {
     /// `None`: the interface is not there.
     is_up: Option<bool>,
-    /// Indices into [`ADDRESSES`], tentative, without prefix route.
-    addresses: Vec<(usize, bool, bool)>,
+    /// Indices into [`ADDRESSES`], tentative, without prefix route, priority.
+    addresses: Vec<(usize, bool, bool, u32)>,
     wish: Option<MomentWish>,
 }
 
@@ -77,8 +77,9 @@ struct Phase {
 }
 
 fn moments() -> impl Strategy<Value = Vec<Moment>> {
-    let flags = (prop::bool::weighted(0.2), prop::bool::weighted(0.1));
-    let address = (0..ADDRESSES.len(), flags).prop_map(|(index, (tentative, bare))| (index, tentative, bare));
+    let flags = (prop::bool::weighted(0.2), prop::bool::weighted(0.1), select(vec![0, 0, 0, 0, 0, 0, 256, 600]));
+    let address =
+        (0..ADDRESSES.len(), flags).prop_map(|(index, (tentative, bare, priority))| (index, tentative, bare, priority));
     let wish = (
         select(vec![Status::Disconnected, Status::Lan, Status::Lan, Status::Internet]),
         prop::collection::vec(0..ADDRESSES.len(), 0..4),
@@ -96,7 +97,7 @@ fn moments() -> impl Strategy<Value = Vec<Moment>> {
     let moment = moment.prop_map(|(is_up, mut addresses, wish, fits)| {
         if let (true, Some(wish)) = (fits, &wish) {
             // Most of the time callers know what they say.
-            addresses.extend(wish.subnets.iter().map(|index| (*index, false, false)));
+            addresses.extend(wish.subnets.iter().map(|index| (*index, false, false, 0)));
         }
         Moment { is_up, addresses, wish }
     });
@@ -142,8 +143,7 @@ impl Scene {
     fn live(&mut self, phase: &Phase) {
         self.turn(phase);
         if phase.forgets {
-            self.state = DesiredState::default();
-            self.orphans = self.mirror.ours.clone();
+            self.forget();
         }
         for (text, moment) in NAMES.iter().zip(&phase.moments) {
             self.wish(name(text), moment.wish.as_ref());
@@ -159,24 +159,49 @@ impl Scene {
         for (ifindex, (text, moment)) in (2..).zip(NAMES.iter().zip(&phase.moments)) {
             let Some(is_up) = moment.is_up else { continue };
             self.kernel.links.insert(ifindex, Link { name: name(text), is_up });
-            let mut given = BTreeMap::new();
-            for (index, is_tentative, has_no_prefix_route) in &moment.addresses {
+            let mut given: BTreeMap<IpAddr, Address> = BTreeMap::new();
+            for (index, is_tentative, has_no_prefix_route, priority) in &moment.addresses {
                 let (ip, len) = (ip(ADDRESSES[*index].0), ADDRESSES[*index].1);
                 let network = Prefix::of(ip, u8::try_from(len).unwrap()).unwrap();
                 let is_tentative = *is_tentative && ip.is_ipv6();
-                let has_no_prefix_route = *has_no_prefix_route;
-                given.entry(ip).or_insert(Address { ifindex, ip, network, is_tentative, has_no_prefix_route });
+                let (has_no_prefix_route, priority) = (*has_no_prefix_route, *priority);
+                // The first of a network is its primary, and stays that as long as it is there.
+                let is_primary = |a: &Address| a.network == network && !a.is_secondary;
+                let was_primary = before.address(ifindex, ip).is_some_and(is_primary);
+                let is_secondary = ip.is_ipv4() && !was_primary && {
+                    let old = before.addresses_of(ifindex).filter(|a| is_primary(a)).map(|a| a.ip);
+                    let is_given = |ip: IpAddr| moment.addresses.iter().any(|a| self::ip(ADDRESSES[a.0].0) == ip);
+                    given.values().any(is_primary) || old.into_iter().any(is_given)
+                };
+                let address =
+                    Address { ifindex, ip, network, is_tentative, has_no_prefix_route, is_secondary, priority };
+                given.entry(ip).or_insert(address);
             }
             self.kernel.addresses.extend(given.into_values());
         }
         self.kernel.settle(&before);
+        self.mirror.renew(self.kernel.world());
         for index in &phase.stolen {
             if !self.kernel.routes.is_empty() {
-                self.kernel.routes.remove(index.index(self.kernel.routes.len()));
+                self.kernel.steal(index.index(self.kernel.routes.len()));
             }
         }
         self.settle_foreign();
+        self.mirror.renew(self.kernel.world());
+    }
+
+    /// A new daemon, which finds what there is.
+    fn restart(&mut self) {
+        self.kernel.forget_takers();
         self.mirror = self.kernel.world();
+        self.mirror.adopt_stand_ins();
+    }
+
+    /// A new daemon, which knows nothing of the wishes.
+    fn forget(&mut self) {
+        self.restart();
+        self.state = DesiredState::default();
+        self.orphans = self.mirror.ours.clone();
     }
 
     /// An administrator's default route over the first interface, with one of our numbers.
@@ -232,9 +257,10 @@ impl Scene {
             gaps.watch(&self.mirror, &command);
         }
         let dumped = self.kernel.world();
-        assert_eq!(self.mirror, dumped, "the mirror is what a dump would show");
+        let seen = World { removed: BTreeSet::new(), ..self.mirror.clone() };
+        assert_eq!(seen, dumped, "the mirror is what a dump would show");
         self.is_as_planned(&plan, &changes);
-        keeps_local_networks(&before, &dumped, &plan);
+        self.keeps_local_networks(&before, &plan);
         let now: Vec<_> = self.kernel.routes.iter().filter(|(_, protocol)| *protocol == STATIC).copied().collect();
         assert_eq!(now, self.foreign, "foreign routes are untouched");
     }
@@ -255,6 +281,18 @@ impl Scene {
         let again = self.plan();
         assert_eq!(again.objects, plan.objects, "the plan does not depend on its own effect");
         assert_eq!(diff(&self.mirror, &again, &self.orphans), Changes::default());
+    }
+
+    /// A network that the kernel had a link reach, and whose route nobody but us has removed, is reached.
+    fn keeps_local_networks(&self, before: &World, plan: &Plan) {
+        let links = links_in_main(&self.mirror);
+        let connected = before.connected.iter().map(|c| (c.dst, c.ifindex));
+        let ours = self.kernel.taken.iter().filter(|(_, taker)| **taker == Taker::Us).map(|(place, _)| *place);
+        for (dst, ifindex) in connected.chain(ours) {
+            if self.kernel.makes(dst, ifindex).is_some() {
+                assert!(links.contains(&(dst, ifindex)), "{dst} on {ifindex} is lost: {plan:#?}");
+            }
+        }
     }
 }
 
@@ -353,16 +391,6 @@ fn links_in_main(world: &World) -> BTreeSet<(Prefix, u32)> {
     world.on_link_in_main().map(|route| (route.dst, route.ifindex)).chain(connected).collect()
 }
 
-/// A network that a link reached stays reached as long as the link has an address that makes the kernel reach it.
-fn keeps_local_networks(before: &World, after: &World, plan: &Plan) {
-    let links = links_in_main(after);
-    for (dst, ifindex) in links_in_main(before) {
-        if after.own_connected(dst, ifindex, None).is_some() {
-            assert!(links.contains(&(dst, ifindex)), "{dst} on {ifindex} is lost: {plan:#?}");
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -388,7 +416,7 @@ proptest! {
             for change in all.iter().take(cut.index(all.len() + 1)) {
                 scene.kernel.run(change).unwrap();
             }
-            scene.mirror = scene.kernel.world();
+            scene.restart();
             scene.follow();
         }
     }
@@ -407,8 +435,7 @@ fn histories_reach_every_corner() {
         for phase in &phases {
             scene.turn(phase);
             if phase.forgets {
-                scene.state = DesiredState::default();
-                scene.orphans = scene.mirror.ours.clone();
+                scene.forget();
             }
             for (text, moment) in NAMES.iter().zip(&phase.moments) {
                 scene.wish(name(text), moment.wish.as_ref());

@@ -153,7 +153,20 @@ impl Route {
     pub const fn is_on_link(&self) -> bool {
         self.gateway.is_none()
     }
+
+    /// Whether this on-link route in main needs the kernel's connected route out of its way. An IPv6 route wins over
+    /// that as long as its metric is smaller, so both may stay. An IPv4 one never wins over metric 0.
+    #[must_use]
+    pub(super) const fn stands_in(&self) -> bool {
+        match self.dst.family() {
+            Family::V4 => true,
+            Family::V6 => self.metric >= IPV6_CONNECTED_METRIC,
+        }
+    }
 }
+
+/// The metric of the kernel's connected IPv6 routes (`IP6_RT_PRIO_ADDRCONF` in `include/net/ipv6.h`).
+pub(super) const IPV6_CONNECTED_METRIC: u32 = 256;
 
 /// The connected route that the kernel itself makes in main when an address is added (protocol `kernel`, scope link
 /// in IPv4): IPv4 metric 0, IPv6 metric 256.

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::object::IPV6_CONNECTED_METRIC;
 use super::{
     DesiredState, Entry, Family, IfName, Link, MAIN_TABLE, Object, Prefix, Ranking, Route, Rule, Subnet, Wish, World,
     entry,
@@ -74,9 +75,6 @@ const ENETUNREACH: i32 = 101;
 /// What IPv6 makes of metric 0 (`IP6_RT_PRIO_USER` in `include/net/ipv6.h`, `ip6_route_info_create`).
 const IPV6_DEFAULT_METRIC: u32 = 1024;
 
-/// The metric of the kernel's connected IPv6 routes (`IP6_RT_PRIO_ADDRCONF` in `include/net/ipv6.h`).
-pub(super) const IPV6_CONNECTED_METRIC: u32 = 256;
-
 /// Plans for `state` in `world`.
 #[must_use]
 pub fn plan(state: &DesiredState, ranking: &Ranking, world: &World, options: &PlanOptions) -> Plan {
@@ -96,28 +94,17 @@ pub fn plan(state: &DesiredState, ranking: &Ranking, world: &World, options: &Pl
             plan.pending.insert(site.name, reason);
         }
     }
-    plan.stand_ins = wanted.main_links.iter().filter(|route| stands_in(route)).map(|r| (r.dst, r.ifindex)).collect();
+    plan.stand_ins = wanted.main_links.iter().filter(|route| route.stands_in()).map(|r| (r.dst, r.ifindex)).collect();
     plan.objects = wanted.in_order();
     plan
 }
 
-/// An IPv6 route of ours wins over the connected one as long as its metric is smaller, so both may stay. An IPv4 one
-/// never wins over metric 0.
-const fn stands_in(route: &Route) -> bool {
-    match route.dst.family() {
-        Family::V4 => true,
-        Family::V6 => route.metric >= IPV6_CONNECTED_METRIC,
-    }
-}
-
 /// By ifindex, the networks that the link reaches in main without us: by the kernel's connected routes, or by those it
-/// gets back when ours that stand in for them go. (Those that stay cover their network themselves.)
+/// gets back if ours that stand in for them go. (Those that stay cover their network themselves.)
 fn covered_in_main(world: &World) -> BTreeMap<u32, Vec<Prefix>> {
-    let restored = world.on_link_in_main().map(|route| (route.dst, route.ifindex));
-    let restored = restored.filter(|(dst, ifindex)| world.own_connected(*dst, *ifindex, None).is_some());
     let mut covered: BTreeMap<u32, Vec<Prefix>> = BTreeMap::new();
-    for (dst, ifindex) in world.connected.iter().map(|c| (c.dst, c.ifindex)).chain(restored) {
-        covered.entry(ifindex).or_default().push(dst);
+    for connected in world.connected.iter().copied().chain(world.lacking()) {
+        covered.entry(connected.ifindex).or_default().push(connected.dst);
     }
     covered
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::object::IPV6_CONNECTED_METRIC;
 use super::{Change, Connected, Family, IfName, MAIN_TABLE, Object, Prefix, Queue, Route, Rule};
 
 /// A mirror of the kernel's links, addresses, and of the routes and rules that matter to us.
@@ -19,6 +20,9 @@ pub struct World {
     pub order: BTreeMap<Queue, Vec<Object>>,
     /// The kernel's own connected routes in main: IPv4 with metric 0, IPv6 with metric 256.
     pub connected: BTreeSet<Connected>,
+    /// Networks and links where such a route would be, had we not removed it. No dump tells this: [`World::renew`] keeps
+    /// it, and [`World::adopt_stand_ins`] infers it after a restart.
+    pub removed: BTreeSet<(Prefix, u32)>,
     /// How many routes with another protocol number each table holds; the local table and [`World::connected`] are left
     /// out.
     pub foreign_routes: BTreeMap<u32, u32>,
@@ -52,6 +56,10 @@ pub struct Address {
     pub is_tentative: bool,
     /// `IFA_F_NOPREFIXROUTE`: the kernel makes no connected route for it.
     pub has_no_prefix_route: bool,
+    /// `IFA_F_SECONDARY`: IPv4 has a primary address of that network on the link, which makes the connected route.
+    pub is_secondary: bool,
+    /// `IFA_RT_PRIORITY`: the metric that its connected route was asked to have; 0 is the kernel's own choice.
+    pub priority: u32,
 }
 
 /// A default route in main that is not ours.
@@ -88,15 +96,26 @@ impl World {
     }
 
     /// The connected route that the kernel itself would make for `dst` on link `ifindex`: the link is up and has an
-    /// address of that network with a prefix route (`fib_add_ifaddr` in `net/ipv4/fib_frontend.c`,
-    /// `inet6_addr_add` in `net/ipv6/addrconf.c`). Of several addresses it names `preferred` if that is one of them.
+    /// address of that network that brings one.
     #[must_use]
-    pub fn own_connected(&self, dst: Prefix, ifindex: u32, preferred: Option<IpAddr>) -> Option<Connected> {
+    pub fn own_connected(&self, dst: Prefix, ifindex: u32) -> Option<Connected> {
         self.links.get(&ifindex).filter(|link| link.is_up)?;
-        let made = |a: &&Address| a.network == dst && !a.has_no_prefix_route && !a.is_its_own_network();
-        let chosen = self.addresses_of(ifindex).filter(made).min_by_key(|a| Some(a.ip) != preferred)?;
-        let prefsrc = (dst.family() == Family::V4).then_some(chosen.ip);
+        let bringing = self.addresses_of(ifindex).find(|a| a.network == dst && a.brings_connected())?;
+        let prefsrc = (dst.family() == Family::V4).then_some(bringing.ip);
         Some(Connected { dst, ifindex, prefsrc })
+    }
+
+    /// The connected routes that the kernel would have now, had we not removed them.
+    pub(super) fn lacking(&self) -> impl Iterator<Item = Connected> {
+        self.removed
+            .iter()
+            .filter(|(dst, ifindex)| !self.is_connected(*dst, *ifindex))
+            .filter_map(|(dst, ifindex)| self.own_connected(*dst, *ifindex))
+    }
+
+    fn is_connected(&self, dst: Prefix, ifindex: u32) -> bool {
+        let first = Connected { dst, ifindex, prefsrc: None };
+        self.connected.range(first..).next().is_some_and(|c| (c.dst, c.ifindex) == (dst, ifindex))
     }
 
     /// Whether someone else has routes in `table` or rules that name it.
@@ -113,7 +132,7 @@ impl World {
         })
     }
 
-    /// Our on-link routes in main among [`World::ours`]: those that stand in for connected routes.
+    /// Our on-link routes in main among [`World::ours`].
     pub fn on_link_in_main(&self) -> impl Iterator<Item = &Route> {
         self.ours.iter().filter_map(|o| match o {
             Object::Route(route) if route.table == MAIN_TABLE && route.is_on_link() => Some(route),
@@ -142,13 +161,58 @@ impl World {
         }
     }
 
+    /// Notes that the kernel has a connected route, and says whether that is news.
+    pub fn connect(&mut self, connected: Connected) -> bool {
+        self.removed.remove(&(connected.dst, connected.ifindex));
+        self.connected.insert(connected)
+    }
+
+    /// Notes that we have removed a connected route, or may have.
+    pub fn note_removed(&mut self, connected: &Connected) {
+        self.removed.insert((connected.dst, connected.ifindex));
+    }
+
+    /// Forgets those removals that have become void: the kernel has made the route again, or would not any more.
+    pub fn forget_void_removals(&mut self) {
+        let mut removed = std::mem::take(&mut self.removed);
+        removed.retain(|(dst, ifindex)| {
+            !self.is_connected(*dst, *ifindex) && self.own_connected(*dst, *ifindex).is_some()
+        });
+        self.removed = removed;
+    }
+
+    /// After a restart: where a route of ours stands in for the kernel's, which is not there, we have removed that. If
+    /// someone else had, before we came, nobody can know.
+    pub fn adopt_stand_ins(&mut self) {
+        let places = self.stand_ins().map(|route| (route.dst, route.ifindex)).collect::<Vec<_>>();
+        self.removed.extend(places);
+        self.forget_void_removals();
+    }
+
+    /// Those of our on-link routes in main that stand in for connected routes.
+    pub(super) fn stand_ins(&self) -> impl Iterator<Item = &Route> {
+        self.on_link_in_main().filter(|route| route.stands_in())
+    }
+
+    /// Takes over what a new dump says, and says whether that is news.
+    pub fn renew(&mut self, dump: Self) -> bool {
+        let mut new = Self { removed: self.removed.clone(), ..dump };
+        new.forget_void_removals();
+        let is_news = new != *self;
+        *self = new;
+        is_news
+    }
+
     /// Notes that the kernel has acknowledged `change`.
     pub fn apply(&mut self, change: &Change) {
         match change {
             Change::Add(object) => self.insert(*object),
             Change::Delete(object) => self.remove(object),
-            Change::RestoreConnected(connected) => _ = self.connected.insert(*connected),
-            Change::RemoveConnected(connected) => _ = self.connected.remove(connected),
+            Change::RestoreConnected(connected) => _ = self.connect(*connected),
+            Change::RemoveConnected(connected) => {
+                self.connected.remove(connected);
+                self.note_removed(connected);
+            }
         }
     }
 
@@ -162,7 +226,26 @@ impl Address {
     /// Not above any address of link `ifindex`.
     const fn first_of(ifindex: u32) -> Self {
         let network = Prefix::default_route(Family::V4);
-        Self { ifindex, ip: network.ip(), network, is_tentative: false, has_no_prefix_route: false }
+        Self {
+            ifindex,
+            ip: network.ip(),
+            network,
+            is_tentative: false,
+            has_no_prefix_route: false,
+            is_secondary: false,
+            priority: 0,
+        }
+    }
+
+    /// Whether the kernel makes a connected route of the kind that [`World::connected`] has, on a link that is up
+    /// (`fib_add_ifaddr` in `net/ipv4/fib_frontend.c`, `inet6_addr_add` in `net/ipv6/addrconf.c`). One with a metric of
+    /// its own is none of ours to touch, nor is one of IPv6's link-local network.
+    fn brings_connected(&self) -> bool {
+        let is_usual = match self.network.ip() {
+            IpAddr::V4(_) => self.priority == 0,
+            IpAddr::V6(ip) => matches!(self.priority, 0 | IPV6_CONNECTED_METRIC) && !ip.is_unicast_link_local(),
+        };
+        is_usual && !self.is_secondary && !self.has_no_prefix_route && !self.is_its_own_network()
     }
 
     /// An IPv4 address alone, such as `10.64.64.64/32`: there is nothing else to lead to. IPv6 makes a route even then.

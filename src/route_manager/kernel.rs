@@ -37,11 +37,12 @@ impl Kernel {
     #[must_use]
     pub fn new(
         netlink: Netlink,
-        world: World,
+        mut world: World,
         options: PlanOptions,
         protocol: u8,
         state: Option<&DesiredState>,
     ) -> Self {
+        world.adopt_stand_ins();
         let orphans = adopt::orphans(&world, state);
         if !orphans.is_empty() {
             info!(count = orphans.len(), protocol, "found routes and rules that no saved wish explains; they stay");
@@ -143,6 +144,12 @@ impl Kernel {
                 outcome.applied.len()
             }
             Err(error) => {
+                // What became of them is not known. If they are still there, the next look finds out.
+                for change in &changes.deletions {
+                    if let Change::RemoveConnected(connected) = change {
+                        self.world.note_removed(connected);
+                    }
+                }
                 self.fault = Some(error.errno().unwrap_or(nix::libc::EIO));
                 match error {
                     NetlinkError::MissingNetAdmin { .. } => error!(%error, "routes cannot be changed"),

@@ -1,6 +1,7 @@
 //! A model of the kernel's own rules, written from its source and not from the code under test: what it accepts, what it
 //! tells apart, what a deletion hits. Functions are named where they are modelled.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::route::{
@@ -13,12 +14,20 @@ pub(super) const STATIC: u8 = 4;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Kernel {
-    pub links: std::collections::BTreeMap<u32, Link>,
+    pub links: BTreeMap<u32, Link>,
     pub addresses: std::collections::BTreeSet<Address>,
     /// In the order of insertion.
     pub routes: Vec<(Route, u8)>,
     pub rules: Vec<Rule>,
     pub has_ipv6_rules: bool,
+    /// Where its connected route would be, had nobody removed it, and who did.
+    pub taken: BTreeMap<(Prefix, u32), Taker>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taker {
+    Us,
+    Admin,
 }
 
 impl Kernel {
@@ -36,7 +45,8 @@ impl Kernel {
         for (route, protocol) in &self.routes {
             match *protocol {
                 OURS => world.insert(Object::Route(*route)),
-                KERNEL => _ = world.connected.insert(connected(route)),
+                KERNEL if is_usual(route) => _ = world.connected.insert(connected(route)),
+                KERNEL => {}
                 _ => {
                     *world.foreign_routes.entry(route.table).or_default() += 1;
                     if route.table == MAIN_TABLE && route.dst.is_default() {
@@ -60,9 +70,58 @@ impl Kernel {
             Change::Delete(Object::Rule(rule)) => self.delete_rule(rule),
             Change::Add(Object::Route(route)) => self.add(*route, OURS),
             Change::Delete(Object::Route(route)) => self.delete(route, OURS),
-            Change::RestoreConnected(c) => self.add(as_route(c), KERNEL),
-            Change::RemoveConnected(c) => self.delete(&as_route(c), KERNEL),
+            Change::RestoreConnected(c) => {
+                let taker = self.taken.remove(&(c.dst, c.ifindex));
+                assert_eq!(taker, Some(Taker::Us), "{c:?} is not ours to put back");
+                assert_eq!(self.makes(c.dst, c.ifindex), Some(*c), "as the kernel itself would have it");
+                self.add(as_route(c), KERNEL)
+            }
+            Change::RemoveConnected(c) => {
+                self.taken.insert((c.dst, c.ifindex), Taker::Us);
+                self.delete(&as_route(c), KERNEL)
+            }
         }
+    }
+
+    /// An administrator deletes a route.
+    pub fn steal(&mut self, position: usize) {
+        let (route, protocol) = self.routes.remove(position);
+        if protocol == KERNEL && is_usual(&route) {
+            self.taken.insert((route.dst, route.ifindex), Taker::Admin);
+        }
+    }
+
+    /// The daemon starts anew. Where a route of ours lies, it has to take the removal for its own.
+    pub fn forget_takers(&mut self) {
+        let stands_in = |(route, protocol): &&(Route, u8)| {
+            let is_link = route.table == MAIN_TABLE && route.gateway.is_none();
+            *protocol == OURS && is_link && (route.dst.family() == Family::V4 || route.metric >= 256)
+        };
+        let places: Vec<_> = self.routes.iter().filter(stands_in).map(|(r, _)| (r.dst, r.ifindex)).collect();
+        for (place, taker) in &mut self.taken {
+            *taker = if places.contains(place) { Taker::Us } else { Taker::Admin };
+        }
+    }
+
+    /// `fib_add_ifaddr`, `inet6_addr_add`: the connected route that an address brings.
+    fn made_for(address: &Address) -> Option<Route> {
+        let Address { network: dst, ifindex, ip, priority, .. } = *address;
+        let alone = dst.family() == Family::V4 && dst.len() == 32;
+        let is_link_local = matches!(dst.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local());
+        if alone || is_link_local || address.has_no_prefix_route || address.is_secondary {
+            return None;
+        }
+        let is_v4 = dst.family() == Family::V4;
+        let metric = if priority == 0 && !is_v4 { 256 } else { priority };
+        let prefsrc = is_v4.then_some(ip);
+        Some(Route { table: MAIN_TABLE, dst, metric, ifindex, gateway: None, prefsrc, onlink: false })
+    }
+
+    /// The connected route of the usual metric that it makes, or made, for that network on that link.
+    pub fn makes(&self, dst: Prefix, ifindex: u32) -> Option<Connected> {
+        self.links.get(&ifindex).filter(|link| link.is_up)?;
+        let of_link = self.addresses.iter().filter(|a| a.ifindex == ifindex);
+        of_link.filter_map(Self::made_for).find(|r| r.dst == dst && is_usual(r)).map(|r| connected(&r))
     }
 
     /// `fib_nl_newrule`: behind equal priorities; all ours have one.
@@ -140,36 +199,39 @@ impl Kernel {
     }
 
     /// What has happened when a link or its addresses are as they are now and were as in `before`: routes over links
-    /// that are down and from addresses that are gone are gone, new addresses bring their connected routes.
+    /// that are down and from addresses that are gone are gone, new addresses bring their connected routes. An address
+    /// that is another one now, but for being checked, was deleted and added again.
     pub fn settle(&mut self, before: &World) {
         let (links, addresses) = (self.links.clone(), self.addresses.clone());
         let is_up = |ifindex: u32| links.get(&ifindex).is_some_and(|link| link.is_up);
-        let has = |ifindex, ip| addresses.iter().any(|a| a.ifindex == ifindex && a.ip == ip);
-        let connects = |a: &Address, dst: Prefix| {
-            let alone = dst.family() == Family::V4 && dst.len() == 32;
-            a.network == dst && !a.has_no_prefix_route && !alone
-        };
+        let was_up = |ifindex: u32| before.links.get(&ifindex).is_some_and(|link| link.is_up);
+        let checked = |a: &Address| Address { is_tentative: false, ..*a };
+        let stayed = |a: &Address| before.addresses.iter().any(|old| checked(old) == checked(a));
+        let stays = |ifindex, ip| addresses.iter().any(|a| a.ifindex == ifindex && a.ip == ip && stayed(a));
+        let is_made = |route: &Route| addresses.iter().filter_map(Self::made_for).any(|made| made == *route);
         self.routes.retain(|(route, protocol)| {
-            let sourced = route.prefsrc.is_none_or(|ip| has(route.ifindex, ip));
-            let made =
-                *protocol != KERNEL || addresses.iter().any(|a| a.ifindex == route.ifindex && connects(a, route.dst));
-            is_up(route.ifindex) && sourced && made
+            let sourced = route.prefsrc.is_none_or(|ip| stays(route.ifindex, ip));
+            is_up(route.ifindex) && sourced && (*protocol != KERNEL || is_made(route))
         });
+        let mut kept = std::mem::take(&mut self.taken);
+        kept.retain(|(dst, ifindex), _| was_up(*ifindex) && self.makes(*dst, *ifindex).is_some());
         for address in &self.addresses {
-            let was_up = before.links.get(&address.ifindex).is_some_and(|link| link.is_up);
-            let is_new = !was_up || before.address(address.ifindex, address.ip).is_none();
-            if !(is_new && is_up(address.ifindex) && connects(address, address.network)) {
-                continue;
+            let is_new = !was_up(address.ifindex) || !stayed(address);
+            let Some(own) = Self::made_for(address).filter(|_| is_new && is_up(address.ifindex)) else { continue };
+            if is_usual(&own) {
+                kept.remove(&(own.dst, own.ifindex));
             }
-            let prefsrc = (address.network.family() == Family::V4).then_some(address.ip);
-            let own = as_route(&Connected { dst: address.network, ifindex: address.ifindex, prefsrc });
-            let is_there =
-                |(there, by): &(Route, u8)| *by == KERNEL && (there.dst, there.ifindex) == (own.dst, own.ifindex);
-            if !self.routes.iter().any(is_there) {
+            if !self.routes.iter().any(|(there, by)| *by == KERNEL && *there == own) {
                 self.routes.push((own, KERNEL));
             }
         }
+        self.taken = kept;
     }
+}
+
+/// Whether a connected route has the metric of those that bear none of their own.
+fn is_usual(route: &Route) -> bool {
+    route.metric == if route.dst.family() == Family::V4 { 0 } else { 256 }
 }
 
 const fn key(route: &Route) -> (u32, Prefix, u32, u32, Option<IpAddr>) {

@@ -1,0 +1,155 @@
+//! Plan, diff and netlink together: what is in the kernel after callers have spoken and the world has turned.
+
+use std::process::Command;
+
+use beamroute::netlink::{Config, DEFAULT_PROTOCOL, Netlink};
+use beamroute::route::{Call, DesiredState, IfName, PlanOptions, Ranking, Reason, Subnet};
+use beamroute::route_manager::Kernel;
+
+use crate::kernel::{addr, two_links};
+use crate::netns::{in_netns, ip};
+
+/// The part of the daemon that follows the state.
+struct Follower {
+    kernel: Kernel,
+    state: DesiredState,
+}
+
+impl Follower {
+    fn start(state: Option<DesiredState>) -> Self {
+        let (netlink, world) = Netlink::open(&Config::default()).unwrap();
+        let kernel = Kernel::new(netlink, world, PlanOptions::default(), DEFAULT_PROTOCOL, state.as_ref());
+        let mut follower = Self { kernel, state: state.unwrap_or_default() };
+        follower.commit();
+        follower
+    }
+
+    fn restart(&mut self) {
+        *self = Self::start(Some(self.state.clone()));
+    }
+
+    fn commit(&mut self) {
+        self.kernel.look();
+        self.kernel.commit(&self.state, &Ranking::default());
+    }
+
+    fn set_route(&mut self, name: &str, subnets: &[&str], gateway: Option<&str>) {
+        let subnet = |text: &&str| {
+            let (ip, len) = text.split_once('/').unwrap();
+            Subnet::new(addr(ip), len.parse().unwrap()).unwrap()
+        };
+        let subnets: Vec<Subnet> = subnets.iter().map(subnet).collect();
+        self.kernel.look();
+        self.kernel.release_orphans(ifname(name), &subnets);
+        let (world, orphans) = (self.kernel.world(), self.kernel.orphans());
+        let call = Call { world, orphans, now_ms: 0, who: None };
+        let _ = self.state.set_route(ifname(name), subnets, gateway.map(addr), &call).unwrap();
+        self.commit();
+    }
+
+    fn clear_route(&mut self, name: &str) {
+        self.kernel.look();
+        self.kernel.release_orphans(ifname(name), &[]);
+        let _ = self.state.clear_route(ifname(name));
+        self.commit();
+    }
+
+    fn pending(&self, name: &str) -> Option<Reason> {
+        self.kernel.pending(&self.state).get(&ifname(name)).copied()
+    }
+}
+
+fn ifname(text: &str) -> IfName {
+    text.parse().unwrap()
+}
+
+/// What `ip` shows, a line each.
+fn shown(words: &str) -> Vec<String> {
+    let output = Command::new("ip").args(words.split_whitespace()).output().expect("ip");
+    assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
+    // Until the kernel has seen, in the background, that the cable has two ends.
+    let text = String::from_utf8(output.stdout).unwrap().replace(" linkdown", "");
+    text.lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
+#[test]
+fn setting_and_clearing_leaves_no_trace() {
+    for (setup, subnet) in [
+        (&["addr add 10.7.0.5/24 dev va"][..], "10.7.0.5/24"),
+        // systemd-networkd's RouteMetric.
+        (&["addr add 10.7.0.5/24 dev va metric 600"], "10.7.0.5/24"),
+        (&["addr add 10.7.0.5/24 dev va noprefixroute"], "10.7.0.5/24"),
+        (&["addr add 10.7.0.5/24 dev va", "addr add 10.7.0.6/24 dev va"], "10.7.0.6/24"),
+        (&["addr add 10.7.0.5/24 dev va noprefixroute", "addr add 10.7.0.6/24 dev va"], "10.7.0.6/24"),
+        (&["addr add 10.7.0.5/24 dev va metric 600", "addr add 10.7.0.6/24 dev va"], "10.7.0.6/24"),
+        (&["addr add 10.7.0.5 peer 10.7.0.9 dev va"], "10.7.0.5/32"),
+        (&["addr add fd00::5/64 dev va nodad metric 600"], "fd00::5/64"),
+        (&["addr add fd00::5/64 dev va nodad noprefixroute"], "fd00::5/64"),
+        (&["addr add fd00::5/64 dev va nodad", "-6 route del fd00::/64 dev va metric 256"], "fd00::5/64"),
+    ] {
+        in_netns(move || {
+            two_links();
+            setup.iter().for_each(|words| ip(words));
+            crate::netns::wait_for_addresses();
+            // The local table fills in the background.
+            let tables = || [shown("-4 route show table all proto 110"), shown("-6 route show table all proto 110")];
+            let everything = || (tables(), shown("-4 route show"), shown("-6 route show"), shown("rule"));
+            let before = everything();
+            let mut follower = Follower::start(None);
+            for restarts in [false, true] {
+                follower.set_route("va", &[subnet], None);
+                assert_eq!(follower.pending("va"), None, "{setup:?}");
+                assert_ne!(everything(), before, "{setup:?}");
+                if restarts {
+                    follower.restart();
+                }
+                follower.clear_route("va");
+                assert_eq!(everything(), before, "{setup:?}, with a restart: {restarts}");
+            }
+        });
+    }
+}
+
+/// Only after a restart nobody can know who had deleted it.
+#[test]
+fn a_connected_route_that_someone_else_deleted_does_not_come_back() {
+    in_netns(|| {
+        two_links();
+        let connected = || shown("-4 route show dev va proto kernel");
+        let before = connected();
+        ip("route del 10.0.0.0/24 dev va");
+        let mut follower = Follower::start(None);
+        for (restarts, after) in [(false, Vec::new()), (true, before)] {
+            follower.set_route("va", &["10.0.0.2/24"], Some("10.0.0.1"));
+            if restarts {
+                follower.restart();
+            }
+            follower.clear_route("va");
+            assert_eq!(connected(), after);
+        }
+        // Nor one that we had removed, and that the kernel has made anew since.
+        follower.set_route("va", &["10.0.0.2/24"], Some("10.0.0.1"));
+        ip("link set va down");
+        follower.commit();
+        follower.clear_route("va");
+        ip("link set va up");
+        follower.commit();
+        assert_eq!(connected().len(), 1);
+        ip("route del 10.0.0.0/24 dev va");
+        follower.commit();
+        assert_eq!(connected(), [""; 0]);
+    });
+}
+
+#[test]
+fn a_connected_route_comes_back_also_when_ours_is_already_gone() {
+    in_netns(|| {
+        two_links();
+        let before = shown("-4 route show");
+        let mut follower = Follower::start(None);
+        follower.set_route("va", &["10.0.0.2/24"], None);
+        ip("route del 10.0.0.0/24 dev va proto 110");
+        follower.clear_route("va");
+        assert_eq!(shown("-4 route show"), before);
+    });
+}
