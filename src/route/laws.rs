@@ -256,6 +256,7 @@ impl Scene {
             self.mirror.apply(change);
             gaps.watch(&self.mirror, &command);
         }
+        self.has_sources(&plan);
         let dumped = self.kernel.world();
         let seen = World { removed: BTreeSet::new(), ..self.mirror.clone() };
         assert_eq!(seen, dumped, "the mirror is what a dump would show");
@@ -281,6 +282,19 @@ impl Scene {
         let again = self.plan();
         assert_eq!(again.objects, plan.objects, "the plan does not depend on its own effect");
         assert_eq!(diff(&self.mirror, &again, &self.orphans), Changes::default());
+    }
+
+    /// Traffic over a default route has an address to come from that its interface's caller named.
+    fn has_sources(&self, plan: &Plan) {
+        let routes =
+            plan.objects.iter().filter_map(|object| if let Object::Route(r) = object { Some(r) } else { None });
+        for route in routes.filter(|route| route.dst.is_default()) {
+            let wish = &self.state.interfaces()[&self.kernel.links[&route.ifindex].name];
+            let mut subnets = wish.subnets.iter().filter(|subnet| subnet.family() == route.dst.family());
+            let is_usable = |a: &Address| !a.is_tentative;
+            let is_there = |s: &Subnet| self.mirror.address(route.ifindex, s.ip()).is_some_and(is_usable);
+            assert!(subnets.any(is_there), "{route:?} of {wish:?}");
+        }
     }
 
     /// A network that the kernel had a link reach, and whose route nobody but us has removed, is reached.

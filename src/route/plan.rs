@@ -1,8 +1,8 @@
 //! What of the entries the kernel can hold now, as kernel objects, and why the rest has to wait.
 //!
 //! A rule needs nothing: the kernel takes it without the interface. A route needs its link up and its source address
-//! there and not tentative; a default route needs a way to its gateway. What is not possible is pending with its reason
-//! and never keeps anything else out. Planning again after any event of links, addresses or routes heals it.
+//! there and not tentative; a default route needs one such address, and a way to its gateway. What is not possible is
+//! pending with its reason and never keeps anything else out. Planning again after any event of links, addresses or routes heals it.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -193,6 +193,14 @@ impl Site<'_> {
         }
     }
 
+    /// Whether the link has one of the wish's addresses of `family`: without one, a default route would draw all traffic
+    /// onto the link with a foreign source.
+    fn source(&self, family: Family) -> Result<(), Reason> {
+        let subnets = || self.wish.subnets.iter().filter(|subnet| subnet.family() == family);
+        let first = subnets().next().ok_or(Reason::Gateway(ENETUNREACH))?;
+        if subnets().any(|subnet| self.on_link(subnet).is_ok()) { Ok(()) } else { self.on_link(first).map(drop) }
+    }
+
     /// The default routes in the interface's table and in main. `covered` are the networks that main reaches over the
     /// link without us.
     ///
@@ -202,9 +210,7 @@ impl Site<'_> {
     fn way_out(&self, gateway: IpAddr, covered: &[Prefix]) -> Result<(Route, Route), Reason> {
         let family = Family::of(gateway);
         let ifindex = self.device(family)?;
-        if self.wish.subnets.iter().all(|subnet| subnet.family() != family) {
-            return Err(Reason::Gateway(ENETUNREACH));
-        }
+        self.source(family)?;
         let around = || self.networks().filter(|subnet| subnet.network().contains(gateway));
         let first = self.wish.subnets.first().filter(|s| s.network().contains(gateway) && self.on_link(s).is_ok());
         let in_main = is_link_local(gateway) || first.is_some() || covered.iter().any(|dst| dst.contains(gateway));

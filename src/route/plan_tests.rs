@@ -84,7 +84,12 @@ fn the_way_to_a_gateway() {
         ("8.8.4.4", vec![LAN], vec![LAN], onlink(true, true)),
         ("10.0.0.1", vec![LAN, "10.0.0.5/8"], vec![LAN], onlink(false, false)),
         ("10.0.0.1", vec![LAN, "10.0.0.5/8"], vec![LAN, "10.0.0.5/8"], onlink(false, false)),
-        ("192.168.1.1", vec!["192.168.1.77/24"], vec![LAN], onlink(false, false)),
+        ("192.168.1.1", vec!["192.168.1.77/24"], vec![LAN], missing),
+        // Whatever leads to the gateway, and be it the flag.
+        ("8.8.4.4", vec!["192.168.1.77/24"], vec![LAN], missing),
+        ("8.8.4.4", vec!["10.0.0.5/8"], vec![LAN, "10.0.0.5/8"], onlink(true, true)),
+        ("10.0.0.1", vec!["10.0.0.5/8"], vec![LAN, "10.0.0.5/8"], onlink(false, false)),
+        ("fe80::1", vec![LAN], vec!["fd00::5/64"], Err(Reason::NoAddress(ip("fd00::5")))),
         ("192.168.1.1", vec!["10.0.0.5/8"], vec![LAN], missing),
         ("10.64.64.64", vec!["10.64.64.64/32"], vec!["10.64.64.64/32"], onlink(false, false)),
         ("fd00::1", vec![LAN, "fd00::5/64"], vec![LAN], Err(Reason::Gateway(ENETUNREACH))),

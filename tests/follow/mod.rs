@@ -153,3 +153,23 @@ fn a_connected_route_comes_back_also_when_ours_is_already_gone() {
         assert_eq!(shown("-4 route show"), before);
     });
 }
+
+#[test]
+fn without_an_address_there_is_no_way_out() {
+    in_netns(|| {
+        two_links();
+        let defaults = || shown("-4 route show table all default");
+        let mut follower = Follower::start(None);
+        // As a modem has it: the gateway is in no network of the link.
+        follower.set_route("va", &["100.64.0.9/32"], Some("100.64.0.1"));
+        let missing = Some(Reason::NoAddress(addr("100.64.0.9")));
+        for (change, are_there) in [("", false), ("addr add", true), ("addr del", false), ("addr add", true)] {
+            if !change.is_empty() {
+                ip(&format!("{change} 100.64.0.9/32 dev va"));
+                follower.commit();
+            }
+            assert_eq!(defaults().len(), if are_there { 2 } else { 0 }, "{change}: {:?}", defaults());
+            assert_eq!(follower.pending("va"), missing.filter(|_| !are_there), "{change}");
+        }
+    });
+}
