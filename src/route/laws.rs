@@ -91,7 +91,7 @@ fn moments() -> impl Strategy<Value = Vec<Moment>> {
     let moment = (
         select(vec![None, Some(false), Some(true), Some(true), Some(true), Some(true)]),
         prop::collection::vec(address, 0..4),
-        prop::option::weighted(0.85, wish),
+        prop::option::weighted(0.75, wish),
         fits,
     );
     let moment = moment.prop_map(|(is_up, mut addresses, wish, fits)| {
@@ -106,7 +106,7 @@ fn moments() -> impl Strategy<Value = Vec<Moment>> {
 
 fn history() -> impl Strategy<Value = (Vec<Phase>, bool)> {
     let stolen = prop::collection::vec(any::<prop::sample::Index>(), 0..3);
-    let phase = (moments(), stolen, prop::bool::weighted(0.15));
+    let phase = (moments(), stolen, prop::bool::weighted(0.25));
     let phase = phase.prop_map(|(moments, stolen, forgets)| Phase { moments, stolen, forgets });
     let phases = prop::collection::vec(phase, 1..5).prop_flat_map(|phases| {
         // Often only few interfaces change from one phase to the next.
@@ -233,8 +233,9 @@ impl Scene {
     }
 
     fn release(&mut self, name: IfName, subnets: &[Subnet]) {
-        for released in orphans_of(name, subnets, &self.mirror, &self.orphans) {
-            self.orphans.remove(&released);
+        let released = orphans_of(name, subnets, &self.mirror, &self.orphans);
+        for released in released.union(&useless_orphans(&self.mirror, &self.orphans)) {
+            self.orphans.remove(released);
         }
     }
 

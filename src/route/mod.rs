@@ -33,7 +33,7 @@ pub use properties::{available_interfaces, connection, interface_connection};
 pub use ranking::{InterfaceType, Metric, Pattern, Ranking, weight};
 pub use status::Status;
 pub use subnet::{Subnet, SubnetError, is_unicast};
-pub use tables::{FIRST_TABLE, orphans_of};
+pub use tables::{FIRST_TABLE, orphans_of, useless_orphans};
 pub use world::{Address, ForeignDefault, Link, World};
 
 #[cfg(test)]

@@ -211,6 +211,15 @@ pub enum Queue {
 }
 
 impl Object {
+    /// The table that it is in, or leads to.
+    #[must_use]
+    pub const fn table(&self) -> u32 {
+        match self {
+            Self::Rule(rule) => rule.table,
+            Self::Route(route) => route.table,
+        }
+    }
+
     /// The queue that the object stands in, if its place may matter.
     #[must_use]
     pub fn queue(&self) -> Option<Queue> {

@@ -1,9 +1,12 @@
 //! Which routing table an interface gets, and whom the orphans belong to.
 //!
 //! Orphans are objects with our protocol number, found at start, that no readable state explains. They stay, because
-//! losing a file must never cut a device off, until a caller sets or clears the interface that they belong to.
+//! losing a file must never cut a device off, until a caller sets or clears the interface that they belong to. A rule
+//! that belongs to none and has no effect either ([`useless_orphans`]) goes when any interface is set or cleared, or is
+//! given its table.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::{IfName, MAIN_TABLE, Object, Route, Rule, Subnet, World};
 
@@ -19,7 +22,7 @@ pub(super) fn is_assignable(table: u32) -> bool {
 }
 
 /// The lowest table for interface `name` that nobody uses: no other wish, no foreign route or rule, no orphan of
-/// another interface. An orphan's route in it would carry this interface's traffic.
+/// another interface that has an effect. An orphan's route in it would carry this interface's traffic.
 pub(super) fn lowest_free(
     name: IfName,
     taken: &BTreeSet<u32>,
@@ -27,8 +30,12 @@ pub(super) fn lowest_free(
     orphans: &BTreeSet<Object>,
 ) -> Option<u32> {
     // Nearly always there are none, and then the links need not be searched.
-    let own = if orphans.is_empty() { BTreeSet::new() } else { orphans_of(name, &[], world, orphans) };
-    let held: BTreeSet<u32> = orphans.difference(&own).map(table_of).collect();
+    let mut free = BTreeSet::new();
+    if !orphans.is_empty() {
+        free = orphans_of(name, &[], world, orphans);
+        free.extend(useless_orphans(world, orphans));
+    }
+    let held: BTreeSet<u32> = orphans.difference(&free).map(Object::table).collect();
     (FIRST_TABLE..=u32::MAX).find(|table| {
         is_assignable(*table) && !taken.contains(table) && !held.contains(table) && !world.is_foreign_table(*table)
     })
@@ -44,7 +51,7 @@ pub fn orphans_of(name: IfName, subnets: &[Subnet], world: &World, orphans: &BTr
     let tables: BTreeSet<u32> = orphans
         .iter()
         .filter(|orphan| matches!(orphan, Object::Route(route) if is_over(route)))
-        .map(table_of)
+        .map(Object::table)
         .filter(|table| *table != MAIN_TABLE)
         .collect();
     let is_ours = |rule: &Rule| {
@@ -59,17 +66,27 @@ pub fn orphans_of(name: IfName, subnets: &[Subnet], world: &World, orphans: &BTr
     orphans.iter().filter(belongs).copied().collect()
 }
 
-const fn table_of(object: &Object) -> u32 {
-    match object {
-        Object::Route(route) => route.table,
-        Object::Rule(rule) => rule.table,
-    }
+/// Those of `orphans` that no interface can be named for, and that have no effect: rules into a table without a route,
+/// ours or another's, for an address that no link has, or that no interface can have as its own (the loopback). Such a
+/// rule is what is left of an interface that is gone, and would hold its table for ever.
+#[must_use]
+pub fn useless_orphans(world: &World, orphans: &BTreeSet<Object>) -> BTreeSet<Object> {
+    let is_used = |table: u32| {
+        let is_in = |object: &Object| matches!(object, Object::Route(route) if route.table == table);
+        world.foreign_routes.contains_key(&table) || world.ours.iter().any(is_in)
+    };
+    let is_there = |src: IpAddr| !src.is_loopback() && world.addresses.iter().any(|address| address.ip == src);
+    let is_useless = |orphan: &&Object| match orphan {
+        Object::Rule(rule) => !is_used(rule.table) && !is_there(rule.src),
+        Object::Route(_) => false,
+    };
+    orphans.iter().filter(is_useless).copied().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::{Link, Prefix};
+    use crate::route::{Address, Link, Prefix};
 
     fn name(text: &str) -> IfName {
         text.parse().unwrap()
@@ -128,5 +145,30 @@ mod tests {
         assert_eq!(of("ppp0", &[]), BTreeSet::new());
         let subnet = Subnet::new("10.9.0.5".parse().unwrap(), 24).unwrap();
         assert_eq!(of("ppp0", &[subnet]), BTreeSet::from([nobodys]));
+    }
+
+    #[test]
+    fn a_rule_without_an_effect_is_useless() {
+        let mut world = world();
+        let address = |ifindex, ip: &str| {
+            let (ip, len) = (ip.parse().unwrap(), 24);
+            let network = Prefix::of(ip, len).unwrap();
+            let (is_tentative, has_no_prefix_route, is_secondary, priority) = (false, false, false, 0);
+            Address { ifindex, ip, network, is_tentative, has_no_prefix_route, is_secondary, priority }
+        };
+        world.addresses.extend([address(1, "127.0.0.1"), address(2, "10.0.0.5")]);
+        world.foreign_routes.insert(102, 1);
+        let left = [rule("10.9.0.5", 107), rule("127.0.0.1", 107)];
+        let useful = [
+            // Its address may yet have routes: it is on a link.
+            rule("10.0.0.5", 107),
+            // Its table may carry traffic.
+            rule("10.9.0.5", 100),
+            on_link(100, 2, "10.9.0.0"),
+            rule("10.9.0.5", 102),
+        ];
+        let orphans: BTreeSet<Object> = left.into_iter().chain(useful).collect();
+        world.ours.clone_from(&orphans);
+        assert_eq!(useless_orphans(&world, &orphans), left.into());
     }
 }

@@ -9,6 +9,7 @@ use super::adopt;
 use crate::netlink::{Netlink, NetlinkError, Refused};
 use crate::route::{
     Change, DesiredState, IfName, Object, Plan, PlanOptions, Ranking, Reason, Subnet, World, diff, orphans_of, plan,
+    useless_orphans,
 };
 
 /// The mirror of the kernel, the last plan, and the way to bring the first to the second.
@@ -75,13 +76,14 @@ impl Kernel {
         &self.orphans
     }
 
-    /// A caller has spoken for `name`: what is left of it from an earlier run is its own again. Says whether there was
-    /// anything.
+    /// A caller has spoken for `name`: what is left of it from an earlier run is its own again. With it goes what has no
+    /// effect, and belongs to no interface that anyone could speak for. Says whether there was anything.
     pub fn release_orphans(&mut self, name: IfName, subnets: &[Subnet]) -> bool {
         if self.orphans.is_empty() {
             return false;
         }
-        let released = orphans_of(name, subnets, &self.world, &self.orphans);
+        let mut released = orphans_of(name, subnets, &self.world, &self.orphans);
+        released.extend(useless_orphans(&self.world, &self.orphans));
         self.orphans.retain(|orphan| !released.contains(orphan));
         !released.is_empty()
     }
@@ -121,6 +123,12 @@ impl Kernel {
     pub fn commit(&mut self, state: &DesiredState, ranking: &Ranking) -> usize {
         self.plan = plan(state, ranking, &self.world, &self.options);
         self.orphans.retain(|orphan| self.world.ours.contains(orphan));
+        if !self.orphans.is_empty() {
+            // Before the table that one of them holds fills with its new owner's routes.
+            let useless = useless_orphans(&self.world, &self.orphans);
+            let is_given = |orphan: &Object| self.plan.tables.contains_key(&orphan.table());
+            self.orphans.retain(|orphan| !(useless.contains(orphan) && is_given(orphan)));
+        }
         let mut changes = diff(&self.world, &self.plan, &self.orphans);
         let (refused, additions) = changes.additions.into_iter().partition(|c| self.refused.contains_key(c));
         changes.additions = additions;

@@ -40,16 +40,17 @@ impl Follower {
         };
         let subnets: Vec<Subnet> = subnets.iter().map(subnet).collect();
         self.kernel.look();
-        self.kernel.release_orphans(ifname(name), &subnets);
+        let addresses = subnets.clone();
         let (world, orphans) = (self.kernel.world(), self.kernel.orphans());
         let call = Call { world, orphans, now_ms: 0, who: None };
-        let _ = self.state.set_route(ifname(name), subnets, gateway.map(addr), &call).unwrap();
+        let _ = self.state.set_route(ifname(name), addresses, gateway.map(addr), &call).unwrap();
+        let _ = self.kernel.release_orphans(ifname(name), &subnets);
         self.commit();
     }
 
     fn clear_route(&mut self, name: &str) {
         self.kernel.look();
-        self.kernel.release_orphans(ifname(name), &[]);
+        let _ = self.kernel.release_orphans(ifname(name), &[]);
         let _ = self.state.clear_route(ifname(name));
         self.commit();
     }
@@ -171,5 +172,30 @@ fn without_an_address_there_is_no_way_out() {
             assert_eq!(defaults().len(), if are_there { 2 } else { 0 }, "{change}: {:?}", defaults());
             assert_eq!(follower.pending("va"), missing.filter(|_| !are_there), "{change}");
         }
+    });
+}
+
+#[test]
+fn a_rule_that_leads_nowhere_goes_with_the_next_call() {
+    in_netns(|| {
+        two_links();
+        ip("rule add from 127.0.0.1 lookup 100 pref 30000 protocol 110");
+        ip("-6 rule add from 2001:db8:99::1 lookup 101 pref 30000 protocol 110");
+        // This one has a route, over a link of which nobody speaks.
+        ip("rule add from 10.9.9.9 lookup 102 pref 30000 protocol 110");
+        ip("route add default via 10.0.1.1 dev vc table 102 proto 110");
+        let mut follower = Follower::start(None);
+        let ours = || [shown("-4 rule show pref 30000"), shown("-6 rule show pref 30000")].concat();
+        assert_eq!(ours().len(), 3);
+        let others = "30000:\tfrom 10.9.9.9 lookup 102 proto 110";
+        follower.set_route("va", &["10.0.0.2/24"], None);
+        assert_eq!(follower.state.interfaces()[&ifname("va")].table, 100);
+        assert_eq!(ours(), [others, "30000:\tfrom 10.0.0.2 lookup 100 proto 110"]);
+        follower.clear_route("va");
+        assert_eq!(ours(), [others]);
+        ip("rule add from 127.0.0.1 lookup 100 pref 30000 protocol 110");
+        follower.restart();
+        follower.clear_route("vc");
+        assert_eq!(ours(), [""; 0]);
     });
 }
