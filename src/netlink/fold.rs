@@ -9,7 +9,7 @@ use nix::libc;
 
 use super::constants::*;
 use super::decode::{Fact, RouteFact, RuleFact, is_builtin_table};
-use crate::route::{Address, Connected, Family, ForeignDefault, Link, MAIN_TABLE, Object, Route, World};
+use crate::route::{Address, Connected, Family, ForeignDefault, Link, MAIN_TABLE, Object, Queue, Route, World};
 
 /// What a fold did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -91,6 +91,8 @@ impl Folder {
             Fact::Route(fact) if !fact.hops.is_empty() => {
                 fact.dst.family() == Family::V6 && !matches!(self.class(fact), Class::Nothing)
             }
+            // In front of its equals or behind them is not said.
+            Fact::Route(fact) => self.joins_a_queue(world, fact),
             _ => false,
         };
         // One made way for the other: as many as before.
@@ -100,6 +102,16 @@ impl Folder {
             Fact::Route(fact) if is_swap(fact) => Effect::NONE,
             _ => self.add(world, fact),
         }
+    }
+
+    /// Whether `fact` tells of a route of ours that is new in a queue where others stand.
+    fn joins_a_queue(&self, world: &World, fact: &RouteFact) -> bool {
+        if fact.protocol != self.protocol || fact.table != MAIN_TABLE {
+            return false;
+        }
+        let others_wait = |queue: &Queue| world.order.contains_key(queue);
+        let joins = |object: Object| !world.ours.contains(&object) && object.queue().as_ref().is_some_and(others_wait);
+        fact.routes().map(Object::Route).any(joins)
     }
 
     /// Whether an event may change the world at all.
@@ -135,7 +147,7 @@ impl Folder {
         match self.class(fact) {
             Class::Ours(routes) => routes
                 .into_iter()
-                .map(|route| Effect::changed(world.ours.insert(Object::Route(route))))
+                .map(|route| Effect::changed(world.insert(Object::Route(route))))
                 .fold(Effect::NONE, Effect::or),
             Class::Connected(connected) => Effect::changed(world.connect(connected)),
             Class::ForeignDefault(default) => Effect::changed(world.foreign_defaults.insert(default)),
@@ -153,7 +165,7 @@ impl Folder {
         match self.class(fact) {
             Class::Ours(routes) => routes
                 .into_iter()
-                .map(|route| Effect::changed(world.ours.remove(&Object::Route(route))))
+                .map(|route| Effect::changed(world.remove(&Object::Route(route))))
                 .map(|effect| effect.and_look_again(is_v6 && !effect.changed))
                 .fold(Effect::NONE, Effect::or),
             Class::Connected(connected) => Effect::changed(world.connected.remove(&connected)),
@@ -171,7 +183,7 @@ impl Folder {
 
     fn rule(&self, world: &mut World, fact: RuleFact) -> Effect {
         match fact.plain {
-            Some(rule) if fact.protocol == self.protocol => Effect::changed(world.ours.insert(Object::Rule(rule))),
+            Some(rule) if fact.protocol == self.protocol => Effect::changed(world.insert(Object::Rule(rule))),
             _ if is_builtin_table(fact.table) => Effect::NONE,
             _ => {
                 count(&mut world.foreign_rules, fact.table);
@@ -182,7 +194,7 @@ impl Folder {
 
     fn rule_gone(&self, world: &mut World, fact: RuleFact) -> Effect {
         match fact.plain {
-            Some(rule) if fact.protocol == self.protocol => Effect::changed(world.ours.remove(&Object::Rule(rule))),
+            Some(rule) if fact.protocol == self.protocol => Effect::changed(world.remove(&Object::Rule(rule))),
             _ if is_builtin_table(fact.table) => Effect::NONE,
             _ => {
                 uncount(&mut world.foreign_rules, fact.table);

@@ -140,25 +140,26 @@ impl World {
         })
     }
 
-    /// Notes that the kernel has `object` of ours, last in its queue if it was not there before.
-    pub fn insert(&mut self, object: Object) {
-        if self.ours.insert(object)
-            && let Some(queue) = object.queue()
-        {
+    /// Notes that the kernel has `object` of ours, last in its queue if it was not there before; says whether that is
+    /// news.
+    pub fn insert(&mut self, object: Object) -> bool {
+        let is_new = self.ours.insert(object);
+        if let (true, Some(queue)) = (is_new, object.queue()) {
             self.order.entry(queue).or_default().push(object);
         }
+        is_new
     }
 
-    /// Notes that the kernel no longer has `object`.
-    pub fn remove(&mut self, object: &Object) {
-        self.ours.remove(object);
-        let Some(queue) = object.queue() else { return };
-        if let Some(waiting) = self.order.get_mut(&queue) {
+    /// Notes that the kernel no longer has `object`; says whether that is news.
+    pub fn remove(&mut self, object: &Object) -> bool {
+        let queue = object.queue();
+        if let Some(waiting) = queue.and_then(|queue| self.order.get_mut(&queue)) {
             waiting.retain(|o| o != object);
-            if waiting.is_empty() {
-                self.order.remove(&queue);
-            }
         }
+        if let Some(queue) = queue.filter(|queue| self.order.get(queue).is_some_and(Vec::is_empty)) {
+            self.order.remove(&queue);
+        }
+        self.ours.remove(object)
     }
 
     /// Notes that the kernel has a connected route, and says whether that is news.
@@ -206,8 +207,8 @@ impl World {
     /// Notes that the kernel has acknowledged `change`.
     pub fn apply(&mut self, change: &Change) {
         match change {
-            Change::Add(object) => self.insert(*object),
-            Change::Delete(object) => self.remove(object),
+            Change::Add(object) => _ = self.insert(*object),
+            Change::Delete(object) => _ = self.remove(object),
             Change::RestoreConnected(connected) => _ = self.connect(*connected),
             Change::RemoveConnected(connected) => {
                 self.connected.remove(connected);

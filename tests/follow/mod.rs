@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use beamroute::netlink::{Config, DEFAULT_PROTOCOL, Netlink};
-use beamroute::route::{Call, DesiredState, IfName, PlanOptions, Ranking, Reason, Subnet};
+use beamroute::route::{Call, DesiredState, IfName, PlanOptions, Ranking, Reason, Subnet, World};
 use beamroute::route_manager::Kernel;
 
 use crate::kernel::{addr, two_links};
@@ -197,5 +197,47 @@ fn a_rule_that_leads_nowhere_goes_with_the_next_call() {
         follower.restart();
         follower.clear_route("vc");
         assert_eq!(ours(), [""; 0]);
+    });
+}
+
+/// Two interfaces on one LAN with one metric, and one address on both.
+#[test]
+fn equal_metrics_keep_their_order_over_restarts_and_new_looks() {
+    in_netns(|| {
+        ip("link add eth0 type veth peer name va");
+        ip("link add eth10 type veth peer name vb");
+        for (link, ip_) in [("eth0", "10.0.0.5"), ("eth10", "10.0.0.6")] {
+            ip(&format!("link set {link} addrgenmode none up"));
+            ip(&format!("addr add {ip_}/24 dev {link}"));
+            ip(&format!("addr add 10.5.5.5/32 dev {link}"));
+        }
+        let mut follower = Follower::start(None);
+        // The later one first, so that the order is not the one of the calls.
+        follower.set_route("eth10", &["10.0.0.6/24", "10.5.5.5/32"], Some("10.0.0.1"));
+        follower.set_route("eth0", &["10.0.0.5/24", "10.5.5.5/32"], Some("10.0.0.1"));
+        let defaults = shown("-4 route show default");
+        assert!(defaults[0].contains("dev eth0") && defaults[1].contains("dev eth10"), "{defaults:?}");
+        let rules = shown("rule show from 10.5.5.5");
+        assert!(rules[0].contains("lookup 101") && rules[1].contains("lookup 100"), "{rules:?}");
+        let (mut netlink, mut world) = Netlink::open(&Config::default()).unwrap();
+        let is_quiet = |netlink: &mut Netlink, world: &mut World| {
+            let drained = netlink.drain(world).unwrap();
+            assert!(!drained.may_heal, "something moved");
+        };
+        follower.restart();
+        is_quiet(&mut netlink, &mut world);
+        // A new look, for an event that has nothing to do with it.
+        ip("link add br0 type bridge");
+        ip("link set br0 up");
+        ip("link set br0 down");
+        netlink.drain(&mut world).unwrap();
+        follower.commit();
+        is_quiet(&mut netlink, &mut world);
+        // Someone else turns them around.
+        ip("route del default dev eth0 proto 110");
+        ip("route append default via 10.0.0.1 dev eth0 proto 110 metric 50");
+        follower.commit();
+        assert_eq!(shown("-4 route show default"), defaults);
+        assert_eq!(shown("rule show from 10.5.5.5"), rules);
     });
 }

@@ -40,11 +40,11 @@ impl Kernel {
             ..World::default()
         };
         for rule in &self.rules {
-            world.insert(Object::Rule(*rule));
+            let _ = world.insert(Object::Rule(*rule));
         }
         for (route, protocol) in &self.routes {
             match *protocol {
-                OURS => world.insert(Object::Route(*route)),
+                OURS => _ = world.insert(Object::Route(*route)),
                 KERNEL if is_usual(route) => _ = world.connected.insert(connected(route)),
                 KERNEL => {}
                 _ => {
