@@ -92,7 +92,7 @@ fn one_interface_too_many_changes_nothing() {
 #[test]
 fn a_gateway_that_is_no_machine_changes_nothing() {
     let mut state = DesiredState::default();
-    for ip in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255"] {
+    for ip in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "127.0.0.1", "::1", "::ffff:10.1.0.1"] {
         let ip: IpAddr = ip.parse().unwrap();
         let refused = at(1, |call| state.set_route(name("eth0"), vec![], Some(ip), call));
         assert_eq!(refused, Err(WishError::Gateway(ip)));

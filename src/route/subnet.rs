@@ -25,6 +25,12 @@ pub enum SubnetError {
     /// No interface has such an address of its own.
     #[error("{0} is not a unicast address")]
     NotUnicast(IpAddr),
+    /// Every machine has it, on its loopback: a rule for it would lead the machine's own traffic astray.
+    #[error("{0} is a loopback address")]
+    Loopback(IpAddr),
+    /// On no network is IPv4 spoken that way.
+    #[error("{0} is an IPv4 address written as IPv6")]
+    MappedV4(IpAddr),
 }
 
 impl Subnet {
@@ -36,6 +42,12 @@ impl Subnet {
         let max = Family::of(ip).bits();
         let len = u8::try_from(prefix_len).ok().filter(|len| (1..=max).contains(len));
         let prefix_len = len.ok_or(SubnetError::PrefixLength { prefix_len, max })?;
+        if ip.is_loopback() {
+            return Err(SubnetError::Loopback(ip));
+        }
+        if is_mapped_v4(ip) {
+            return Err(SubnetError::MappedV4(ip));
+        }
         if !is_unicast(ip) {
             return Err(SubnetError::NotUnicast(ip));
         }
@@ -68,11 +80,16 @@ impl Subnet {
     }
 }
 
-/// Whether `ip` can be one machine's address.
+/// Whether `ip` can be one machine's address on a network.
 #[must_use]
 pub const fn is_unicast(ip: IpAddr) -> bool {
     let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-    !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
+    !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast && !ip.is_loopback() && !is_mapped_v4(ip)
+}
+
+/// `::ffff:10.0.0.1`: for sockets that speak both, never on the wire (RFC 4291, section 2.5.5.2).
+const fn is_mapped_v4(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some())
 }
 
 #[cfg(test)]
@@ -97,6 +114,15 @@ mod tests {
         for ip in ["0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1"] {
             let ip: IpAddr = ip.parse().unwrap();
             assert_eq!(Subnet::new(ip, 24), Err(SubnetError::NotUnicast(ip)));
+        }
+        for text in ["127.0.0.1", "127.255.255.254", "::1"] {
+            assert_eq!(Subnet::new(text.parse().unwrap(), 8), Err(SubnetError::Loopback(text.parse().unwrap())));
+        }
+        for text in ["::ffff:10.1.0.5", "::ffff:127.0.0.1", "::ffff:0.0.0.0"] {
+            assert_eq!(Subnet::new(text.parse().unwrap(), 96), Err(SubnetError::MappedV4(text.parse().unwrap())));
+        }
+        for text in ["128.0.0.1", "126.255.255.255", "::2", "::fffe:10.1.0.5", "64:ff9b::10.1.0.5"] {
+            assert!(Subnet::new(text.parse().unwrap(), 24).is_ok(), "{text}");
         }
     }
 
