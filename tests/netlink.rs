@@ -15,7 +15,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use beamroute::netlink::{Config, DEFAULT_PROTOCOL, Missing, Netlink, NetlinkError, check_support};
-use beamroute::route::{Change, Changes, Connected, IfName, MAIN_TABLE, Object, Route, World};
+use beamroute::route::{Change, Changes, Connected, Family, IfName, MAIN_TABLE, Object, Route, World};
 use kernel::{
     add, addr, apply_all, assert_is_kernel, default, delete, drain_to_kernel, drain_until_kernel, index, mirror, net,
     on_link, open, rule, two_links,
@@ -129,6 +129,54 @@ fn someone_elses_ipv6_route_of_that_metric_is_left_alone() {
         assert_eq!(outcome.withheld, changes.deletions);
         assert_is_kernel(&world);
     });
+}
+
+/// Equal metrics: ours are added, changed and deleted beside them, whichever came first.
+#[test]
+fn foreign_defaults_of_equal_metric_stay_as_they_are() {
+    for was_first in [true, false] {
+        in_netns(move || {
+            two_links();
+            let foreign = || {
+                for (family, gateway) in [("-4", "10.0.1.1"), ("-6", "2001:db8:1::1")] {
+                    for metric in [10, 50] {
+                        ip(&format!("{family} route append default via {gateway} dev vc metric {metric} proto static"));
+                    }
+                }
+            };
+            let (mut netlink, mut world) = open();
+            let va = index(&world, "va");
+            let ours = |metric, host| {
+                [format!("10.0.0.{host}"), format!("2001:db8::{host}")]
+                    .map(|gateway| Object::Route(default(&gateway, va, metric, MAIN_TABLE)))
+            };
+            if was_first {
+                foreign();
+                drain_to_kernel(&mut netlink, &mut world);
+            }
+            let mut follow = |have: &[Object], want: &[Object]| {
+                let changes =
+                    Changes { deletions: delete(have.iter().copied()).deletions, ..add(want.iter().copied()) };
+                let outcome = netlink.apply(&changes).unwrap();
+                mirror(&mut world, &outcome);
+                drain_until_kernel(&mut netlink, &mut world, &|| format!("{changes:#?}"));
+                world.clone()
+            };
+            follow(&[], &ours(50, 1));
+            if !was_first {
+                foreign();
+            }
+            follow(&[], &[]);
+            follow(&ours(50, 1), &ours(10, 1));
+            follow(&ours(10, 1), &ours(10, 9));
+            follow(&ours(10, 9), &ours(50, 9));
+            let world = follow(&[ours(50, 9), ours(50, 1), ours(10, 9), ours(10, 1)].concat(), &[]);
+            assert!(world.ours.is_empty(), "{:?}", world.ours);
+            let left: Vec<_> = world.foreign_defaults.iter().map(|f| (f.family, f.metric, f.protocol)).collect();
+            let all = [Family::V4, Family::V6].map(|family| [10, 50].map(|metric| (family, metric, 4)));
+            assert_eq!(left, all.concat());
+        });
+    }
 }
 
 #[test]
