@@ -548,7 +548,9 @@ fn a_missing_capability_is_named() {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let test = dir.path().join("test");
-        fs::copy(std::env::current_exe().unwrap(), &test).unwrap();
+        // By another process: what a child of another test inherits while we write, nobody can run (ETXTBSY).
+        let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&test).status().unwrap();
+        assert!(copied.success());
         let output = Command::new(&test)
             .args(["--exact", "without_privilege", "--ignored", "--nocapture"])
             .uid(65534)
