@@ -118,6 +118,9 @@ impl Service {
         for warning in &config.warnings {
             warn!("{warning}");
         }
+        if config.visible {
+            warn!("a visible node that does not speak global keeps its peers' global:sync/0 waiting");
+        }
         let cookie = config.cookie.read()?;
         let Opened { kernel, state, journal, exclusive } = open(&config)?;
         let listening = config.listening();
