@@ -12,9 +12,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use beamroute::netlink::{Config, DEFAULT_PROTOCOL, Missing, Netlink, NetlinkError, check_support};
+use beamroute::netlink::{Config, Missing, Netlink, NetlinkError, check_support};
 use beamroute::route::{Change, Changes, Connected, Family, IfName, MAIN_TABLE, Object, Route, World};
 use kernel::{
     add, addr, apply_all, assert_is_kernel, default, delete, drain_to_kernel, drain_until_kernel, index, mirror, net,
@@ -575,41 +575,4 @@ fn without_privilege() {
     let config = Config { netns: Some("/proc/self/ns/net".into()), ..Config::default() };
     let error = Netlink::open(&config).unwrap_err();
     assert!(error.to_string().contains("CAP_SYS_ADMIN"), "{error}");
-}
-
-/// Not a check, a measurement: `cargo test --release --test netlink how_long -- --nocapture`.
-#[test]
-fn how_long_it_takes() {
-    in_netns(|| {
-        two_links();
-        let (mut netlink, mut world) = open();
-        let (va, vc) = (index(&world, "va"), index(&world, "vc"));
-        let state = |first, second| {
-            [default("10.0.0.1", va, first, MAIN_TABLE), default("10.0.1.1", vc, second, MAIN_TABLE)].map(Object::Route)
-        };
-        let (a, b) = (state(10, 50), state(60, 20));
-        apply_all(&mut netlink, &mut world, &add(a));
-        let there = Changes { deletions: delete(a).deletions, ..add(b) };
-        let back = Changes { deletions: delete(b).deletions, ..add(a) };
-        let median = |mut times: Vec<Duration>| {
-            times.sort();
-            times[times.len() / 2]
-        };
-        let time = |work: &mut dyn FnMut()| {
-            let start = Instant::now();
-            work();
-            start.elapsed()
-        };
-        let times = (0..201).map(|n| {
-            let changes = if n % 2 == 0 { &there } else { &back };
-            time(&mut || assert!(netlink.apply(changes).unwrap().is_complete()))
-        });
-        eprintln!("failover, 4 messages: {:?}", median(times.collect()));
-        netlink.drain(&mut world).unwrap();
-        let times = (0..201).map(|_| time(&mut || assert!(!netlink.drain(&mut world).unwrap().changed)));
-        eprintln!("drain, nothing waits: {:?}", median(times.collect()));
-        let times = (0..201).map(|_| time(&mut || drop(netlink.snapshot().unwrap())));
-        eprintln!("snapshot, 5 links: {:?}", median(times.collect()));
-        assert_eq!(Config::default().protocol, DEFAULT_PROTOCOL);
-    });
 }
