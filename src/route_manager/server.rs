@@ -13,7 +13,7 @@ use super::request::{Refusal, Request};
 use super::saved::Journal;
 use super::status::{View, posix};
 use crate::node::{Answer, Caller, Message, Node, Process, Sender};
-use crate::route::{Call, DesiredState, Effect, Ranking, SetBy, Status, WishError, available_interfaces};
+use crate::route::{Call, DesiredState, Effect, Ranking, SetBy, Status, Wish, WishError, available_interfaces};
 use crate::term::{Show, Term, as_atom, as_tuple, atom, binary, integer, list, string, tuple};
 
 /// How long a batch that failed as a whole waits for its next try.
@@ -296,7 +296,10 @@ impl RouteManager {
     fn end_grace_times(&mut self) {
         for (node, policy) in self.owners.due(Instant::now()) {
             let is_its = |by: &SetBy| by.node == node;
+            // To fall back to lan is for those that are above it.
+            let applies = |wish: &Wish| !matches!(policy, OwnerPolicy::LanAfter(_)) || wish.status > Status::Lan;
             let its = self.state.interfaces().iter().filter(|(_, wish)| wish.set_by.as_ref().is_some_and(is_its));
+            let its = its.filter(|(_, wish)| applies(wish));
             for name in its.map(|(name, _)| *name).collect::<Vec<_>>() {
                 info!(ifname = %name, owner = node, "the owner is away; its policy applies");
                 let request = match policy {

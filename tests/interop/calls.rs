@@ -276,3 +276,22 @@ fn set_owner_policy_keeps_or_clears_when_the_node_goes() {
     rig.beam.kill();
     eventually("the gone node's wish is cleared", || watcher.ok(connection) == "lan");
 }
+
+#[test]
+fn set_owner_policy_lets_the_internet_fall_back_to_lan_and_nothing_else() {
+    let Some(mut rig) = Rig::start() else { return };
+    let Some(watcher) = crate::support::Beam::start(&rig.epmd.place(), &rig.daemon.cookie) else { return };
+    watcher.know(&rig.daemon);
+    rig.beam.expect(&[
+        ("beamroute_route_manager:set_owner_policy(N, {lan_after, 1}).", "ok"),
+        ("beamroute_route_manager:set_connection_status(N, eth0, internet).", "ok"),
+        ("beamroute_route_manager:set_connection_status(N, wlan0, disconnected).", "ok"),
+    ]);
+    watcher.ok("beamroute_route_manager:set_connection_status(N, usb0, internet).");
+    rig.beam.kill();
+    let of = |name: &str| {
+        watcher.ok(&format!("beamroute_route_manager:get(N, [<<\"interface\">>, {name}, <<\"connection\">>])."))
+    };
+    eventually("its Internet becomes lan", || of("eth0") == "lan");
+    assert_eq!((of("wlan0").as_str(), of("usb0").as_str()), ("disconnected", "internet"));
+}
