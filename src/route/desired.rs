@@ -107,7 +107,7 @@ pub enum RestoreError {
     BadTable(u32),
 }
 
-/// VintageNet's `max_interface_count` (0.13 `mix.exs`).
+/// The limit under which VintageNet 0.13 was recorded (`max_interface_count` in `tests/fixtures/oracle`).
 pub const DEFAULT_MAX_INTERFACES: usize = 8;
 
 /// How many cleared interfaces are remembered, so that names that come and go cannot grow the state for ever.

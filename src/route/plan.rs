@@ -49,7 +49,7 @@ pub enum Reason {
     NoIpv6,
     /// Someone else keeps changing it. Never the plan's own finding.
     Contested,
-    /// A caller's node is down and its wishes are held back. Never the plan's own finding.
+    /// It was not preferred for long enough yet. Never the plan's own finding.
     Held,
     /// The kernel refused it; a POSIX error number. Never the plan's own finding.
     Netlink(i32),

@@ -82,3 +82,27 @@ fn a_crowd_of_silent_strangers_keeps_nobody_out() {
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     drop(crowd);
 }
+
+#[test]
+fn nobody_sets_the_policy_of_another_node() {
+    let Some(rig) = Rig::start() else { return };
+    let place = rig.epmd.place();
+    let (Some(mut victim), Some(liar)) =
+        (Beam::start(&place, &rig.daemon.cookie), Beam::start(&place, &rig.daemon.cookie))
+    else {
+        return;
+    };
+    victim.know(&rig.daemon);
+    liar.know(&rig.daemon);
+    victim.expect(&[("gen_server:call(RM, {set_connection_status, eth0, internet}).", "ok")]);
+    let name = victim.ok("node().");
+    liar.expect(&[
+        (&format!("Forged = rpc:call({name}, erlang, whereis, [init]), node(Forged) =:= {name}."), "true"),
+        ("RM ! {'$gen_call', {Forged, make_ref()}, {set_owner_policy, {clear_after, 0}}}, ok.", "ok"),
+        ("net_adm:ping(N).", "pong"),
+    ]);
+    let eth0 = "gen_server:call(RM, {get, [<<\"interface\">>, eth0, <<\"connection\">>]}).";
+    rig.beam.expect(&[(eth0, "internet")]);
+    victim.kill();
+    rig.beam.expect(&[("timer:sleep(500).", "ok"), (eth0, "internet")]);
+}
