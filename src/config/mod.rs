@@ -12,7 +12,6 @@
 pub mod cookie;
 pub mod layers;
 pub mod listen;
-pub mod node_name;
 pub mod options;
 pub mod value;
 
@@ -21,16 +20,15 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use cookie::{Cookie, CookieError, CookieSource};
+pub use crate::node::{Cookie, CookieError, CookieSource, HostName, NameKind, NodeNameError};
 pub use erl_dist::node::NodeName;
 pub use layers::Variables;
 pub use listen::Listening;
-pub use node_name::{HostName, NameKind, NodeNameError};
 pub use options::Options;
 pub use value::{Admin, LogFormat, Netns};
 
 use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
-use crate::node::{AutoConnect, SocketDefaults};
+use crate::node::{AutoConnect, SocketDefaults, node_name, peer_name};
 
 /// Everything `beamroute run` goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -206,13 +204,13 @@ impl Config {
             (None, Some(name)) => (name.as_str(), NameKind::Short),
             (None, None) => ("beamroute", NameKind::Short),
         };
-        let node_name = node_name::node_name(given, name_kind, &around.host)?;
+        let node_name = node_name(given, name_kind, &around.host)?;
         let config = Config {
             connect: nodes_to_connect(options.connect.as_deref().unwrap_or_default(), &node_name, name_kind)?,
             auto_connect: options.dist_auto_connect.map_or_else(AutoConnect::default, |when| when.0),
             node_name,
             name_kind,
-            cookie: CookieSource::choose(options.cookie_file, variables)?,
+            cookie: cookie::source(options.cookie_file, variables)?,
             listen: options.listen,
             port: options.port.unwrap_or(0),
             epmd: options.epmd.unwrap_or_default(),
@@ -260,7 +258,7 @@ fn nodes_to_connect(given: &[String], ours: &NodeName, kind: NameKind) -> Result
     let mut nodes: Vec<NodeName> = Vec::new();
     for word in given.iter().flat_map(|value| value.split([',', ' ', '\t', '\n'])).filter(|word| !word.is_empty()) {
         let refused = |reason| ConfigError::Connect { node: word.to_owned(), reason };
-        let node = node_name::peer_name(word, kind).map_err(refused)?;
+        let node = peer_name(word, kind).map_err(refused)?;
         if node == *ours {
             return Err(refused("this node itself"));
         }
