@@ -53,7 +53,7 @@ fn defaults() {
     assert_eq!((config.port, config.epmd, config.epmd_port), (0, EpmdMode::Auto, 4369));
     assert_eq!((config.listen, config.netns, config.file), (None, None, None));
     assert_eq!(config.state_dir, Path::new("/run/beamroute"));
-    assert_eq!((config.max_interfaces, config.visible), (256, false));
+    assert_eq!(config.max_interfaces, 256);
     assert_eq!(config.net_ticktime, Duration::from_secs(60));
     assert_eq!((config.admin, config.log_format), (Admin::None, LogFormat::Text));
     assert_eq!((config.protocol, config.rule_priority), (110, 30_000));
@@ -80,7 +80,7 @@ fn flags_over_environment_over_file_over_defaults() {
 #[test]
 fn every_option_in_every_layer() {
     type Holds = fn(&Config) -> bool;
-    let options: [(&str, &str, &str, Holds); 19] = [
+    let options: [(&str, &str, &str, Holds); 18] = [
         ("name", "a@127.0.0.1", "\"a@127.0.0.1\"", |c| c.node_name.to_string() == "a@127.0.0.1"),
         ("sname", "a", "\"a\"", |c| c.node_name.to_string() == "a@gw1"),
         ("cookie_file", "/c", "\"/c\"", |c| c.cookie == CookieSource::File("/c".into())),
@@ -90,7 +90,6 @@ fn every_option_in_every_layer() {
         ("netns", "blue", "\"blue\"", |c| c.netns.as_ref().unwrap().path() == Path::new("/run/netns/blue")),
         ("state_dir", "/s", "\"/s\"", |c| c.state_dir == Path::new("/s")),
         ("max_interfaces", "8", "8", |c| c.max_interfaces == 8),
-        ("visible", "true", "true", |c| c.visible),
         ("connect", "a@gw2", "[\"a@gw2\"]", |c| c.connect.iter().map(ToString::to_string).eq(["a@gw2"])),
         ("dist_auto_connect", "once", "\"once\"", |c| c.auto_connect == AutoConnect::Once),
         ("net_ticktime", "1m", "\"1m\"", |c| c.net_ticktime == Duration::from_secs(60)),
@@ -105,7 +104,8 @@ fn every_option_in_every_layer() {
         ("protocol", "111", "111", |c| c.protocol == 111),
         ("rule_priority", "7", "7", |c| c.rule_priority == 7),
     ];
-    let mut keys: Vec<&str> = options.iter().map(|(key, ..)| *key).collect();
+    // The one that can only be refused has a test of its own.
+    let mut keys: Vec<&str> = options.iter().map(|(key, ..)| *key).chain(["visible"]).collect();
     let mut known = beamroute::config::options::keys();
     keys.sort_unstable();
     known.sort_unstable();
@@ -117,12 +117,27 @@ fn every_option_in_every_layer() {
         assert!(holds(&resolve("", &[(&variable, text)], None).unwrap()), "{variable}");
         assert!(holds(&resolve("", &[], Some(&format!("{key} = {toml}"))).unwrap()), "{key} = {toml}");
     }
-    for (value, visible) in [("1", true), ("0", false), ("false", false), ("true", true)] {
-        assert_eq!(resolve("", &[("BEAMROUTE_VISIBLE", value)], None).unwrap().visible, visible);
-    }
-    assert!(resolve("--visible", &[("BEAMROUTE_VISIBLE", "0")], None).unwrap().visible);
-    assert!(!resolve("--visible=false", &[], Some("visible = true")).unwrap().visible);
     assert_eq!(resolve("", &[], Some("net_ticktime = 8")).unwrap().net_ticktime, Duration::from_secs(8));
+}
+
+#[test]
+fn visible_is_refused_with_a_reason() {
+    for (flags, env, file) in [
+        ("--visible", &[][..], None),
+        ("", &[("BEAMROUTE_VISIBLE", "1")], None),
+        ("", &[], Some("visible = true")),
+        ("--visible", &[("BEAMROUTE_VISIBLE", "0")], Some("visible = false")),
+    ] {
+        let error = resolve(flags, env, file).unwrap_err().to_string();
+        assert!(error.contains("global:sync/0") && error.contains("leave it out"), "{error}");
+    }
+    for (flags, env, file) in [
+        ("--visible=false", &[][..], Some("visible = true")),
+        ("", &[("BEAMROUTE_VISIBLE", "0")], Some("visible = true")),
+        ("", &[], Some("visible = false")),
+    ] {
+        assert!(resolve(flags, env, file).is_ok(), "{flags} {env:?} {file:?}");
+    }
 }
 
 #[test]

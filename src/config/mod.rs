@@ -55,8 +55,6 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// How many interfaces may be known at once.
     pub max_interfaces: usize,
-    /// Not hidden.
-    pub visible: bool,
     /// The nodes to keep connected, each once.
     pub connect: Vec<NodeName>,
     /// Whether referring to a node connects to it.
@@ -178,6 +176,13 @@ pub enum ConfigError {
     /// There is no cookie.
     #[error(transparent)]
     Cookie(#[from] CookieError),
+    /// Asked to be visible.
+    #[error(
+        "visible: refused, because this node does not speak the protocol of global: a visible one would keep its peers' \
+         global:sync/0 waiting, and its end would make them cut each other off (prevent_overlapping_partitions); \
+         leave it out to be hidden, as C nodes are"
+    )]
+    Visible,
     /// Without a port mapper, peers must know the port.
     #[error("epmd none needs a fixed port: without epmd, peers can only reach a port that they know (--port N)")]
     NoPort,
@@ -199,6 +204,9 @@ impl Config {
         let from_file = file.as_deref().map(layers::from_file).transpose()?.unwrap_or_default();
         let options = flags.over(environment).over(from_file);
 
+        if options.visible == Some(true) {
+            return Err(ConfigError::Visible);
+        }
         let (given, name_kind) = match (&options.name, &options.sname) {
             (Some(name), _) => (name.as_str(), NameKind::Long),
             (None, Some(name)) => (name.as_str(), NameKind::Short),
@@ -219,7 +227,6 @@ impl Config {
             netns: options.netns,
             state_dir: options.state_dir.unwrap_or_else(|| PathBuf::from("/run/beamroute")),
             max_interfaces: options.max_interfaces.map_or(256, |max| max.0),
-            visible: options.visible.unwrap_or(false),
             net_ticktime: options.net_ticktime.map_or(Duration::from_secs(60), |seconds| seconds.0),
             socket_defaults: SocketDefaults::new(
                 &options.dist_listen_options.map_or_else(Vec::new, |options| options.0),

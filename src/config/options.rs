@@ -45,7 +45,7 @@ pub struct Options {
     /// How many interfaces may be known at once [default: 256]
     #[arg(long, value_name = "N")]
     pub max_interfaces: Option<MaxInterfaces>,
-    /// Be an ordinary visible node, not a hidden one
+    /// Be a visible node, not a hidden one: refused until this node speaks the protocol of global
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = clap::builder::BoolishValueParser::new())]
     pub visible: Option<bool>,

@@ -16,6 +16,7 @@ use super::network::{Network, UPLINKS};
 use super::scratch::Scratch;
 use crate::config::{self, Config, HostName, Surroundings};
 use crate::epmd::EpmdMode;
+use crate::node::StartError;
 use crate::service::{Service, ServiceError};
 
 /// The name of the node that serves `route_manager`.
@@ -82,7 +83,9 @@ async fn start_service(options: Options, device: &Path, scratch: &Scratch) -> Re
         attempts += 1;
         let config = config(options, device, scratch)?;
         match Service::start(config.clone()).await {
-            Err(ServiceError::Epmd(error)) if attempts < 3 => tracing::debug!(%error, "another port for epmd"),
+            Err(ServiceError::Node(StartError::Epmd(error))) if attempts < 3 => {
+                tracing::debug!(%error, "another port for epmd")
+            }
             started => return Ok((started?, config)),
         }
     }

@@ -22,6 +22,9 @@ impl Flags {
     /// Takes op 33 (`ALIAS_SEND`).
     pub const ALIAS: Self = Self(1 << 35);
 
+    /// Takes op 37 (`ALTACT_SIG_SEND`) instead of 33; OTP 28 and later.
+    pub const ALTACT_SIG: Self = Self(1 << 37);
+
     /// Mandatory since OTP 25: `EXTENDED_REFERENCES`, `FUN_TAGS`, `NEW_FUN_TAGS`, `EXTENDED_PIDS_PORTS`,
     /// `EXPORT_PTR_TAG`, `BIT_BINARIES`, `NEW_FLOATS`, `UTF8_ATOMS`, `MAP_TAG`, `BIG_CREATION`, `HANDSHAKE_23`.
     pub const MANDATORY_25: Self =
@@ -42,7 +45,8 @@ impl Flags {
             | 1 << 20
             | Self::EXIT_PAYLOAD.0
             | 1 << 32
-            | Self::ALIAS.0,
+            | Self::ALIAS.0
+            | Self::ALTACT_SIG.0,
     );
 
     /// Flags as they stand in a handshake message. Unknown bits are kept; nobody looks at them.
@@ -97,8 +101,8 @@ mod tests {
 
     #[test]
     fn offer_is_the_recommended_one() {
-        // The value that captures of OTP 25, 27 and 29 accepted (tests/fixtures/captures, conn in1).
-        assert_eq!(Flags::OFFERED.bits(), 0x000d_075f_5fbc);
+        // The value that captures of OTP 25, 27 and 29 accepted (tests/fixtures/captures, conn in1), and op 37 of OTP 28.
+        assert_eq!(Flags::OFFERED.bits(), 0x000d_075f_5fbc | 1 << 37);
         assert!(!Flags::OFFERED.contains(Flags::PUBLISHED));
     }
 

@@ -17,7 +17,7 @@ mod frame;
 mod handshake;
 mod tick;
 
-pub use control::{Control, Message, MessageError, Target};
+pub use control::{Control, Message, MessageError, Target, altact};
 pub use flags::Flags;
 pub use frame::{FrameDecoder, FrameError, Header};
 pub use handshake::{

@@ -17,6 +17,7 @@ pub enum TickAction {
 #[derive(Debug, Clone)]
 pub struct Tick {
     ticktime: Duration,
+    intensity: u32,
     boundary: Instant,
     last_received: Instant,
     last_sent: Instant,
@@ -31,11 +32,11 @@ impl Tick {
     /// Shorter than the interval of the shortest net_ticktime, 1 s.
     const ANSWER_GAP: Duration = Duration::from_millis(200);
 
-    /// A connection that came up at `now`.
+    /// A connection that came up at `now`, with `intensity` ticks in its ticktime.
     #[must_use]
-    pub fn new(ticktime: Duration, now: Instant) -> Self {
-        let boundary = now + ticktime / Self::INTENSITY;
-        Self { ticktime, boundary, last_received: now, last_sent: now, spared_until: None }
+    pub fn new(ticktime: Duration, intensity: u32, now: Instant) -> Self {
+        let boundary = now + ticktime / intensity;
+        Self { ticktime, intensity, boundary, last_received: now, last_sent: now, spared_until: None }
     }
 
     /// Follows a change of the net_ticktime: an interval of the new length begins (`net_kernel.erl`, `ticker_loop`).
@@ -103,7 +104,7 @@ impl Tick {
     }
 
     fn interval(&self) -> Duration {
-        self.ticktime / Self::INTENSITY
+        self.ticktime / self.intensity
     }
 }
 
@@ -115,7 +116,7 @@ mod tests {
 
     fn tick() -> (Tick, Instant) {
         let now = Instant::now();
-        (Tick::new(T, now), now)
+        (Tick::new(T, Tick::INTENSITY, now), now)
     }
 
     fn secs(n: u64) -> Duration {

@@ -13,6 +13,13 @@ use crate::term::{as_atom, as_list, atom, boolean, list, string};
 /// What `erlang:system_info(otp_release)` says: the newest release whose protocol is spoken here.
 const OTP_RELEASE: &str = "29";
 
+/// Names of the processes that every node has.
+const RESERVED: [&str; 2] = ["net_kernel", "rex"];
+
+pub(super) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 impl Node {
     /// `Module:Function(Args)` for a caller elsewhere.
     pub(super) fn builtin(&self, caller: Caller, module: &Atom, function: &Atom, args: &[Term]) {
@@ -43,7 +50,7 @@ impl Node {
     /// Functions of `erlang` that only look.
     fn erlang(&self, function: &str, args: &[Term]) -> Option<Result<Term, Badarg>> {
         Some(match (function, args) {
-            ("node", []) => Ok(atom(self.name())),
+            ("node", []) => Ok(atom(&self.name())),
             ("nodes", []) => Ok(atoms(&self.nodes(|info| info.is_visible))),
             ("nodes", [which]) => self.nodes_of(which).ok_or(Badarg),
             ("is_alive", []) => Ok(boolean(true)),
@@ -73,7 +80,7 @@ impl Node {
             };
             found.extend(self.nodes(which));
             if matches!(kind, "this" | "known") {
-                found.push(self.name().to_owned());
+                found.push(self.name());
             }
         }
         found.sort();
@@ -82,8 +89,8 @@ impl Node {
     }
 
     fn registered(&self) -> Vec<String> {
-        let mut names = self.state().registered();
-        names.extend(["net_kernel", "rex"].map(str::to_owned));
+        let mut names = self.state().processes.names();
+        names.extend(RESERVED.map(str::to_owned));
         names
     }
 
@@ -94,7 +101,8 @@ impl Node {
 
     fn is_process_alive(&self, process: &Term) -> Option<bool> {
         let Term::Pid(pid) = process else { return None };
-        let is_ours = pid.node.name == self.name() && pid.creation == self.inner.creation;
+        let us = self.incarnation();
+        let is_ours = pid.node.name == us.name && pid.creation == us.creation;
         is_ours.then(|| self.resolve(&Target::Pid(pid.clone())).is_some())
     }
 
@@ -102,7 +110,7 @@ impl Node {
     fn disconnect_for(&self, caller: &str, peer: &Term) -> Term {
         match as_atom(peer) {
             None => boolean(false),
-            Some(peer) if !self.permits(right_towards(peer, self.name(), caller)) => not_allowed(),
+            Some(peer) if !self.permits(right_towards(peer, &self.name(), caller)) => not_allowed(),
             Some(peer) => boolean(self.disconnect(peer)),
         }
     }

@@ -1,10 +1,14 @@
-//! Calls of ours: `gen_server:call/3` to a process on another node.
+//! Calls of ours: `gen_server:call/3`.
 
 use std::time::Duration;
 
-use eetf::{Atom, Term};
+use eetf::{Pid, Reference, Term};
+use tokio::time::{Instant, timeout_at};
 
-use super::Node;
+use super::channel::Channel;
+use super::process::alias_tag;
+use super::state::Watcher;
+use super::{Destination, Node};
 use crate::dist::{Control, Target};
 use crate::term::{as_tuple, atom, tuple};
 
@@ -23,45 +27,93 @@ pub enum CallError {
 }
 
 impl Node {
-    /// Calls the process registered as `name` on the node `peer`, to which it connects first as
-    /// [`NodeConfig::auto_connect`](super::NodeConfig::auto_connect) allows; that takes of `patience` too.
+    /// Calls a process, as [`Process::call`](super::Process::call), from nobody in particular.
     ///
     /// # Errors
     /// [`CallError`]. After a time-out a late reply is dropped.
-    pub async fn call(&self, peer: &str, name: &str, request: Term, patience: Duration) -> Result<Term, CallError> {
-        let end = tokio::time::Instant::now() + patience;
-        let connected = tokio::time::timeout_at(end, self.connect_automatically(peer)).await;
-        let not_connected = || CallError::NotConnected(peer.to_owned());
-        connected.map_err(|_| CallError::Timeout)?.map_err(|_| not_connected())?;
-        let connection = self.state().connection(peer).ok_or_else(not_connected)?;
-        let reference = self.fresh_reference();
+    pub async fn call(&self, to: impl Into<Destination>, request: Term, patience: Duration) -> Result<Term, CallError> {
         let us = self.fresh_pid();
-        let outcome = self.state().begin_call(reference.clone(), peer);
-        let name = Atom::from(name);
-        let target = Target::Name(name.clone());
-        let alias = eetf::ImproperList { elements: vec![atom("alias")], last: Box::new(reference.clone().into()) };
-        let from = tuple([us.clone().into(), alias.into()]);
-        let message = tuple([atom("$gen_call"), from, request]);
-        let monitor = Control::MonitorP { from: us.clone(), target: target.clone(), reference: reference.clone() };
-        connection.send(&monitor, None);
-        connection.send(&Control::RegSend { from: us.clone(), name }, Some(&message));
-        let outcome = tokio::time::timeout_at(end, outcome).await;
-        self.state().finish_call(&reference, Err(atom("timeout")));
-        if !matches!(outcome, Ok(Ok(Err(_)))) {
-            connection.send(&Control::DemonitorP { from: us, target, reference }, None);
+        self.call_from(us, to.into(), request, patience).await
+    }
+
+    pub(super) async fn call_from(
+        &self,
+        us: Pid,
+        to: Destination,
+        request: Term,
+        patience: Duration,
+    ) -> Result<Term, CallError> {
+        let end = Instant::now() + patience;
+        let connected = timeout_at(end, self.channel_to(to.node())).await.map_err(|_| CallError::Timeout)?;
+        let not_connected = || CallError::NotConnected(to.node().unwrap_or_default().to_owned());
+        let channel = connected.map_err(|_| not_connected())?;
+        let (sender, outcome) = tokio::sync::oneshot::channel();
+        let (target, reference) = (to.target(), self.fresh_reference());
+        let mut call = Call { node: self, channel, us, target, reference, is_down: false };
+        if !self.watch(&call.channel, &call.reference, Watcher::Call(sender)) {
+            return Err(not_connected());
         }
+        call.send(request);
+        let outcome = timeout_at(end, outcome).await;
+        call.is_down = matches!(outcome, Ok(Ok(Err(_))));
         match outcome {
             Ok(Ok(reply)) => reply.map_err(CallError::Down),
             Ok(Err(_)) | Err(_) => Err(CallError::Timeout),
         }
     }
 
-    /// A reply, `{Tag, Reply}`: to our alias, or, from nodes that know none, to the pid that calls.
-    pub(super) fn replied(&self, payload: &Term) {
-        if let Some([tag, reply]) = as_tuple::<2>(payload)
-            && let Some(reference) = super::message::alias_of(tag)
-        {
-            self.state().finish_call(&reference, Ok(reply.clone()));
+    /// A reply, `{Tag, Reply}`: to our alias, or, from nodes that know none, to the pid that calls. Says whether a call
+    /// was waiting for it.
+    pub(super) fn replied(&self, channel: &Channel, payload: &Term) -> bool {
+        let Some([tag, reply]) = as_tuple::<2>(payload) else { return false };
+        let Some(reference) = super::message::alias_of(tag) else { return false };
+        let mut state = self.state();
+        let Some(relations) = state.relations(channel.peer()) else { return false };
+        if !matches!(relations.watched.get(&reference), Some(Watcher::Call(_))) {
+            return false;
+        }
+        if let Some(Watcher::Call(caller)) = relations.watched.remove(&reference) {
+            // The caller may have given up meanwhile.
+            let _ = caller.send(Ok(reply.clone()));
+        }
+        true
+    }
+}
+
+/// A call under way. When it ends, in whatever way, its monitor ends too.
+struct Call<'a> {
+    node: &'a Node,
+    channel: Channel,
+    us: Pid,
+    target: Target,
+    reference: Reference,
+    /// The monitor has fired.
+    is_down: bool,
+}
+
+impl Call<'_> {
+    fn send(&self, request: Term) {
+        let from = tuple([self.us.clone().into(), alias_tag(&self.reference)]);
+        let message = tuple([atom("$gen_call"), from, request]);
+        let us = || self.us.clone();
+        let (target, reference) = (self.target.clone(), self.reference.clone());
+        self.channel.send(Control::MonitorP { from: us(), target, reference }, None);
+        let control = match self.target.clone() {
+            Target::Name(name) => Control::RegSend { from: us(), name },
+            Target::Pid(pid) => Control::send(self.channel.flags(), us(), pid),
+        };
+        self.channel.send(control, Some(message));
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let (target, reference) = (self.target.clone(), self.reference.clone());
+        if let Some(relations) = self.node.state().relations(self.channel.peer()) {
+            relations.watched.remove(&reference);
+        }
+        if !self.is_down {
+            self.channel.send(Control::DemonitorP { from: self.us.clone(), target, reference }, None);
         }
     }
 }

@@ -1,23 +1,27 @@
 //! What a node has to be told.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::Resolver;
 use super::net_kernel::Defaults;
+use super::{Cookie, Resolver};
+use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
 
 /// Settings of a [`super::Node`].
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
-    /// Full node name, `name@host`.
-    pub name: String,
     /// The cookie, shared with every peer.
     pub cookie: Zeroizing<Vec<u8>>,
     /// Offer `PUBLISHED`, so that peers list us in `nodes/0`.
     pub is_visible: bool,
-    /// A peer that is silent this long is down; a tick goes out four times in it.
+    /// A peer that is silent this long is down.
     pub net_ticktime: Duration,
+    /// How often a tick goes out in it, 4 to 1000.
+    pub net_tickintensity: u16,
+    /// Where it listens, and with which port mapper it registers.
+    pub listen: Listen,
     /// A handshake step takes at most this long, and dialling in all (`net_setuptime`).
     pub setup_time: Duration,
     /// Finds the nodes that we dial.
@@ -40,14 +44,28 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// OTP's defaults, for a hidden node.
+    /// OTP's defaults, for a hidden node that listens on loopback.
     #[must_use]
-    pub fn new(name: impl Into<String>, cookie: Zeroizing<Vec<u8>>) -> Self {
+    pub fn new(cookie: &Cookie) -> Self {
+        let mut config = Self::default();
+        config.set_cookie(cookie);
+        config
+    }
+
+    pub(super) fn set_cookie(&mut self, cookie: &Cookie) {
+        self.cookie = Zeroizing::new(cookie.as_bytes().to_vec());
+    }
+}
+
+impl Default for NodeConfig {
+    /// Without a cookie: no peer has an empty one.
+    fn default() -> Self {
         Self {
-            name: name.into(),
-            cookie,
+            cookie: Zeroizing::default(),
             is_visible: false,
             net_ticktime: Duration::from_secs(60),
+            net_tickintensity: 4,
+            listen: Listen::default(),
             setup_time: Duration::from_secs(7),
             resolver: Resolver::default(),
             auto_connect: AutoConnect::default(),
@@ -58,6 +76,26 @@ impl NodeConfig {
             socket_defaults: Defaults::default(),
             is_admin_allowed: false,
         }
+    }
+}
+
+/// Where a node listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// The addresses, the main one first.
+    pub addresses: Vec<IpAddr>,
+    /// The port, the same on all of them; 0 lets the kernel choose.
+    pub port: u16,
+    /// Which port mapper to use.
+    pub epmd: EpmdConfig,
+}
+
+impl Default for Listen {
+    /// 127.0.0.1, any port, and the epmd on the usual port, which is served if none runs.
+    fn default() -> Self {
+        let addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+        let epmd = EpmdConfig { mode: EpmdMode::Auto, addresses: addresses.clone(), port: DEFAULT_PORT };
+        Self { addresses, port: 0, epmd }
     }
 }
 

@@ -14,11 +14,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, warn};
 
+use super::channel::Channel;
 use super::kernel::OptionsError;
 use super::net_kernel::socket_options::{apply, read};
 use super::net_kernel::{Emulated, OptionName, SocketOption};
 use super::outbox::Outbox;
-use super::{Node, NodeConfig, NodeInfo};
+use super::{Node, NodeConfig, NodeInfo, NodedownReason};
 use crate::dist::{Control, FrameDecoder, Header, Message, Peer, Tick, TickAction};
 use crate::term::Limits;
 
@@ -41,7 +42,7 @@ pub(super) struct Connection {
     /// The tick's deadline may have come nearer.
     tick_changed: Notify,
     socket: Mutex<Socket>,
-    reason: OnceLock<&'static str>,
+    reason: OnceLock<NodedownReason>,
     closed: CancellationToken,
     flushing: CancellationToken,
 }
@@ -55,13 +56,13 @@ struct Socket {
 }
 
 impl Connection {
-    pub(super) fn new(peer: Peer, id: u32, config: &NodeConfig, ticktime: Duration) -> Self {
+    pub(super) fn new(peer: Peer, id: u32, config: &NodeConfig, tick: Tick) -> Self {
         Self {
             peer,
             id,
             gone: CancellationToken::new(),
             outbox: Outbox::new(config.outbox_limit),
-            tick: Mutex::new(Tick::new(ticktime, Instant::now())),
+            tick: Mutex::new(tick),
             tick_changed: Notify::new(),
             socket: Mutex::default(),
             reason: OnceLock::new(),
@@ -76,7 +77,7 @@ impl Connection {
     }
 
     /// Closes at once; the first reason counts.
-    pub(super) fn close(&self, reason: &'static str) {
+    pub(super) fn close(&self, reason: NodedownReason) {
         let _ = self.reason.set(reason);
         self.closed.cancel();
     }
@@ -87,7 +88,7 @@ impl Connection {
     }
 
     /// Closes when what is queued has been written.
-    pub(super) fn close_after_flush(&self, reason: &'static str) {
+    pub(super) fn close_after_flush(&self, reason: NodedownReason) {
         let _ = self.reason.set(reason);
         self.flushing.cancel();
     }
@@ -97,8 +98,8 @@ impl Connection {
     }
 
     /// Why it ended, in the words of `net_kernel:monitor_nodes/2`.
-    pub(super) fn reason(&self) -> &'static str {
-        self.reason.get().copied().unwrap_or("connection_closed")
+    pub(super) fn reason(&self) -> NodedownReason {
+        self.reason.get().copied().unwrap_or(NodedownReason::ConnectionClosed)
     }
 
     /// Takes `stream`'s options in hand and sets `options`.
@@ -148,7 +149,7 @@ impl Connection {
     fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
         if !self.closed.is_cancelled() && self.outbox.push(encode).is_err() {
             warn!(peer = %self.peer.name, "peer does not read; dropping the connection");
-            self.close("killed");
+            self.close(NodedownReason::Busy);
         }
     }
 
@@ -190,15 +191,16 @@ pub(super) async fn run(node: Node, up: Up, stream: TcpStream, buffer: BytesMut)
     };
     let reader = async {
         read_frames(&node, &connection, read, buffer).await;
-        connection.close("connection_closed");
+        connection.close(NodedownReason::ConnectionClosed);
     };
     tokio::join!(reader.instrument(span.clone()), writer);
     connection.release_socket();
     node.connection_down(&connection);
-    info!(parent: &span, reason = connection.reason(), "nodedown");
+    info!(parent: &span, reason = %connection.reason(), "nodedown");
 }
 
 async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: OwnedReadHalf, mut buffer: BytesMut) {
+    let channel = Channel::Remote(Arc::clone(connection));
     let decoder = FrameDecoder::new(Header::Four, node.inner.config.frame_limit);
     loop {
         loop {
@@ -207,7 +209,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: OwnedR
                 Ok(None) => break,
                 Err(error) => {
                     warn!(%error, "dropping the connection");
-                    return connection.close("killed");
+                    return connection.close(NodedownReason::Killed);
                 }
             };
             connection.tick().received(Instant::now());
@@ -216,10 +218,14 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: OwnedR
                 continue;
             }
             match Message::decode(&body, Limits::default()) {
-                Ok(message) => node.dispatch(connection, message).await,
+                Ok(message) => {
+                    if let Some(delivery) = node.dispatch(&channel, message) {
+                        delivery.in_turn(&connection.closed).await;
+                    }
+                }
                 Err(error) => {
                     warn!(%error, "dropping the connection");
-                    return connection.close("killed");
+                    return connection.close(NodedownReason::Killed);
                 }
             }
             if connection.closed.is_cancelled() {
@@ -255,7 +261,8 @@ async fn write_frames(connection: &Connection, mut write: OwnedWriteHalf) {
             () = connection.closed.cancelled() => return,
             frames = connection.outbox.take(std::mem::take(&mut spent)) => {
                 if !write_all(connection, &mut write, &frames).await {
-                    return connection.close("connection_closed");
+                    let is_tick = frames == TICK;
+                    return connection.close(if is_tick { NodedownReason::SendNetTickFailed } else { NodedownReason::ConnectionClosed });
                 }
                 connection.tick().sent(Instant::now());
                 spent = frames;
@@ -272,7 +279,7 @@ async fn write_frames(connection: &Connection, mut write: OwnedWriteHalf) {
             () = tick_due(connection) => match tick_action(connection) {
                 TickAction::Nothing => {}
                 TickAction::Send => connection.push(|out| out.extend(TICK)),
-                TickAction::Down => return connection.close("net_tick_timeout"),
+                TickAction::Down => return connection.close(NodedownReason::NetTickTimeout),
             },
         }
     }
@@ -290,7 +297,7 @@ async fn write_all(connection: &Connection, write: &mut OwnedWriteHalf, frames: 
             written = &mut writing => return written.is_ok(),
             () = &mut overdue => return false,
             () = tick_due(connection) => if tick_action(connection) == TickAction::Down {
-                connection.close("net_tick_timeout");
+                connection.close(NodedownReason::NetTickTimeout);
                 return false;
             },
         }

@@ -14,7 +14,7 @@ use super::connection::{self, Up};
 use super::handshake_io::{HandshakeIo, SetupError};
 use super::resolver::is_long;
 use super::state::{Verdict, Wanted};
-use super::{AutoConnect, Node};
+use super::{AutoConnect, Ignored, Node};
 use crate::dist::{Dialing, Step, is_node_name};
 
 /// Why a node could not be reached.
@@ -23,6 +23,13 @@ use crate::dist::{Dialing, Step, is_node_name};
 pub struct DialError {
     node: String,
     reason: String,
+}
+
+impl DialError {
+    /// The connection came up, and went.
+    pub(super) fn lost(node: &str) -> Self {
+        Self { node: node.to_owned(), reason: "the connection was lost at once".to_owned() }
+    }
 }
 
 /// A handshake under way, dialled or accepted. When it is dropped and nothing has come of it, its place in the table
@@ -70,9 +77,13 @@ impl Node {
     /// Connects to `peer`, as `net_kernel:connect_node/1`: true when it is connected and nodeup has been delivered,
     /// or if it is this node; false for whatever stood in the way. It takes at most the setup time. Any number of
     /// callers share one attempt, and one that the peer has begun counts as well.
-    pub async fn connect_node(&self, peer: &str) -> bool {
+    ///
+    /// # Errors
+    /// [`Ignored`], if our node is not started.
+    pub async fn connect_node(&self, peer: &str) -> Result<bool, Ignored> {
+        self.if_alive()?;
         let connected = self.connect(peer).await;
-        connected.inspect_err(|error| debug!(%error, "connect_node")).is_ok()
+        Ok(connected.inspect_err(|error| debug!(%error, "connect_node")).is_ok())
     }
 
     /// As [`Node::connect_node`], with the reason.
@@ -123,10 +134,10 @@ impl Node {
 
     /// How things stand with `peer`. Begins to dial if nobody does.
     fn want(&self, peer: &str, address: Option<SocketAddr>, wish: Wish) -> Result<Wanted, &'static str> {
-        if self.inner.stopping.is_cancelled() {
-            return Err("the node has stopped");
-        }
         let mut state = self.state();
+        if state.incarnation.stopping.is_cancelled() {
+            return Err("the distribution is not running");
+        }
         if let Some(wanted) = state.want(peer) {
             return Ok(wanted);
         }
@@ -139,7 +150,7 @@ impl Node {
                 AutoConnect::Once | AutoConnect::Always => {}
             }
         }
-        if address.is_none() && is_long(host(peer)) != is_long(host(self.name())) {
+        if address.is_none() && is_long(host(peer)) != is_long(host(&state.incarnation.name)) {
             return Err("one of us has a long name, the other a short one");
         }
         // The list is asked of attempts only: what is connected stays.
@@ -155,8 +166,9 @@ impl Node {
 
     /// Dials, and serves the connection if there comes one.
     async fn run_dialled(self, mut attempt: Attempt, address: Option<SocketAddr>) {
+        let stopping = self.incarnation().stopping.clone();
         let setup = tokio::select! {
-            () = self.inner.stopping.cancelled() => Err(SetupError::GivenUp("the node stops")),
+            () = stopping.cancelled() => Err(SetupError::GivenUp("the node stops")),
             () = attempt.abort.cancelled() => Err(TAKEN),
             setup = timeout(self.inner.config.setup_time, self.dial_out(&attempt, address)) =>
                 setup.unwrap_or(Err(SetupError::Timeout)),

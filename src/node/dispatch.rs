@@ -1,105 +1,145 @@
-//! What peers send: control message → tables, mailboxes, answers.
+//! What peers and our own processes send: control message → tables, mailboxes, answers.
 
-use std::sync::Arc;
-
-use eetf::{Atom, Pid, Term};
+use eetf::{Atom, Pid, Reference, Term};
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Node;
-use super::connection::Connection;
-use super::message::{Message, to_message};
+use super::channel::Channel;
+use super::mailbox::Mailbox;
+use super::message::{Answer, Message, to_message};
 use super::net_kernel::NetKernelCall;
-use super::state::Monitor;
-use crate::dist::{self, Control, Target};
-use crate::term::{as_atom, atom, tuple};
+use crate::dist::{self, Control, Target, altact};
+use crate::term::{as_atom, as_tuple, atom, tuple};
 
 /// Ids of the processes that every node has; mailboxes begin at 100.
 pub(super) const NET_KERNEL: u32 = 1;
 const REX: u32 = 2;
 
+/// A message on its way to a mailbox.
+pub(super) struct Delivery {
+    pub mailbox: Mailbox,
+    pub message: Message,
+}
+
+impl Delivery {
+    /// Waits while the mailbox is full, or until `closed`.
+    pub(super) async fn in_turn(self, closed: &CancellationToken) {
+        returned(self.mailbox.send(self.message, closed).await);
+    }
+
+    /// Whether it is full or not: for what our own processes send.
+    pub(super) fn now(self) {
+        returned(self.mailbox.tell(self.message));
+    }
+}
+
+/// The process has ended meanwhile. Monitors tell those who called it; a function that it exported is gone.
+fn returned(message: Option<Message>) {
+    if let Some(Message::Apply { caller, module, function, args }) = message {
+        caller.reply(Answer::undef(&module, &function, &args));
+    }
+}
+
 impl Node {
-    /// Acts on one message of a peer. Waits only while a mailbox is full.
-    pub(super) async fn dispatch(&self, connection: &Arc<Connection>, message: dist::Message) {
+    /// Acts on a message. What it gives is to be delivered before the next one.
+    #[must_use]
+    pub(super) fn dispatch(&self, channel: &Channel, message: dist::Message) -> Option<Delivery> {
         let payload = message.payload.unwrap_or_else(|| atom("undefined"));
         match message.control {
-            Control::RegSend { from, name } => self.deliver_to_name(connection, from, &name, payload).await,
-            Control::Send { to } => self.deliver_to_pid(connection, None, &to, payload).await,
-            Control::SendSender { from, to } => self.deliver_to_pid(connection, Some(from), &to, payload).await,
-            Control::AliasSend { .. } => self.replied(&payload),
-            Control::MonitorP { from, target, reference } => self.monitor(connection, from, target, reference),
-            Control::DemonitorP { reference, .. } => self.state().remove_monitor(&connection.peer.name, &reference),
-            Control::PayloadMonitorPExit { reference, .. } => self.process_down(connection, &reference, payload),
-            Control::MonitorPExit { reference, reason, .. } => self.process_down(connection, &reference, reason),
-            Control::Link { from, to } => self.link(connection, from, to),
-            Control::UnlinkId { id, from, to } => {
-                self.state().remove_link(&connection.peer.name, to.id, &from);
-                // The ack must come before any other signal to that pid: it is queued here, at once.
-                connection.send(&Control::UnlinkIdAck { id, from: to, to: from }, None);
-            }
-            Control::PayloadExit { from, to } | Control::Exit { from, to, .. } => {
-                self.state().remove_link(&connection.peer.name, to.id, &from);
-            }
+            Control::RegSend { from, name } => return self.send_to_name(channel, from, name, payload),
+            Control::Send { to } => return self.send_to_pid(channel, None, &to, payload),
+            Control::SendSender { from, to } => return self.send_to_pid(channel, Some(from), &to, payload),
+            Control::AliasSend { from, alias } => return self.send_to_alias(channel, from, &alias, payload),
+            Control::AltactSend { bits, from, to } => return self.altact(channel, bits, from, to, payload),
+            Control::MonitorP { from, target, reference } => self.monitored(channel, from, target, reference),
+            Control::DemonitorP { reference, .. } => self.demonitored(channel, &reference),
+            Control::PayloadMonitorPExit { reference, .. } => self.process_down(channel, &reference, payload),
+            Control::MonitorPExit { reference, reason, .. } => self.process_down(channel, &reference, reason),
+            Control::Link { from, to } => self.linked(channel, from, to),
+            Control::UnlinkId { id, from, to } => self.unlinked(channel, id, from, to),
+            Control::UnlinkIdAck { id, from, to } => self.unlink_acked(channel, &id, from, &to),
+            Control::PayloadExit { from, to } => return self.linked_exit(channel, from, &to, payload),
+            Control::Exit { from, to, reason } => return self.linked_exit(channel, from, &to, reason),
+            Control::PayloadExit2 { from, to } => return self.exit_signal(channel, from, &to, payload),
+            Control::Exit2 { from, to, reason } => return self.exit_signal(channel, from, &to, reason),
             Control::SpawnRequest { reference, from, leader: _, module, function, arity, options } => {
                 let request = super::rpc::SpawnRequest { reference, from, module, function, arity, options };
-                self.spawn_request(connection, request, payload).await;
+                return self.spawn_request(channel, request, payload);
             }
-            // Our processes trap exits and do nothing on them; group leaders, obsolete unlinks and acks of unlinks
-            // that we never send mean nothing to us; op 37 is not negotiated.
-            Control::PayloadExit2 { .. }
-            | Control::Exit2 { .. }
-            | Control::GroupLeader { .. }
-            | Control::Unlink { .. }
-            | Control::UnlinkIdAck { .. }
-            | Control::SpawnReply { .. }
-            | Control::AltactSend { .. } => {}
+            // Our processes have no group leaders; unlinks without an id are obsolete; we send no spawn requests.
+            Control::GroupLeader { .. } | Control::Unlink { .. } | Control::SpawnReply { .. } => {}
+        }
+        None
+    }
+
+    /// Op 37: a message to a name, an alias or a pid, or an exit signal. Priority means nothing to processes that have
+    /// not asked for it.
+    fn altact(&self, channel: &Channel, bits: i64, from: Pid, to: Term, payload: Term) -> Option<Delivery> {
+        let has = |bit| bits & bit != 0;
+        match to {
+            Term::Atom(name) if has(altact::NAME) => self.send_to_name(channel, from, name, payload),
+            Term::Reference(alias) if has(altact::ALIAS) && !has(altact::EXIT) => {
+                self.send_to_alias(channel, from, &alias, payload)
+            }
+            Term::Reference(alias) if has(altact::ALIAS) => {
+                let id = self.state().processes.alias(&alias)?;
+                self.exit_signal(channel, from, &self.pid(id), payload)
+            }
+            Term::Pid(to) if has(altact::EXIT) => self.exit_signal(channel, from, &to, payload),
+            Term::Pid(to) => self.send_to_pid(channel, Some(from), &to, payload),
+            _ => None,
         }
     }
 
-    /// Ends a connection: tables first, then nodedown to those who monitor nodes.
-    pub(super) fn connection_down(&self, connection: &Connection) {
-        let us = self.pid(NET_KERNEL);
-        self.state().go_down(&us, connection);
-    }
-
-    /// Nodeup, before anything of the peer is read.
-    pub(super) fn announce_up(&self, connection: &Connection) {
-        let us = self.pid(NET_KERNEL);
-        self.state().announce_up(&us, connection);
-    }
-
-    /// A monitor of ours has fired: of a call, or of a subscriber.
-    fn process_down(&self, connection: &Connection, reference: &eetf::Reference, reason: Term) {
-        let mut state = self.state();
-        state.watchers.ended(&connection.peer.name, reference);
-        state.finish_call(reference, Err(reason));
-    }
-
-    async fn deliver_to_name(&self, connection: &Arc<Connection>, from: Pid, name: &Atom, payload: Term) {
-        let id = self.resolve(&Target::Name(name.clone()));
-        match id {
-            Some(NET_KERNEL) => self.net_kernel(connection, payload),
-            Some(REX) => self.rex(connection, payload).await,
-            Some(id) => self.deliver(connection, Some(from), id, payload).await,
+    fn send_to_name(&self, channel: &Channel, from: Pid, name: Atom, payload: Term) -> Option<Delivery> {
+        match self.resolve(&Target::Name(name)) {
+            Some(id) => self.send_to_id(channel, Some(from), id, payload),
             // As on a BEAM, what is sent to nobody is dropped.
-            None => debug!(%from, name = %name.name, "message to a name that nobody has"),
+            None => {
+                debug!(%from, "a message to a name that nobody has");
+                None
+            }
         }
     }
 
-    async fn deliver_to_pid(&self, connection: &Arc<Connection>, from: Option<Pid>, to: &Pid, payload: Term) {
+    fn send_to_pid(&self, channel: &Channel, from: Option<Pid>, to: &Pid, payload: Term) -> Option<Delivery> {
         match self.resolve(&Target::Pid(to.clone())) {
-            Some(NET_KERNEL) => self.net_kernel(connection, payload),
-            Some(REX) => self.rex(connection, payload).await,
-            Some(id) => self.deliver(connection, from, id, payload).await,
-            None => self.replied(&payload),
+            Some(id) => self.send_to_id(channel, from, id, payload),
+            None => {
+                self.replied(channel, &payload);
+                None
+            }
         }
     }
 
-    async fn deliver(&self, connection: &Arc<Connection>, from: Option<Pid>, id: u32, payload: Term) {
-        let mailbox = self.state().mailbox(id);
-        if let Some(mailbox) = mailbox {
-            let message = to_message(connection, from, self.pid(id), payload);
-            // The process may have ended since: the message is dropped, and monitors say so.
-            let _ = mailbox.send(message).await;
+    /// An alias is one of a process, or of a call that waits.
+    fn send_to_alias(&self, channel: &Channel, from: Pid, alias: &Reference, payload: Term) -> Option<Delivery> {
+        let id = self.state().processes.alias(alias);
+        match id {
+            Some(id) => self.send_to_id(channel, Some(from), id, payload),
+            None => {
+                self.replied(channel, &payload);
+                None
+            }
+        }
+    }
+
+    fn send_to_id(&self, channel: &Channel, from: Option<Pid>, id: u32, payload: Term) -> Option<Delivery> {
+        match id {
+            NET_KERNEL => {
+                self.net_kernel(channel, payload);
+                None
+            }
+            REX => self.rex_message(channel, self.pid(REX), payload),
+            id => {
+                // A call answered by a node that knows no alias comes to the pid that called.
+                if self.replied(channel, &payload) {
+                    return None;
+                }
+                let mailbox = self.state().processes.mailbox(id)?;
+                Some(Delivery { mailbox, message: to_message(channel, from, self.pid(id), payload) })
+            }
         }
     }
 
@@ -108,56 +148,35 @@ impl Node {
             Target::Name(name) => match name.name.as_str() {
                 "net_kernel" => Some(NET_KERNEL),
                 "rex" => Some(REX),
-                name => self.state().named(name),
+                name => self.state().processes.named(name),
             },
             Target::Pid(pid) => {
-                let is_ours = pid.node.name == self.name() && pid.creation == self.inner.creation && pid.serial == 0;
-                let is_alive = matches!(pid.id, NET_KERNEL | REX) || self.state().mailbox(pid.id).is_some();
-                (is_ours && is_alive).then_some(pid.id)
+                let is_alive = self.is_ours(pid)
+                    && (matches!(pid.id, NET_KERNEL | REX) || self.state().processes.mailbox(pid.id).is_some());
+                is_alive.then_some(pid.id)
             }
         }
     }
 
-    fn monitor(&self, connection: &Connection, from: Pid, target: Target, reference: eetf::Reference) {
-        match self.resolve(&target) {
-            Some(id) => {
-                let monitor = Monitor { id, target, watcher: from };
-                self.state().add_monitor(&connection.peer.name, reference, monitor);
-            }
-            None => {
-                let flags = connection.peer.flags;
-                let (control, payload) = Control::monitor_exit(flags, target, from, reference, atom("noproc"));
-                connection.send(&control, payload.as_ref());
-            }
-        }
-    }
-
-    fn link(&self, connection: &Connection, from: Pid, to: Pid) {
-        match self.resolve(&Target::Pid(to.clone())) {
-            Some(id) => self.state().add_link(&connection.peer.name, id, from),
-            None => {
-                let (control, payload) = Control::exit(connection.peer.flags, to, from, atom("noproc"));
-                connection.send(&control, payload.as_ref());
-            }
-        }
+    /// Whether a pid is of this life of the node, or of all of them.
+    pub(super) fn is_ours(&self, pid: &Pid) -> bool {
+        let us = self.incarnation();
+        let is_of_now = pid.node.name == us.name && pid.creation == us.creation;
+        (is_of_now || pid.node.name.is_empty()) && pid.serial == 0
     }
 
     /// `net_kernel` answers `net_adm:ping/1`, where `is_auth` after a handshake is always yes, and `monitor_nodes`.
-    fn net_kernel(&self, connection: &Arc<Connection>, payload: Term) {
-        let message = to_message(connection, None, self.pid(NET_KERNEL), payload);
+    fn net_kernel(&self, channel: &Channel, payload: Term) {
+        let message = to_message(channel, None, self.pid(NET_KERNEL), payload);
         let Message::Call(caller, request) = message else { return };
-        let is_ping = crate::term::as_tuple::<2>(&request).is_some_and(|[f, _]| as_atom(f) == Some("is_auth"));
+        let is_ping = as_tuple::<2>(&request).is_some_and(|[f, _]| as_atom(f) == Some("is_auth"));
         let value = match (NetKernelCall::from_gen_request(&request), caller.sender().pid) {
             _ if is_ping => atom("yes"),
             (Some(NetKernelCall::MonitorNodes { flag, options }), Some(pid)) => {
-                self.watch_nodes(connection, &pid, &flag, options.as_ref())
+                self.watch_nodes(channel, &pid, &flag, options.as_ref())
             }
             _ => tuple([atom("error"), tuple([atom("unknown_request"), request])]),
         };
-        caller.reply(super::Answer::Value(value));
-    }
-
-    async fn rex(&self, connection: &Arc<Connection>, payload: Term) {
-        self.rex_message(connection, self.pid(REX), payload).await;
+        caller.reply(value);
     }
 }

@@ -17,7 +17,7 @@ impl Node {
         if peer != self.name() {
             let (node, peer) = (self.clone(), peer.to_owned());
             self.spawn_task(async move {
-                let stopping = node.inner.stopping.clone();
+                let stopping = node.incarnation().stopping.clone();
                 let _ = stopping.run_until_cancelled(keep(&node, &peer)).await;
             });
         }

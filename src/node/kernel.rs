@@ -2,13 +2,13 @@
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use eetf::{Pid, Term};
 use tokio::sync::watch;
 use tracing::info;
 
-use super::connection::Connection;
+use super::channel::Channel;
 use super::dispatch::NET_KERNEL;
 use super::message::Caller;
 use super::net_kernel::functions::{already_started, not_allowed, right_towards};
@@ -17,8 +17,9 @@ use super::net_kernel::{
     AllowList, Defaults, Emulated, NetKernelCall, OptionName, Right, SocketOption, Subscriptions, TickTime,
     TickTimeChange,
 };
+use super::state::Watcher;
 use super::watchers::Watch;
-use super::{Answer, Node, NodeConfig};
+use super::{Answer, Ignored, Node, NodeConfig};
 use crate::dist::{Control, Target};
 use crate::term::{atom, boolean, tuple};
 
@@ -31,9 +32,21 @@ pub(super) struct NetKernel {
     pub socket_defaults: watch::Sender<Defaults>,
 }
 
+/// What `get_net_ticktime` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetTicktime {
+    /// This time is in force.
+    InForce(Duration),
+    /// A change to this time is under way.
+    OngoingChangeTo(Duration),
+}
+
 /// Why socket options were not read or set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
+    /// Our node is not started: `ignored`.
+    #[error(transparent)]
+    Ignored(#[from] Ignored),
     /// There is no connection to the node.
     #[error("not connected")]
     NotConnected,
@@ -50,7 +63,12 @@ impl From<Einval> for OptionsError {
 
 impl OptionsError {
     fn to_term(self) -> Term {
-        tuple([atom("error"), atom(if self == Self::NotConnected { "noconnection" } else { "einval" })])
+        let reason = match self {
+            Self::Ignored(_) => return atom("ignored"),
+            Self::NotConnected => "noconnection",
+            Self::Invalid => "einval",
+        };
+        tuple([atom("error"), atom(reason)])
     }
 }
 
@@ -62,9 +80,15 @@ impl NetKernel {
     pub(super) fn new(config: &NodeConfig) -> Self {
         Self {
             allow: Mutex::default(),
-            ticktime: Mutex::new(TickTime::new(config.net_ticktime)),
+            ticktime: Mutex::new(TickTime::new(config.net_ticktime, u32::from(config.net_tickintensity))),
             socket_defaults: watch::Sender::new(config.socket_defaults.clone()),
         }
+    }
+
+    /// Begins a life of the node.
+    pub(super) fn begin(&self, ticktime: TickTime) {
+        *self.allow() = AllowList::default();
+        *self.ticktime() = ticktime;
     }
 
     pub(super) fn allow(&self) -> MutexGuard<'_, AllowList> {
@@ -80,31 +104,47 @@ impl NetKernel {
 impl Node {
     /// Adds to the nodes that may connect to us and that we connect to (`net_kernel:allow/1`): full names, hosts (`h`), or
     /// name parts (`a@`). As long as nothing was added, everybody may. It is no substitute for the cookie.
-    pub fn allow<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+    ///
+    /// # Errors
+    /// [`Ignored`], if the node is not started.
+    pub fn allow<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), Ignored> {
+        self.if_alive()?;
         self.inner.net_kernel.allow().extend(names);
+        Ok(())
     }
 
-    /// The time that a running change of the net_ticktime leads to.
-    #[must_use]
-    pub fn ongoing_ticktime_change(&self) -> Option<std::time::Duration> {
-        self.inner.net_kernel.ticktime().ongoing_change_to()
+    /// The net_ticktime in force, or the one that a running change leads to (`net_kernel:get_net_ticktime/0`).
+    ///
+    /// # Errors
+    /// [`Ignored`], if the node is not started.
+    pub fn get_net_ticktime(&self) -> Result<NetTicktime, Ignored> {
+        self.if_alive()?;
+        let ticktime = self.inner.net_kernel.ticktime();
+        Ok(ticktime
+            .ongoing_change_to()
+            .map_or_else(|| NetTicktime::InForce(ticktime.in_force()), NetTicktime::OngoingChangeTo))
     }
 
     /// Changes the net_ticktime within `transition` seconds, in which every connection ticks as often as the shorter of
     /// both times asks for (`net_kernel:set_net_ticktime/2`). Must be called within a tokio runtime.
-    pub fn set_net_ticktime(&self, seconds: NonZeroU32, transition: u32) -> TickTimeChange {
+    ///
+    /// # Errors
+    /// [`Ignored`], if the node is not started.
+    pub fn set_net_ticktime(&self, seconds: NonZeroU32, transition: u32) -> Result<TickTimeChange, Ignored> {
+        self.if_alive()?;
         let change = self.inner.net_kernel.ticktime().set(seconds, transition, Instant::now());
         if change == TickTimeChange::ChangeInitiated {
             info!(seconds, transition, "changing the net_ticktime");
             let node = self.clone();
+            let stopping = self.incarnation().stopping.clone();
             self.spawn_task(async move {
                 tokio::select! {
-                    () = node.inner.stopping.cancelled() => {}
+                    () = stopping.cancelled() => {}
                     () = node.change_ticktime() => {}
                 }
             });
         }
-        change
+        Ok(change)
     }
 
     /// Runs a transition to its end.
@@ -135,14 +175,15 @@ impl Node {
     }
 
     fn net_kernel_call(&self, call: NetKernelCall, caller: &str) -> Term {
-        if !self.permits(call.right(self.name(), caller)) {
+        if !self.permits(call.right(&self.name(), caller)) {
             return not_allowed();
         }
         match call {
             NetKernelCall::Allow(nodes) => self.inner.net_kernel.allow().add(&nodes),
             NetKernelCall::GetNetTicktime => self.inner.net_kernel.ticktime().get(),
             NetKernelCall::SetNetTicktime { ticktime, transition } => {
-                self.set_net_ticktime(ticktime, transition).to_term()
+                let change = self.set_net_ticktime(ticktime, transition);
+                change.map_or_else(|_| atom("ignored"), TickTimeChange::to_term)
             }
             NetKernelCall::Getopts { node, options } => {
                 // That there is no connection is said first, whatever the options.
@@ -194,10 +235,10 @@ impl Node {
         if !is_name {
             return Some(false);
         }
-        if !self.permits(right_towards(peer, self.name(), caller)) {
+        if !self.permits(right_towards(peer, &self.name(), caller)) {
             return None;
         }
-        Some(self.connect_node(peer).await)
+        Some(self.connect_node(peer).await == Ok(true))
     }
 
     /// Options of the socket of the connection to `peer`, in the order asked (`net_kernel:getopts/2`).
@@ -205,6 +246,7 @@ impl Node {
     /// # Errors
     /// [`OptionsError`]
     pub fn getopts(&self, peer: &str, names: &[OptionName]) -> Result<Vec<SocketOption>, OptionsError> {
+        self.if_alive()?;
         let connection = self.state().connection(peer);
         connection.ok_or(OptionsError::NotConnected)?.getopts(names)
     }
@@ -214,6 +256,7 @@ impl Node {
     /// # Errors
     /// [`OptionsError`]; then nothing has changed.
     pub fn setopts(&self, peer: &str, options: &[SocketOption]) -> Result<(), OptionsError> {
+        self.if_alive()?;
         let connection = self.state().connection(peer);
         connection.ok_or(OptionsError::NotConnected)?.setopts(options)
     }
@@ -223,6 +266,7 @@ impl Node {
     /// # Errors
     /// [`OptionsError`]; then nothing has changed: the kernel is asked on a socket that nobody uses.
     pub fn setopts_new(&self, options: &[SocketOption]) -> Result<(), OptionsError> {
+        self.if_alive()?;
         let trial = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).map_err(|_| Einval)?;
         socket_options::apply(options, &socket2::SockRef::from(&trial), &mut Emulated::default())?;
         self.inner.net_kernel.socket_defaults.send_modify(|defaults| defaults.add(options));
@@ -230,9 +274,9 @@ impl Node {
     }
 
     /// `GenServer.call({:net_kernel, node}, {:monitor_nodes, flag, options})`: the calling process subscribes.
-    pub(super) fn watch_nodes(&self, connection: &Connection, pid: &Pid, flag: &Term, options: Option<&Term>) -> Term {
-        if pid.node.name != connection.peer.name {
-            // Its end would not be told by the node that asks.
+    pub(super) fn watch_nodes(&self, channel: &Channel, pid: &Pid, flag: &Term, options: Option<&Term>) -> Term {
+        if pid.node.name != channel.peer() || matches!(channel, Channel::Local { .. }) {
+            // Its end would not be told by the node that asks. Our own processes have `Process::monitor_nodes`.
             return tuple([atom("error"), atom("not_allowed")]);
         }
         let (us, fresh) = (self.pid(NET_KERNEL), self.fresh_reference());
@@ -240,10 +284,14 @@ impl Node {
         let target = Target::Pid(pid.clone());
         match watch {
             Some(Watch::Begin(reference)) => {
-                connection.send(&Control::MonitorP { from: us, target, reference }, None);
+                self.watch(channel, &reference, Watcher::Subscriber);
+                channel.send(Control::MonitorP { from: us, target, reference }, None);
             }
             Some(Watch::End(reference)) => {
-                connection.send(&Control::DemonitorP { from: us, target, reference }, None);
+                if let Some(relations) = self.state().relations(channel.peer()) {
+                    relations.watched.remove(&reference);
+                }
+                channel.send(Control::DemonitorP { from: us, target, reference }, None);
             }
             None => {}
         }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
@@ -14,18 +14,19 @@ use super::dialer::Attempt;
 use super::handshake_io::{HandshakeIo, SetupError};
 use super::net_kernel::{Emulated, SocketOption, socket_options};
 use super::state::Admission;
-use super::{Node, address_of};
+use super::{Node, NodedownReason, address_of};
 use crate::dist::{Accepting, Flags, HandshakeError, NameMessage, Status, Step};
 
 /// Accepts until the node stops. Each handshake is a task of its own; a slow one delays nobody.
 pub(super) async fn run(node: Node, listener: TcpListener) {
     let mut handshakes = Handshakes::new(node.inner.config.handshake_limit);
     let mut is_starved = false;
+    let stopping = node.incarnation().stopping.clone();
     let mut defaults = node.inner.net_kernel.socket_defaults.subscribe();
     defaults.mark_changed();
     loop {
         let accepted = tokio::select! {
-            () = node.inner.stopping.cancelled() => return,
+            () = stopping.cancelled() => return,
             Ok(()) = defaults.changed() => {
                 set_options(&listener, &defaults.borrow_and_update().listen);
                 continue;
@@ -87,8 +88,9 @@ impl Handshakes {
 
 async fn accept(node: Node, stream: TcpStream, guard: DropGuard) {
     let span = info_span!("handshake", address = address_of(&stream).map(field::display), peer = field::Empty);
+    let stopping = node.incarnation().stopping.clone();
     let setup = tokio::select! {
-        () = node.inner.stopping.cancelled() => return,
+        () = stopping.cancelled() => return,
         () = guard.token().cancelled() => return,
         setup = shake_hands(&node, stream).instrument(span.clone()) => setup,
     };
@@ -131,7 +133,7 @@ async fn shake_hands(node: &Node, stream: TcpStream) -> Result<(Up, HandshakeIo)
     if let Some(status) = named {
         return answer(node, io, accepting, status, 0).await;
     }
-    let admission = node.state().admit(node.name(), accepting.peer_name());
+    let admission = node.state().admit(accepting.peer_name());
     match admission {
         Admission::Ignore => Err(SetupError::GivenUp("another newcomer of that name is being heard")),
         Admission::Answer(Status::Nok, ..) => {
@@ -169,7 +171,7 @@ async fn answer(
     let peer = accepting.peer();
     let replaced = node.state().replaced_by(&peer.name, attempt);
     if let Some(old) = replaced {
-        old.close("wait_pending");
+        old.close(NodedownReason::WaitPending);
         old.gone.cancelled().await;
     }
     node.departed(&peer.name).await;
@@ -187,9 +189,9 @@ fn dynamic_name(host: &str) -> Status {
 
 impl Node {
     pub(super) fn name_message(&self) -> NameMessage {
-        let published = if self.inner.config.is_visible { Flags::PUBLISHED } else { Flags::default() };
-        let flags = Flags::OFFERED | published;
-        NameMessage { flags, creation: self.inner.creation, name: self.name().to_owned() }
+        let us = self.incarnation();
+        let published = if us.is_visible { Flags::PUBLISHED } else { Flags::default() };
+        NameMessage { flags: Flags::OFFERED | published, creation: us.creation, name: us.name.clone() }
     }
 
     /// Enters a verified peer into the table, and sets its socket's options.
@@ -206,8 +208,12 @@ impl Node {
         if !state.may_come_up(&peer.name, attempt) {
             return Err(SetupError::GivenUp("another connection came up first"));
         }
-        let connection =
-            Arc::new(Connection::new(peer, state.next_connection_id(), &self.inner.config, ticktime.in_force()));
+        let connection = Arc::new(Connection::new(
+            peer,
+            state.next_connection_id(),
+            &self.inner.config,
+            ticktime.tick(Instant::now()),
+        ));
         connection.adopt_socket(stream, options);
         state.come_up(Arc::clone(&connection));
         Ok(Up::new(self.clone(), connection))

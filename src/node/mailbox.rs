@@ -1,88 +1,250 @@
 //! A process's mailbox: bounded for what peers send, never in the way of what the node itself tells.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use eetf::Term;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
-use super::message::Message;
+use super::message::{Message, NodeNews};
+use super::net_kernel::NodeEvent;
 
-/// A message and its place; news of the node's own take none.
-type Entry = (Message, Option<OwnedSemaphorePermit>);
+/// A message and its place.
+type Entry = (Message, Place);
+
+/// What a message takes of the room in a mailbox.
+#[derive(Debug)]
+enum Place {
+    /// One of the places for what peers send; free again when this is dropped.
+    Sent { _permit: OwnedSemaphorePermit },
+    /// One of the places for news of nodes.
+    News,
+    /// None: it was asked for, or it is the last one.
+    None,
+}
 
 /// The end that senders hold.
 #[derive(Debug, Clone)]
 pub(super) struct Mailbox {
     queue: mpsc::UnboundedSender<Entry>,
-    places: Arc<Semaphore>,
+    shared: Arc<Shared>,
 }
 
 /// The end that the process holds.
 #[derive(Debug)]
 pub(super) struct Inbox {
     queue: mpsc::UnboundedReceiver<Entry>,
-    places: Arc<Semaphore>,
+    shared: Arc<Shared>,
+    /// What has to come next.
+    next: Option<Message>,
 }
 
-/// A mailbox in which `limit` messages may wait.
+#[derive(Debug)]
+struct Shared {
+    places: Arc<Semaphore>,
+    news: Mutex<News>,
+    limit: usize,
+    /// Why the process has ended.
+    ended: OnceLock<Term>,
+}
+
+#[derive(Debug, Default)]
+struct News {
+    waiting: usize,
+    missed: u64,
+}
+
+/// A mailbox in which `limit` messages of peers may wait, and as many news of nodes.
 pub(super) fn mailbox(limit: usize) -> (Mailbox, Inbox) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let places = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-    (Mailbox { queue: sender, places: Arc::clone(&places) }, Inbox { queue: receiver, places })
+    let shared = Arc::new(Shared { places, news: Mutex::default(), limit: limit.max(1), ended: OnceLock::new() });
+    (Mailbox { queue: sender, shared: Arc::clone(&shared) }, Inbox { queue: receiver, shared, next: None })
+}
+
+impl Shared {
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Mailbox {
-    /// Waits for a place. Gives the message back if the process has ended.
-    pub(super) async fn send(&self, message: Message) -> Option<Message> {
-        match Arc::clone(&self.places).acquire_owned().await {
-            Ok(place) => self.queue.send((message, Some(place))).err().map(|returned| returned.0.0),
-            Err(_) => Some(message),
-        }
+    /// Waits for a place, or until `closed`: what a connection has brought is delivered before its end (M8). Gives the
+    /// message back if the process has ended.
+    pub(super) async fn send(&self, message: Message, closed: &CancellationToken) -> Option<Message> {
+        let places = Arc::clone(&self.shared.places);
+        let place = tokio::select! {
+            biased;
+            place = places.acquire_owned() => match place {
+                Ok(permit) => Place::Sent { _permit: permit },
+                Err(_) => return Some(message),
+            },
+            () = closed.cancelled() => Place::None,
+        };
+        self.queue.send((message, place)).err().map(|returned| returned.0.0)
     }
 
     /// Tells the process something without waiting, in its order among the messages. Only for what no peer can send at
-    /// will: there is no limit here.
-    pub(super) fn tell(&self, news: Message) {
+    /// will: there is no limit here. Gives the message back if the process has ended.
+    pub(super) fn tell(&self, message: Message) -> Option<Message> {
+        self.queue.send((message, Place::None)).err().map(|returned| returned.0.0)
+    }
+
+    /// Tells of a node without waiting. News that find no room are counted, and the process hears how many it has missed
+    /// in their place (M12).
+    pub(super) fn tell_news(&self, event: NodeEvent, news: NodeNews) {
+        let mut waiting = self.shared.news();
+        if waiting.waiting >= self.shared.limit {
+            waiting.missed += 1;
+            return;
+        }
+        if waiting.missed > 0 {
+            let lagged = Message::Lagged(std::mem::take(&mut waiting.missed));
+            let _ = self.queue.send((lagged, Place::None));
+        }
+        waiting.waiting += 1;
+        let message = match event {
+            NodeEvent::NodeUp => Message::NodeUp(news),
+            NodeEvent::NodeDown(_) => Message::NodeDown(news),
+        };
         // A process that has ended needs none.
-        let _ = self.queue.send((news, None));
+        let _ = self.queue.send((message, Place::News));
+    }
+
+    /// Ends the process: it receives nothing any more.
+    pub(super) fn end(&self, reason: Term) {
+        let _ = self.shared.ended.set(reason);
+        self.shared.places.close();
+        // Only to wake it.
+        let _ = self.queue.send((Message::Lagged(0), Place::None));
     }
 }
 
 impl Inbox {
+    /// The next message; `None` when the process has been ended.
     pub(super) async fn receive(&mut self) -> Option<Message> {
-        self.queue.recv().await.map(|(message, _place)| message)
+        if self.ended().is_some() {
+            return None;
+        }
+        match self.next.take() {
+            Some(next) => Some(next),
+            None => {
+                let entry = self.queue.recv().await?;
+                self.taken(entry)
+            }
+        }
     }
 
     pub(super) fn try_receive(&mut self) -> Option<Message> {
-        self.queue.try_recv().ok().map(|(message, _place)| message)
+        if self.ended().is_some() {
+            return None;
+        }
+        match self.next.take() {
+            Some(next) => Some(next),
+            None => {
+                let entry = self.queue.try_recv().ok()?;
+                self.taken(entry)
+            }
+        }
+    }
+
+    /// Why the process has ended.
+    pub(super) fn ended(&self) -> Option<&Term> {
+        self.shared.ended.get()
+    }
+
+    fn taken(&mut self, (message, place): Entry) -> Option<Message> {
+        if matches!(place, Place::News) {
+            let mut news = self.shared.news();
+            news.waiting -= 1;
+            // Those that found no room came after all that waited.
+            if news.waiting == 0 && news.missed > 0 {
+                self.next = Some(Message::Lagged(std::mem::take(&mut news.missed)));
+            }
+        }
+        self.ended().is_none().then_some(message)
     }
 }
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.places.close();
+        self.shared.places.close();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::term::atom;
+    use crate::node::NodedownReason;
+    use crate::term::{atom, integer};
+
+    fn news(node: &str) -> NodeNews {
+        NodeNews { node: node.to_owned(), ..NodeNews::default() }
+    }
+
+    fn is_info(message: Option<&Message>, text: &str) -> bool {
+        matches!(message, Some(Message::Info(info)) if *info == atom(text))
+    }
 
     #[tokio::test(start_paused = true)]
     async fn m12_news_never_wait_and_keep_their_order() {
-        let (mailbox, mut inbox) = mailbox(1);
-        assert!(mailbox.send(Message::Info(atom("first"))).await.is_none());
-        let second = tokio::time::timeout(std::time::Duration::from_secs(1), mailbox.send(Message::Info(atom("x"))));
+        let ((mailbox, mut inbox), closed) = (mailbox(1), CancellationToken::new());
+        let send = async |text: &str| mailbox.send(Message::Info(atom(text)), &closed).await;
+        assert!(send("first").await.is_none());
+        let second = tokio::time::timeout(std::time::Duration::from_secs(1), send("x"));
         assert!(second.await.is_err(), "a full mailbox makes senders wait");
-        for node in ["a@h", "b@h"] {
-            mailbox.tell(Message::Info(atom(node)));
-        }
-        assert!(matches!(inbox.receive().await, Some(Message::Info(_))));
-        assert!(mailbox.send(Message::Info(atom("last"))).await.is_none());
-        for node in ["a@h", "b@h"] {
-            assert!(matches!(inbox.try_receive(), Some(Message::Info(news)) if news == atom(node)));
-        }
+        mailbox.tell_news(NodeEvent::NodeUp, news("a@h"));
+        assert!(is_info(inbox.receive().await.as_ref(), "first"));
+        assert!(send("last").await.is_none());
+        assert!(matches!(inbox.try_receive(), Some(Message::NodeUp(news)) if news.node == "a@h"));
+        assert!(is_info(inbox.try_receive().as_ref(), "last"));
         drop(inbox);
-        assert!(mailbox.send(Message::Info(atom("late"))).await.is_some());
+        assert!(send("late").await.is_some());
+    }
+
+    #[test]
+    fn m12_news_without_room_are_counted_where_they_are_missing() {
+        let (mailbox, mut inbox) = mailbox(2);
+        let down = NodeEvent::NodeDown(NodedownReason::ConnectionClosed);
+        for node in ["a@h", "b@h", "c@h", "d@h"] {
+            mailbox.tell_news(NodeEvent::NodeUp, news(node));
+        }
+        assert!(matches!(inbox.try_receive(), Some(Message::NodeUp(news)) if news.node == "a@h"));
+        mailbox.tell_news(down, news("a@h"));
+        let rest: Vec<_> = std::iter::from_fn(|| inbox.try_receive()).collect();
+        let [Message::NodeUp(up), Message::Lagged(2), Message::NodeDown(down)] = rest.as_slice() else {
+            panic!("{rest:?}")
+        };
+        assert_eq!((up.node.as_str(), down.node.as_str()), ("b@h", "a@h"));
+    }
+
+    #[test]
+    fn m12_what_was_missed_last_is_told_too() {
+        let (mailbox, mut inbox) = mailbox(1);
+        for node in ["a@h", "b@h"] {
+            mailbox.tell_news(NodeEvent::NodeUp, news(node));
+        }
+        assert!(matches!(inbox.try_receive(), Some(Message::NodeUp(_))));
+        assert!(matches!(inbox.try_receive(), Some(Message::Lagged(1))));
+        assert!(inbox.try_receive().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_process_that_was_ended_receives_nothing_more() {
+        let ((mailbox, mut inbox), closed) = (mailbox(2), CancellationToken::new());
+        mailbox.tell(Message::Info(integer(1)));
+        mailbox.end(atom("killed"));
+        assert!(inbox.receive().await.is_none() && inbox.try_receive().is_none());
+        assert_eq!(inbox.ended(), Some(&atom("killed")));
+        assert!(mailbox.send(Message::Info(integer(2)), &closed).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn m8_what_a_closed_connection_had_brought_is_delivered() {
+        let ((mailbox, mut inbox), closed) = (mailbox(1), CancellationToken::new());
+        assert!(mailbox.send(Message::Info(integer(1)), &closed).await.is_none());
+        closed.cancel();
+        assert!(mailbox.send(Message::Info(integer(2)), &closed).await.is_none());
+        assert_eq!(std::iter::from_fn(|| inbox.try_receive()).count(), 2);
     }
 }

@@ -2,12 +2,11 @@
 //!
 //! The forms are those of `gen.erl`, `sys.erl` and `erpc.erl` (the same in OTP 25, 27, 29).
 
-use std::sync::Arc;
-
 use eetf::{Atom, Pid, Reference, Term};
 
-use super::NodeInfo;
-use super::connection::Connection;
+use super::channel::Channel;
+use super::net_kernel::{MonitorOptions, NodeEvent, NodeType, NodedownReason};
+use super::{Destination, NodeInfo};
 use crate::dist::{Control, Flags, Target};
 use crate::term::{as_atom, as_tuple, atom, list, tuple};
 
@@ -33,15 +32,60 @@ pub enum Message {
     System(Caller, Term),
     /// Any other message.
     Info(Term),
-    /// A node came up; only after [`monitor_nodes`](super::Process::monitor_nodes).
-    NodeUp(NodeInfo),
-    /// A node went down; only after [`monitor_nodes`](super::Process::monitor_nodes).
-    NodeDown {
-        /// Which node.
-        node: NodeInfo,
-        /// Why, in the words of `net_kernel:monitor_nodes/2`: `connection_closed` and the like.
-        reason: &'static str,
+    /// A process that we [monitored](super::Process::monitor) has ended, is not there, or its node is gone (`noproc`,
+    /// `noconnection`).
+    Down {
+        /// What `monitor` gave.
+        reference: Reference,
+        /// The process, as it was named then.
+        process: Destination,
+        /// Why.
+        reason: Term,
     },
+    /// An exit signal, of a linked process or by `exit/2`; only if the process [traps exits](super::Process::trap_exits).
+    Exit {
+        /// Who sent it.
+        from: Pid,
+        /// Why.
+        reason: Term,
+    },
+    /// A node came up; only after [`monitor_nodes`](super::Process::monitor_nodes).
+    NodeUp(NodeNews),
+    /// A node went down; only after [`monitor_nodes`](super::Process::monitor_nodes).
+    NodeDown(NodeNews),
+    /// In this place, so many news of nodes found no room in the mailbox
+    /// ([`NodeConfig::mailbox_limit`](super::NodeConfig::mailbox_limit)), because the process had not read those before.
+    /// [`Node::nodes`](super::Node::nodes) says how things stand.
+    Lagged(u64),
+}
+
+/// News of a node. What was not asked for is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeNews {
+    /// Its name.
+    pub node: String,
+    /// Visible or hidden.
+    pub node_type: Option<NodeType>,
+    /// Why it is down.
+    pub nodedown_reason: Option<NodedownReason>,
+    /// The same number at nodeup and at nodedown of one connection.
+    pub connection_id: Option<u32>,
+}
+
+impl NodeNews {
+    pub(super) fn new(event: NodeEvent, of: &NodeInfo, options: MonitorOptions) -> Self {
+        let node_type = if of.is_visible { NodeType::Visible } else { NodeType::Hidden };
+        let reason = match event {
+            NodeEvent::NodeDown(reason) => Some(reason),
+            NodeEvent::NodeUp => None,
+        };
+        Self {
+            node: of.name.clone(),
+            node_type: options.node_type.map(|_| node_type),
+            nodedown_reason: reason.filter(|_| options.nodedown_reason),
+            connection_id: options.connection_id.then_some(of.connection_id),
+        }
+    }
 }
 
 /// Who sent something. The node is the one at the other end of the connection; the pid is what it claims.
@@ -64,6 +108,12 @@ pub enum Answer {
     Exit(Term),
 }
 
+impl From<Term> for Answer {
+    fn from(value: Term) -> Self {
+        Self::Value(value)
+    }
+}
+
 impl Answer {
     /// What Erlang gives for a function that does not exist.
     #[must_use]
@@ -82,7 +132,7 @@ impl Answer {
 /// Someone who waits for an answer. Dropping it answers nothing: a `gen_server:call` then runs into its time-out.
 #[derive(Debug)]
 pub struct Caller {
-    pub(super) connection: Arc<Connection>,
+    pub(super) channel: Channel,
     pub(super) us: Pid,
     pub(super) to: ReplyTo,
 }
@@ -104,7 +154,7 @@ impl Caller {
     /// The node of the caller.
     #[must_use]
     pub fn node(&self) -> &str {
-        &self.connection.peer.name
+        self.channel.peer()
     }
 
     /// Who calls.
@@ -118,7 +168,8 @@ impl Caller {
     }
 
     /// Answers. The bytes go out when the task that answers next waits, all that have gathered in one write.
-    pub fn reply(self, answer: Answer) {
+    pub fn reply(self, answer: impl Into<Answer>) {
+        let answer = answer.into();
         match self.to {
             ReplyTo::Gen { pid, tag } => {
                 // A process that answers a gen_server call with an error has no other way than a value.
@@ -126,15 +177,15 @@ impl Caller {
                     Answer::Value(value) => value,
                     Answer::Error(reason, _) | Answer::Exit(reason) => tuple([atom("error"), reason]),
                 };
-                reply_gen(&self.connection, self.us, pid, tag, value);
+                reply_gen(&self.channel, self.us, pid, tag, value);
             }
-            ReplyTo::RexGen { pid, tag } => reply_gen(&self.connection, self.us, pid, tag, rpc_result(answer)),
+            ReplyTo::RexGen { pid, tag } => reply_gen(&self.channel, self.us, pid, tag, rpc_result(answer)),
             ReplyTo::Rex { pid } => {
                 let message = tuple([atom("rex"), rpc_result(answer)]);
-                let control = Control::send(self.connection.peer.flags, self.us, pid);
-                self.connection.send(&control, Some(&message));
+                let control = Control::send(self.channel.flags(), self.us, pid);
+                self.channel.send(control, Some(message));
             }
-            ReplyTo::Spawned(spawned) => spawned.end(&self.connection, answer),
+            ReplyTo::Spawned(spawned) => spawned.end(&self.channel, answer),
         }
     }
 }
@@ -150,13 +201,13 @@ fn rpc_result(answer: Answer) -> Term {
 }
 
 /// `gen:reply/2`: to the alias that the tag holds if both sides know aliases, to the pid otherwise.
-fn reply_gen(connection: &Connection, us: Pid, pid: Pid, tag: Term, value: Term) {
-    let flags = connection.peer.flags;
+fn reply_gen(channel: &Channel, us: Pid, pid: Pid, tag: Term, value: Term) {
+    let flags = channel.flags();
     let control = match alias_of(&tag) {
-        Some(alias) if flags.contains(Flags::ALIAS) => Control::AliasSend { from: us, alias },
+        Some(alias) if flags.contains(Flags::ALIAS) => Control::alias_send(flags, us, alias),
         _ => Control::send(flags, us, pid),
     };
-    connection.send(&control, Some(&tuple([tag, value])));
+    channel.send(control, Some(tuple([tag, value])));
 }
 
 /// The alias in `[alias | Ref]` or `[[alias | Ref] | _]` (`gen.erl`).
@@ -186,17 +237,17 @@ pub(super) struct Spawned {
 
 impl Spawned {
     /// Ends the process: its exit reason carries the answer to whoever linked or monitored.
-    pub(super) fn end(self, connection: &Connection, answer: Answer) {
+    pub(super) fn end(self, channel: &Channel, answer: Answer) {
         let reason = self.exit_reason(answer);
-        let flags = connection.peer.flags;
+        let flags = channel.flags();
         if self.flags & LINKED != 0 {
             let (control, payload) = Control::exit(flags, self.us.clone(), self.parent.clone(), reason.clone());
-            connection.send(&control, payload.as_ref());
+            channel.send(control, payload);
         }
         if self.flags & MONITORED != 0 {
             let target = Target::Pid(self.us);
             let (control, payload) = Control::monitor_exit(flags, target, self.parent, self.reference, reason);
-            connection.send(&control, payload.as_ref());
+            channel.send(control, payload);
         }
     }
 
@@ -213,8 +264,8 @@ impl Spawned {
 }
 
 /// Takes apart what `gen` and `sys` wrap.
-pub(super) fn to_message(connection: &Arc<Connection>, from: Option<Pid>, us: Pid, payload: Term) -> Message {
-    let sender = || Sender { node: connection.peer.name.clone(), pid: from.clone() };
+pub(super) fn to_message(channel: &Channel, from: Option<Pid>, us: Pid, payload: Term) -> Message {
+    let sender = || Sender { node: channel.peer().to_owned(), pid: from.clone() };
     let Term::Tuple(mut wrapped) = payload else { return Message::Info(payload) };
     let kind = wrapped.elements.first().and_then(as_atom);
     let is_cast = kind == Some("$gen_cast") && wrapped.elements.len() == 2;
@@ -226,7 +277,7 @@ pub(super) fn to_message(connection: &Arc<Connection>, from: Option<Pid>, us: Pi
         return Message::Info(wrapped.into());
     }
     let Some((pid, tag)) = wrapped.elements.get(1).and_then(from_of) else { return Message::Info(wrapped.into()) };
-    let caller = Caller { connection: Arc::clone(connection), us, to: ReplyTo::Gen { pid, tag } };
+    let caller = Caller { channel: channel.clone(), us, to: ReplyTo::Gen { pid, tag } };
     match wrapped.elements.pop() {
         Some(request) if is_system => Message::System(caller, request),
         Some(request) => Message::Call(caller, request),

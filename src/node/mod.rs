@@ -8,14 +8,20 @@
 //! by the task that read it, so order is kept. Mailboxes are bounded: a full one makes the reader of that connection
 //! wait, and nobody else.
 
+mod builder;
 mod builtin;
 mod call;
+mod channel;
 mod config;
 mod connection;
 mod cookie;
+mod counts;
+mod destination;
 mod dialer;
 mod dispatch;
+mod gen_server;
 mod handshake_io;
+mod incarnation;
 mod keeper;
 mod kernel;
 mod listener;
@@ -27,30 +33,39 @@ mod outbox;
 mod process;
 mod resolver;
 mod rpc;
+mod signals;
 mod state;
+mod system;
 mod watchers;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use eetf::{Atom, Pid, Reference};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+pub use builder::NodeBuilder;
 pub use call::CallError;
-pub use config::{AutoConnect, NodeConfig};
+pub use config::{AutoConnect, Listen, NodeConfig};
 pub use cookie::{Cookie, CookieError, CookieSource};
+pub use counts::Counts;
+pub use destination::Destination;
 pub use dialer::DialError;
-pub use kernel::OptionsError;
-pub use message::{Answer, Caller, Message, Sender};
+pub use gen_server::{Function, GenServer, Next};
+pub use incarnation::{Ignored, NotFound, StartError};
+pub use kernel::{NetTicktime, OptionsError};
+pub use message::{Answer, Caller, Message, NodeNews, Sender};
 pub use name::{HostName, NameKind, NodeNameError, node_name, peer_name};
 pub use net_kernel::socket_options::Einval;
-pub use net_kernel::{Defaults as SocketDefaults, OptionName, SocketOption, TickTimeChange};
+pub use net_kernel::{
+    Defaults as SocketDefaults, MonitorOptions, NodeType, NodedownReason, OptionName, SocketOption, Start,
+    TickTimeChange,
+};
 pub use process::Process;
 pub use resolver::Resolver;
+pub use system::{SystemReply, refuse_io, system_reply};
 
+use incarnation::{Incarnation, Running};
 use kernel::NetKernel;
 use state::State;
 
@@ -62,49 +77,33 @@ pub struct Node {
 
 struct Inner {
     config: NodeConfig,
-    creation: u32,
     state: Mutex<State>,
     net_kernel: NetKernel,
-    tasks: TaskTracker,
-    /// Cancelled when the node stops: nobody new comes in.
-    stopping: CancellationToken,
+    /// What it holds while it is started. Held by whoever starts or stops it.
+    running: tokio::sync::Mutex<Option<Running>>,
     /// Cancelled when a caller wants the node to end.
     halting: CancellationToken,
 }
 
 impl Node {
-    /// A node that accepts nobody yet: register its processes, then [`Node::listen`]. Its incarnation is `creation`, as
-    /// epmd gave it out (4 or more).
+    /// A node that is not started yet.
     #[must_use]
-    pub fn new(config: NodeConfig, creation: u32) -> Self {
-        let mut state = State::default();
-        state.bars_lost_nodes = config.auto_connect == AutoConnect::Once;
+    pub fn new(config: NodeConfig) -> Self {
+        let bars_lost_nodes = config.auto_connect == AutoConnect::Once;
         let inner = Inner {
             net_kernel: NetKernel::new(&config),
             config,
-            creation,
-            state: Mutex::new(state),
-            tasks: TaskTracker::new(),
-            stopping: CancellationToken::new(),
+            state: Mutex::new(State::new(bars_lost_nodes)),
+            running: tokio::sync::Mutex::default(),
             halting: CancellationToken::new(),
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Accepts peers on `listener` until the node stops.
-    pub fn listen(&self, listener: TcpListener) {
-        self.spawn_task(listener::run(self.clone(), listener));
-    }
-
-    /// Lets nobody new in; connections go on.
-    pub fn stop_accepting(&self) {
-        self.inner.stopping.cancel();
-    }
-
-    /// The full node name.
+    /// The full node name; `nonode@nohost` while the node is not started.
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.inner.config.name
+    pub fn name(&self) -> String {
+        self.incarnation().name.clone()
     }
 
     /// Names of connected nodes: visible ones, hidden ones, or all.
@@ -114,32 +113,14 @@ impl Node {
         infos.into_iter().filter(which).map(|info| info.name).collect()
     }
 
-    /// The net_ticktime in force.
-    #[must_use]
-    pub fn net_ticktime(&self) -> Duration {
-        self.inner.net_kernel.ticktime().in_force()
-    }
-
     /// Closes the connection to `peer`, if there is one; says whether there was.
     pub fn disconnect(&self, peer: &str) -> bool {
         let connection = self.state().connection(peer);
-        connection.inspect(|connection| connection.close("disconnect")).is_some()
+        connection.inspect(|connection| connection.close(NodedownReason::Disconnect)).is_some()
     }
 
-    /// Stops: nobody new comes in, what was already queued for peers is written, connections are closed.
-    pub async fn stop(&self) {
-        self.stop_accepting();
-        let connections = self.state().connections();
-        for connection in &connections {
-            connection.close_after_flush("net_kernel_terminated");
-        }
-        for connection in &connections {
-            // A peer that does not read must not keep us from stopping.
-            let _ = tokio::time::timeout(Duration::from_secs(2), connection.gone.cancelled()).await;
-            connection.close("net_kernel_terminated");
-        }
-        self.inner.tasks.close();
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.inner.tasks.wait()).await;
+    fn incarnation(&self) -> Arc<Incarnation> {
+        Arc::clone(&self.state().incarnation)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -147,22 +128,25 @@ impl Node {
         self.inner.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Runs a task of this life of the node.
     fn spawn_task(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.inner.tasks.spawn(task);
+        self.incarnation().tasks.spawn(task);
     }
 
     fn pid(&self, id: u32) -> Pid {
-        Pid { node: Atom::from(self.name()), id, serial: 0, creation: self.inner.creation }
+        let us = self.incarnation();
+        Pid { node: Atom::from(us.name.as_str()), id, serial: 0, creation: us.creation }
     }
 
     fn fresh_pid(&self) -> Pid {
-        let id = self.state().fresh_id();
+        let id = self.state().processes.fresh_id();
         self.pid(id)
     }
 
     fn fresh_reference(&self) -> Reference {
-        let id = self.state().fresh_reference();
-        Reference { node: Atom::from(self.name()), id: id.to_vec(), creation: self.inner.creation }
+        let mut state = self.state();
+        let id = state.fresh_reference().to_vec();
+        Reference { node: Atom::from(state.incarnation.name.as_str()), id, creation: state.incarnation.creation }
     }
 }
 

@@ -1,56 +1,95 @@
 //! A process: a pid, names, and a mailbox that some task reads.
 
-use eetf::{Pid, Term};
+use std::time::Duration;
 
-use super::Node;
+use eetf::{ImproperList, Pid, Reference, Term};
+
+use super::call::CallError;
+use super::channel::Channel;
+use super::dialer::DialError;
 use super::mailbox::{Inbox, mailbox};
 use super::message::Message;
-use super::state::EndSignal;
-use crate::dist::Control;
-use crate::term::atom;
+use super::net_kernel::MonitorOptions;
+use super::state::Watcher;
+use super::{Destination, Node};
+use crate::dist::{Control, Target};
+use crate::term::{atom, integer, tuple};
 
-/// A process of the node. When it is dropped, its monitors and links hear `noproc`; see [`Process::exit`].
+/// A process of the node. Its body is whoever reads its mailbox. When it is dropped, its monitors and links hear
+/// `noproc`; see [`Process::exit`].
+///
+/// As in OTP, a message, monitor or link to a process on a node that is not connected connects to it first, as
+/// [`NodeConfig::auto_connect`](super::NodeConfig::auto_connect) allows. That is what these functions wait for, and
+/// nothing else; signals of one process to another arrive in the order in which they were sent.
 #[derive(Debug)]
 pub struct Process {
     node: Node,
     id: u32,
-    pid: Pid,
     inbox: Inbox,
 }
 
 impl Node {
-    /// Makes a process; the caller is its body.
+    /// Makes a process; the caller is its body. The node need not be started.
     #[must_use]
     pub fn spawn(&self) -> Process {
         let (mailbox, inbox) = mailbox(self.inner.config.mailbox_limit);
-        let id = self.state().add_process(mailbox);
-        Process { node: self.clone(), id, pid: self.pid(id), inbox }
+        let id = self.state().processes.add(mailbox);
+        Process { node: self.clone(), id, inbox }
     }
 }
 
 impl Process {
-    /// The pid.
+    /// Its node.
     #[must_use]
-    pub const fn pid(&self) -> &Pid {
-        &self.pid
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The pid. Each start of the node gives it a new one; monitors and links hold.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.node.pid(self.id)
     }
 
     /// Registers the process as `name`; says whether the name was free. A process may have several names.
     pub fn register(&self, name: &str) -> bool {
-        self.node.state().register(name, self.id)
+        !super::builtin::is_reserved(name) && self.node.state().processes.register(name, self.id)
+    }
+
+    /// Gives a name back; says whether the process had it.
+    pub fn unregister(&self, name: &str) -> bool {
+        self.node.state().processes.unregister(name, self.id)
     }
 
     /// Takes on the calls of `rpc` and `erpc` for `module`: they arrive as [`Message::Apply`].
     pub fn export(&self, module: &str) {
-        self.node.state().export(module, self.id);
+        self.node.state().processes.export(module, self.id);
     }
 
-    /// Asks for [`Message::NodeUp`] and [`Message::NodeDown`], of hidden nodes too.
-    pub fn monitor_nodes(&self) {
-        self.node.state().monitor_nodes(self.id);
+    /// Whether exit signals arrive as [`Message::Exit`]. Otherwise, which is the default, they end the process, but for
+    /// those with reason `normal`. `exit(Pid, kill)` ends it in any case.
+    pub fn trap_exits(&self, traps_exits: bool) {
+        self.node.state().processes.set_manners(self.id, |manners| manners.traps_exits = traps_exits);
     }
 
-    /// The next message.
+    /// Makes `exit(Pid, kill)` of other nodes go past the process, unless their callers may
+    /// [administer](super::NodeConfig::is_admin_allowed) this node.
+    pub fn shield(&self) {
+        self.node.state().processes.set_manners(self.id, |manners| manners.is_shielded = true);
+    }
+
+    /// Asks for [`Message::NodeUp`] and [`Message::NodeDown`]. Subscriptions nest: each gives one copy more. False, and
+    /// nothing more, if there are 65,535 with these options.
+    pub fn monitor_nodes(&self, options: MonitorOptions) -> bool {
+        self.node.state().watchers.subscribe(self.id, options)
+    }
+
+    /// Ends all subscriptions with these options.
+    pub fn demonitor_nodes(&self, options: MonitorOptions) {
+        self.node.state().watchers.unsubscribe(self.id, options);
+    }
+
+    /// The next message; `None` when an exit signal has ended the process. Dropping this future loses no message.
     pub async fn receive(&mut self) -> Option<Message> {
         self.inbox.receive().await
     }
@@ -60,38 +99,196 @@ impl Process {
         self.inbox.try_receive()
     }
 
-    /// Ends the process: links and monitors get `reason`.
-    pub fn exit(self, reason: &Term) {
-        self.end(reason);
+    /// Why an exit signal has ended the process, if one has.
+    #[must_use]
+    pub fn ended(&self) -> Option<&Term> {
+        self.inbox.ended()
     }
 
-    fn end(&self, reason: &Term) {
-        let signals = self.node.state().end_process(self.id);
-        for signal in signals {
-            signal.send(&self.pid, reason);
+    /// Sends a message. Whether somebody is there to receive it, nobody knows.
+    ///
+    /// # Errors
+    /// [`DialError`] when there is no connection to the node and none could be made.
+    pub async fn send(&self, to: impl Into<Destination>, message: Term) -> Result<(), DialError> {
+        let to = to.into();
+        let channel = self.node.channel_to(to.node()).await?;
+        let from = self.pid();
+        let control = match to.target() {
+            Target::Name(name) => Control::RegSend { from, name },
+            Target::Pid(pid) => Control::send(channel.flags(), from, pid),
+        };
+        channel.send(control, Some(message));
+        Ok(())
+    }
+
+    /// Sends a message to a process of this node or of one that is connected; to others it goes nowhere.
+    pub fn send_now(&self, to: &Pid, message: Term) {
+        if let Some(channel) = self.node.channel(Some(&to.node.name)) {
+            channel.send(Control::send(channel.flags(), self.pid(), to.clone()), Some(message));
         }
+    }
+
+    /// `gen_server:cast/2`.
+    ///
+    /// # Errors
+    /// As [`Process::send`].
+    pub async fn cast(&self, to: impl Into<Destination>, request: Term) -> Result<(), DialError> {
+        self.send(to, tuple([atom("$gen_cast"), request])).await
+    }
+
+    /// `gen_server:call/3`; connecting takes of `patience` too.
+    ///
+    /// # Errors
+    /// [`CallError`]. After a time-out a late reply is dropped.
+    pub async fn call(&self, to: impl Into<Destination>, request: Term, patience: Duration) -> Result<Term, CallError> {
+        self.node.call_from(self.pid(), to.into(), request, patience).await
+    }
+
+    /// Monitors a process: one [`Message::Down`] comes when it ends, at once if it is not there (`noproc`), or if its
+    /// node cannot be reached or is lost (`noconnection`).
+    pub async fn monitor(&self, process: impl Into<Destination>) -> Reference {
+        let process = process.into();
+        let reference = self.node.fresh_reference();
+        let channel = self.node.channel_to(process.node()).await.ok();
+        let target = process.target();
+        let watcher = Watcher::Process { id: self.id, target: target.clone() };
+        match channel.filter(|channel| self.node.watch(channel, &reference, watcher)) {
+            Some(channel) => {
+                let control = Control::MonitorP { from: self.pid(), target, reference: reference.clone() };
+                channel.send(control, None);
+            }
+            None => self.tell(Message::Down { reference: reference.clone(), process, reason: atom("noconnection") }),
+        }
+        reference
+    }
+
+    /// Ends a monitor. A [`Message::Down`] that is in the mailbox already stays there. Says whether there was one to end.
+    pub fn demonitor(&self, reference: &Reference) -> bool {
+        let Some((channel, target)) = self.node.unwatch(self.id, reference) else { return false };
+        channel.send(Control::DemonitorP { from: self.pid(), target, reference: reference.clone() }, None);
+        true
+    }
+
+    /// Links to a process: the end of either sends an exit signal to the other. `noproc` comes if it is not there,
+    /// `noconnection` if its node cannot be reached or is lost.
+    pub async fn link(&self, to: &Pid) {
+        let channel = self.node.channel_to(Some(&to.node.name)).await.ok();
+        let link = |channel: &Channel| {
+            let mut state = self.node.state();
+            Some(state.relations(channel.peer())?.link(self.id, channel.entry(to.clone())))
+        };
+        match channel.as_ref().map(|channel| (channel, link(channel))) {
+            Some((channel, Some(is_new))) => {
+                if is_new {
+                    channel.send(Control::Link { from: self.pid(), to: to.clone() }, None);
+                }
+            }
+            _ => self.node.lose_link(self.id, to.clone()),
+        }
+    }
+
+    /// Ends a link; no exit signal of that process comes any more.
+    pub fn unlink(&self, to: &Pid) {
+        let Some(channel) = self.node.channel(Some(&to.node.name)) else { return };
+        let mut state = self.node.state();
+        let id = state.fresh_unlink_id();
+        let entry = channel.entry(to.clone());
+        let is_active = state.relations(channel.peer()).is_some_and(|relations| relations.unlink(self.id, &entry, id));
+        drop(state);
+        if is_active {
+            let id = integer(i64::try_from(id).unwrap_or(i64::MAX));
+            channel.send(Control::UnlinkId { id, from: self.pid(), to: to.clone() }, None);
+        }
+    }
+
+    /// `exit/2`: sends an exit signal to another process.
+    ///
+    /// # Errors
+    /// As [`Process::send`].
+    pub async fn send_exit(&self, to: &Pid, reason: Term) -> Result<(), DialError> {
+        let channel = self.node.channel_to(Some(&to.node.name)).await?;
+        let (control, payload) = Control::exit2(channel.flags(), self.pid(), to.clone(), reason);
+        channel.send(control, payload);
+        Ok(())
+    }
+
+    /// Makes an alias: what is sent to it arrives here until [`Process::unalias`]. It ends with the process.
+    #[must_use]
+    pub fn alias(&self) -> Reference {
+        let alias = self.node.fresh_reference();
+        self.node.state().processes.add_alias(alias.clone(), self.id);
+        alias
+    }
+
+    /// Takes an alias back; says whether it was this process's.
+    pub fn unalias(&self, alias: &Reference) -> bool {
+        self.node.state().processes.remove_alias(alias, self.id)
+    }
+
+    /// Ends the process: links and monitors get `reason`.
+    pub fn exit(self, reason: &Term) {
+        self.node.end_process(self.id, reason);
+    }
+
+    fn tell(&self, message: Message) {
+        let mailbox = self.node.state().processes.mailbox(self.id);
+        mailbox.map(|mailbox| mailbox.tell(message));
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         // After `exit` nobody is left to be told.
-        self.end(&atom("noproc"));
+        self.node.end_process(self.id, &atom("noproc"));
     }
 }
 
-impl EndSignal {
-    fn send(self, ended: &Pid, reason: &Term) {
-        match self {
-            Self::Down { connection, target, to, reference } => {
-                let flags = connection.peer.flags;
-                let (control, payload) = Control::monitor_exit(flags, target, to, reference, reason.clone());
-                connection.send(&control, payload.as_ref());
+/// The tag of a call whose reply is to go to an alias (`gen.erl`).
+pub(super) fn alias_tag(alias: &Reference) -> Term {
+    ImproperList { elements: vec![atom("alias")], last: Box::new(alias.clone().into()) }.into()
+}
+
+impl Node {
+    /// The way to a node, if there is one now; `None` stands for this node.
+    pub(super) fn channel(&self, node: Option<&str>) -> Option<Channel> {
+        match node {
+            Some(node) if node != self.incarnation().name => {
+                let connection = self.state().connection(node).filter(|connection| !connection.is_closed());
+                connection.map(Channel::Remote)
             }
-            Self::Exit { connection, to } => {
-                let (control, payload) = Control::exit(connection.peer.flags, ended.clone(), to, reason.clone());
-                connection.send(&control, payload.as_ref());
-            }
+            _ => Some(Channel::local(self)),
         }
+    }
+
+    /// The way to a node, connecting to it if need be.
+    pub(super) async fn channel_to(&self, node: Option<&str>) -> Result<Channel, DialError> {
+        if let Some(channel) = self.channel(node) {
+            return Ok(channel);
+        }
+        let peer = node.unwrap_or_default();
+        self.connect_automatically(peer).await?;
+        self.channel(node).ok_or_else(|| DialError::lost(peer))
+    }
+
+    /// Enters a monitor of ours; false if the connection is gone meanwhile.
+    pub(super) fn watch(&self, channel: &Channel, reference: &Reference, watcher: Watcher) -> bool {
+        let mut state = self.state();
+        let relations = state.relations(channel.peer());
+        relations.map(|relations| relations.watched.insert(reference.clone(), watcher)).is_some()
+    }
+
+    /// Takes a monitor of process `id` out.
+    fn unwatch(&self, id: u32, reference: &Reference) -> Option<(Channel, Target)> {
+        let mut state = self.state();
+        let found = state.all_relations().find_map(|(way, relations)| match relations.watched.get(reference) {
+            Some(Watcher::Process { id: its, target }) if *its == id => {
+                let target = target.clone();
+                relations.watched.remove(reference);
+                Some((way, target))
+            }
+            _ => None,
+        });
+        drop(state);
+        found.map(|(way, target)| (Channel::new(self, way), target))
     }
 }

@@ -1,18 +1,29 @@
-//! Processes of other nodes that hear from us which nodes come and go: `GenServer.call({:net_kernel, node},
-//! {:monitor_nodes, true, opts})`. A subscription ends with its process, which we monitor, or with its node.
+//! Who hears from us which nodes come and go: processes of ours, and processes of other nodes, which ask with
+//! `GenServer.call({:net_kernel, node}, {:monitor_nodes, true, opts})`. The subscriptions of those end with the process,
+//! which we monitor, or with its node.
 
 use std::collections::HashMap;
 
 use eetf::{Pid, Reference, Term};
 
-use super::net_kernel::{NodeEvent, Subscriptions};
+use super::connection::Connection;
+use super::message::NodeNews;
+use super::net_kernel::{MonitorOptions, NodeEvent, Subscriptions};
 
-/// The subscriptions of processes elsewhere.
+/// The subscriptions.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
-    subscriptions: Subscriptions<Pid>,
-    /// Our monitor on each subscriber.
+    subscriptions: Subscriptions<Subscriber>,
+    /// Our monitor on each subscriber elsewhere.
     monitors: HashMap<Pid, Reference>,
+}
+
+/// Who has subscribed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Subscriber {
+    /// A process of ours.
+    Local(u32),
+    Remote(Pid),
 }
 
 /// What becomes of our monitor on a subscriber.
@@ -23,6 +34,21 @@ pub(super) enum Watch {
 }
 
 impl Watchers {
+    /// Subscribes a process of ours once more; false if it has done so 65,535 times.
+    pub(super) fn subscribe(&mut self, id: u32, options: MonitorOptions) -> bool {
+        self.subscriptions.subscribe(Subscriber::Local(id), options)
+    }
+
+    /// Ends all that a process of ours subscribed to with these options.
+    pub(super) fn unsubscribe(&mut self, id: u32, options: MonitorOptions) {
+        self.subscriptions.unsubscribe(&Subscriber::Local(id), options);
+    }
+
+    /// A process of ours has ended.
+    pub(super) fn process_ended(&mut self, id: u32) {
+        self.subscriptions.drop_subscriber(&Subscriber::Local(id));
+    }
+
     /// `monitor_nodes(Flag, Options)` for `pid`: what the call returns. `fresh` is for a monitor, should it need one.
     pub(super) fn change(
         &mut self,
@@ -31,8 +57,9 @@ impl Watchers {
         options: Option<&Term>,
         fresh: Reference,
     ) -> (Term, Option<Watch>) {
-        let answer = self.subscriptions.change(pid.clone(), flag, options);
-        let watch = match (self.subscriptions.has(pid), self.monitors.contains_key(pid)) {
+        let subscriber = Subscriber::Remote(pid.clone());
+        let answer = self.subscriptions.change(subscriber.clone(), flag, options);
+        let watch = match (self.subscriptions.has(&subscriber), self.monitors.contains_key(pid)) {
             (true, false) => {
                 self.monitors.insert(pid.clone(), fresh.clone());
                 Some(Watch::Begin(fresh))
@@ -59,14 +86,37 @@ impl Watchers {
         }
     }
 
-    /// What to tell whom.
-    pub(super) fn messages(&self, event: NodeEvent<'_>, node: &str, is_visible: bool, id: u32) -> Vec<(Pid, Term)> {
-        self.subscriptions.messages(event, node, is_visible, id)
+    /// What to tell which of our processes, and in how many copies.
+    pub(super) fn news(&self, event: NodeEvent, of: &Connection) -> Vec<(u32, u16, NodeNews)> {
+        let hearing = self.subscriptions.hearing(of.peer.is_visible());
+        let local = hearing.filter_map(|(subscriber, options, copies)| match subscriber {
+            Subscriber::Local(id) => Some((*id, copies, NodeNews::new(event, &of.info(), options))),
+            Subscriber::Remote(_) => None,
+        });
+        local.collect()
+    }
+
+    /// What to tell which process elsewhere, and in how many copies.
+    pub(super) fn messages(&self, event: NodeEvent, of: &Connection) -> Vec<(Pid, u16, Term)> {
+        let is_visible = of.peer.is_visible();
+        let hearing = self.subscriptions.hearing(is_visible);
+        let remote = hearing.filter_map(|(subscriber, options, copies)| match subscriber {
+            Subscriber::Remote(pid) => {
+                Some((pid.clone(), copies, options.message(event, &of.peer.name, is_visible, of.id)))
+            }
+            Subscriber::Local(_) => None,
+        });
+        remote.collect()
+    }
+
+    /// Subscribers here and elsewhere.
+    pub(super) fn len(&self) -> usize {
+        self.subscriptions.len()
     }
 
     fn forget(&mut self, pid: &Pid) {
         self.monitors.remove(pid);
-        self.subscriptions.drop_subscriber(pid);
+        self.subscriptions.drop_subscriber(&Subscriber::Remote(pid.clone()));
     }
 }
 
@@ -83,10 +133,6 @@ mod tests {
 
     fn reference(id: u32) -> Reference {
         Reference { node: Atom::from("n@h"), id: vec![id], creation: 1 }
-    }
-
-    fn heard(watchers: &Watchers) -> usize {
-        watchers.messages(NodeEvent::NodeUp, "x@h", true, 1).len()
     }
 
     #[test]
@@ -106,13 +152,15 @@ mod tests {
         for (node, id) in [("p@h", 1), ("p@h", 2), ("q@h", 3)] {
             watchers.change(&pid(node, id), &boolean(true), None, reference(id));
         }
+        assert!(watchers.subscribe(100, MonitorOptions::default()));
         watchers.ended("q@h", &reference(1));
-        assert_eq!(heard(&watchers), 3, "no node speaks for another's processes");
+        assert_eq!(watchers.len(), 4, "no node speaks for another's processes");
         watchers.ended("p@h", &reference(1));
-        assert_eq!(heard(&watchers), 2);
+        assert_eq!(watchers.len(), 3);
         watchers.node_down("p@h");
-        assert_eq!(heard(&watchers), 1);
+        assert_eq!(watchers.len(), 2);
         watchers.node_down("q@h");
-        assert!(watchers.monitors.is_empty() && watchers.subscriptions.is_empty());
+        watchers.process_ended(100);
+        assert!(watchers.monitors.is_empty() && watchers.len() == 0);
     }
 }

@@ -48,6 +48,18 @@ impl Owners {
         }
     }
 
+    /// Takes up what was missed: these nodes are up, and no others.
+    pub(super) fn see(&mut self, up: &[String], now: Instant) {
+        let nodes: Vec<_> = self.policies.keys().cloned().collect();
+        for node in nodes {
+            if up.contains(&node) {
+                self.node_up(&node);
+            } else if !self.deadlines.contains_key(&node) {
+                self.node_down(&node, now);
+            }
+        }
+    }
+
     /// When [`Owners::due`] has to be called next.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadlines.values().min().copied()
@@ -77,6 +89,19 @@ mod tests {
         assert!(owners.due(now).is_empty());
         assert_eq!(owners.due(now + second), [("a@h".to_owned(), OwnerPolicy::ClearAfter(second))]);
         assert_eq!(owners.deadline(), None);
+    }
+
+    #[test]
+    fn what_was_missed_is_taken_up() {
+        let (mut owners, now, second) = (Owners::default(), Instant::now(), Duration::from_secs(1));
+        for node in ["a@h", "b@h", "c@h"] {
+            assert!(owners.set(node, OwnerPolicy::ClearAfter(second)));
+        }
+        owners.node_down("a@h", now);
+        owners.node_down("b@h", now);
+        owners.see(&["a@h".to_owned()], now + second);
+        assert_eq!(owners.deadlines.keys().collect::<Vec<_>>(), ["b@h", "c@h"]);
+        assert_eq!(owners.deadline(), Some(now + second), "its grace goes on");
     }
 
     #[test]

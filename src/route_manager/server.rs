@@ -12,9 +12,9 @@ use super::owners::{OwnerPolicy, Owners};
 use super::request::{Refusal, Request};
 use super::saved::Journal;
 use super::status::{View, posix};
-use crate::node::{Answer, Caller, Message, Node, Process, Sender};
+use crate::node::{Answer, Caller, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply};
 use crate::route::{Call, DesiredState, Effect, Ranking, SetBy, Status, Wish, WishError, available_interfaces};
-use crate::term::{Show, Term, as_atom, as_tuple, atom, binary, integer, list, string, tuple};
+use crate::term::{Show, Term, atom, binary, integer, tuple};
 
 /// How long a batch that failed as a whole waits for its next try.
 const RETRY: Duration = Duration::from_secs(1);
@@ -77,7 +77,9 @@ impl RouteManager {
             process.register(name);
             process.export(name);
         }
-        process.monitor_nodes();
+        process.trap_exits(true);
+        process.shield();
+        process.monitor_nodes(MonitorOptions { node_type: Some(NodeType::All), ..MonitorOptions::default() });
         Self {
             node,
             process,
@@ -157,9 +159,12 @@ impl RouteManager {
                 _ => debug!(request = %Show(&request), "a cast that means nothing"),
             },
             Message::System(caller, request) => self.system(caller, &request),
-            Message::Info(message) => debug!(message = %Show(&message), "a message that means nothing"),
-            Message::NodeUp(node) => self.owners.node_up(&node.name),
-            Message::NodeDown { node, .. } => self.owners.node_down(&node.name, Instant::now()),
+            Message::Info(message) => self.info(&message),
+            Message::NodeUp(news) => self.owners.node_up(&news.node),
+            Message::NodeDown(news) => self.owners.node_down(&news.node, Instant::now()),
+            Message::Lagged(_) => self.owners.see(&self.node.nodes(|_| true), Instant::now()),
+            // It monitors nobody, and whoever links to it or sends it exit signals is not obeyed.
+            Message::Down { .. } | Message::Exit { .. } => {}
         }
     }
 
@@ -260,37 +265,21 @@ impl RouteManager {
         self.journal.compact();
     }
 
-    /// `sys.erl`: `get_state`, `get_status`, and `terminate` for those who may.
+    /// `sys`: reads what was asked before, and ends for those who may.
     fn system(&mut self, caller: Caller, request: &Term) {
-        let reply = match (as_atom(request), as_tuple::<2>(request)) {
-            (Some("get_state"), _) => {
-                self.commit();
-                tuple([atom("ok"), self.view().status()])
-            }
-            (Some("get_status"), _) => {
-                self.commit();
-                self.sys_status()
-            }
-            (_, Some([terminate, reason])) if as_atom(terminate) == Some("terminate") => {
-                if self.settings.is_admin_allowed {
-                    self.stopped = Some(reason.clone());
-                    atom("ok")
-                } else {
-                    error([atom("not_allowed")])
-                }
-            }
-            _ => error([atom("unknown_system_msg"), request.clone()]),
-        };
-        caller.reply(Answer::Value(reply));
+        self.commit();
+        let pid = self.process.pid();
+        let answer = system_reply(request, pid, || self.view().status(), self.settings.is_admin_allowed);
+        caller.reply(answer.reply);
+        self.stopped = self.stopped.take().or(answer.terminate);
     }
 
-    /// The form of `sys:get_status/1`: `{status, Pid, {module, Module}, [PDict, SysState, Parent, Debug, Misc]}`.
-    fn sys_status(&self) -> Term {
-        let pid = || Term::from(self.process.pid().clone());
-        let state = tuple([atom("data"), list([tuple([string("State"), self.view().status()])])]);
-        let module = tuple([atom("module"), atom("gen_server")]);
-        let misc = list([state]);
-        tuple([atom("status"), pid(), module, list([list([]), atom("running"), pid(), list([]), misc])])
+    /// A message of no known form. Nobody may hang on an I/O request.
+    fn info(&self, message: &Term) {
+        match refuse_io(message) {
+            Some((to, refusal)) => self.process.send_now(&to, refusal),
+            None => debug!(message = %Show(message), "a message that means nothing"),
+        }
     }
 
     fn end_grace_times(&mut self) {

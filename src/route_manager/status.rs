@@ -18,7 +18,7 @@ pub(super) struct View<'a> {
     pub state: &'a DesiredState,
     pub ranking: &'a Ranking,
     pub kernel: &'a Kernel,
-    pub node: &'a str,
+    pub node: String,
     pub nodes: Vec<String>,
     /// Why the desired state is not on disk, if it is not.
     pub unsaved: Option<Term>,
@@ -33,7 +33,7 @@ impl View<'_> {
             Some(reason) => tuple([atom("unsaved"), reason.clone()]),
         };
         keyed([
-            ("node", atom(self.node)),
+            ("node", atom(&self.node)),
             ("connection", atom(connection(self.state).as_str())),
             ("available_interfaces", self.available_interfaces()),
             ("interfaces", self.interfaces()),

@@ -5,26 +5,21 @@
 mod exclusive;
 mod log;
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{Admin, Config, CookieError, Listening};
-use crate::epmd::{Epmd, EpmdError, EpmdHandle, EpmdState};
+use crate::config::{Admin, Config, CookieError, Listening, NameKind};
+use crate::epmd::EpmdState;
 use crate::netlink::{self, Missing, Netlink, NetlinkError};
-use crate::node::{Node, NodeConfig, Resolver};
+use crate::node::{Listen, Node, NodeConfig, Resolver, Start, StartError};
 use crate::route::{DesiredState, PlanOptions, Ranking};
 use crate::route_manager::{Ended, Journal, JournalError, Kernel, Restored, RouteManager, Settings};
 
 pub use exclusive::Exclusive;
 pub use log::init as init_log;
-
-/// How long the start waits for the creation that a port mapper gives, once its first answer is overdue.
-const EPMD_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -52,17 +47,9 @@ pub enum ServiceError {
     /// Another daemon keeps its state in our file.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The node cannot listen.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The port mapper refused us, or cannot be served.
+    /// The node cannot listen, or the port mapper refused its name.
     #[error(transparent)]
-    Epmd(#[from] EpmdError),
+    Node(#[from] StartError),
     /// The operating system would not give what every program gets.
     #[error("cannot {doing}: {source}")]
     System {
@@ -101,7 +88,7 @@ pub fn run(config: Config) -> Result<(), ServiceError> {
 /// The parts that run.
 pub struct Service {
     node: Node,
-    epmd: EpmdHandle,
+    epmd: EpmdState,
     manager: tokio::task::JoinHandle<Ended>,
     shutdown: CancellationToken,
     address: SocketAddr,
@@ -118,32 +105,31 @@ impl Service {
         for warning in &config.warnings {
             warn!("{warning}");
         }
-        if config.visible {
-            warn!("a visible node that does not speak global keeps its peers' global:sync/0 waiting");
-        }
         let cookie = config.cookie.read()?;
         let Opened { kernel, state, journal, exclusive } = open(&config)?;
         let listening = config.listening();
-        let (listeners, address) = bind(&listening.addresses, config.port).await?;
-        let mut epmd = Epmd::start(config.epmd_config(&listening), config.node_name.name(), address.port()).await?;
+        let epmd = config.epmd_config(&listening);
         let node_config = NodeConfig {
-            is_visible: config.visible,
+            listen: Listen { addresses: listening.addresses.clone(), port: config.port, epmd },
             net_ticktime: config.net_ticktime,
             socket_defaults: config.socket_defaults.clone(),
             is_admin_allowed: config.admin == Admin::All,
             resolver: Resolver::new(config.epmd_port),
             auto_connect: config.auto_connect,
-            ..NodeConfig::new(config.node_name.to_string(), cookie.as_bytes().to_vec().into())
+            ..NodeConfig::new(&cookie)
         };
-        let node = Node::new(node_config, epmd.creation(EPMD_PATIENCE).await);
+        let node = Node::new(node_config);
         let is_admin_allowed = config.admin == Admin::All;
         let settings = Settings { max_interfaces: config.max_interfaces, is_admin_allowed };
         let shutdown = CancellationToken::new();
         let manager = RouteManager::new(node.clone(), kernel, state, journal, settings);
+        let name = config.node_name.to_string();
+        let start = if config.name_kind == NameKind::Long { Start::long(name) } else { Start::short(name) };
+        // Its process has its mailbox: whoever connects from here on is answered.
+        node.start(start).await?;
         let manager = tokio::spawn(manager.run(shutdown.clone()));
-        for listener in listeners {
-            node.listen(listener);
-        }
+        let epmd = node.epmd_state().await.unwrap_or(EpmdState::Disabled);
+        let address = node.address().await.unwrap_or(SocketAddr::from(([127, 0, 0, 1], config.port)));
         for peer in &config.connect {
             node.keep_connected(&peer.to_string());
         }
@@ -164,13 +150,13 @@ impl Service {
 
     /// Says that the node is ready, and who cannot reach it.
     pub fn log_ready(&self) {
-        let epmd = match self.epmd.state() {
+        let epmd = match self.epmd {
             EpmdState::Disabled => "none",
             EpmdState::Waiting => "waiting for one",
             EpmdState::Registered => "registered",
             EpmdState::Serving => "serving",
         };
-        info!(node = self.node.name(), port = self.address.port(), pid = std::process::id(), epmd, "ready");
+        info!(node = %self.node.name(), port = self.address.port(), pid = std::process::id(), epmd, "ready");
         if let Some(address) = self.listening.unreachable {
             let listening = &self.listening.addresses;
             warn!(%address, ?listening, "peers find this node's host at an address where it does not listen: see --listen");
@@ -196,8 +182,8 @@ impl Service {
             // A crash was logged by the task that crashed.
             let _ = self.manager.await;
         }
-        self.node.stop().await;
-        self.epmd.stop().await;
+        // It was started, so it can be stopped.
+        let _ = self.node.stop().await;
     }
 }
 
@@ -228,22 +214,6 @@ fn open(config: &Config) -> Result<Opened, ServiceError> {
     let state = state.unwrap_or_else(|| DesiredState::new(max_interfaces));
     kernel.commit(&state, &Ranking::default());
     Ok(Opened { kernel, state, journal, exclusive })
-}
-
-/// Listens on all addresses, with one port.
-async fn bind(addresses: &[IpAddr], port: u16) -> Result<(Vec<TcpListener>, SocketAddr), ServiceError> {
-    let mut listeners: Vec<TcpListener> = Vec::new();
-    let mut main = SocketAddr::from(([127, 0, 0, 1], port));
-    for ip in addresses {
-        let address = SocketAddr::new(*ip, main.port());
-        let failed = |source| ServiceError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        if listeners.is_empty() {
-            main = listener.local_addr().map_err(failed)?;
-        }
-        listeners.push(listener);
-    }
-    Ok((listeners, main))
 }
 
 /// The signals that end the daemon.

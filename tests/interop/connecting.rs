@@ -23,18 +23,6 @@ fn net_adm_ping() {
 }
 
 #[test]
-fn a_visible_node_is_in_nodes() {
-    let Some(rig) = Rig::with(&["--visible"]) else { return };
-    rig.beam.expect(&[
-        ("net_kernel:connect_node(N).", "true"),
-        ("nodes() == [N].", "true"),
-        ("nodes(hidden).", "[]"),
-        ("net_adm:ping(N).", "pong"),
-        ("gen_server:call(RM, {get, [<<\"connection\">>]}).", "disconnected"),
-    ]);
-}
-
-#[test]
 fn erlang_disconnect_node_and_connect_again() {
     let Some(rig) = Rig::start() else { return };
     rig.beam.expect(&[

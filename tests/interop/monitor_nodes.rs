@@ -10,27 +10,6 @@ use crate::support::raw::{FLAGS, Raw};
 const SOON: Duration = Duration::from_secs(5);
 
 #[test]
-fn m1_m4_m9_a_subscriber_hears_of_visible_nodes() {
-    let Some(rig) = rig(&["--visible"]) else { return };
-    let monitor = |flag| format!("gen_server:call({{net_kernel, N}}, {{monitor_nodes, {flag}}}).");
-    rig.beam.expect(&[(&monitor(true), "ok"), (&monitor(true), "ok")]);
-    let _hidden = Raw::connect(&rig.daemon, &fresh_name());
-    let Some(mut other) = Beam::start(&rig.epmd.place(), &rig.daemon.cookie) else { return };
-    other.know(&rig.daemon);
-    other.expect(&[("net_adm:ping(N).", "pong")]);
-    let (up, down) = (format!("{{nodeup,'{}'}}", other.node), format!("{{nodedown,'{}'}}", other.node));
-    hears(&rig.beam, &up);
-    hears(&rig.beam, &up);
-    let is_listed = format!("lists:member('{}', rpc:call(N, erlang, nodes, [])).", other.node);
-    rig.beam.expect(&[(&is_listed, "true")]);
-    other.kill();
-    hears(&rig.beam, &down);
-    rig.beam.expect(&[(&is_listed, "false")]);
-    hears(&rig.beam, &down);
-    rig.beam.expect(&[(&monitor(false), "ok"), (&monitor(false), "ok"), ("driver:await(100).", "timeout")]);
-}
-
-#[test]
 fn m2_m3_m10_info_and_reasons() {
     let Some(rig) = rig(&[]) else { return };
     let name = fresh_name();

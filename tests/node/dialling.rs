@@ -4,10 +4,13 @@
 use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
+use beamroute::epmd::EpmdMode;
 use beamroute::epmd::client::{Registration, entry, register};
 use beamroute::epmd::local_epmd;
 use beamroute::epmd::server::{Server, Serving};
-use beamroute::node::{AutoConnect, CallError, Message, Node, NodeConfig, Process, Resolver};
+use beamroute::node::{
+    AutoConnect, CallError, Ignored, Message, MonitorOptions, Node, NodeBuilder, NodeType, NotFound, Process,
+};
 use beamroute::term::atom;
 use tokio::net::TcpListener;
 
@@ -20,34 +23,28 @@ pub fn epmd() -> Serving {
     Server::bind(&[Ipv6Addr::LOCALHOST.into()], 0).unwrap().serve()
 }
 
-pub fn config(epmd: &Serving, name: &str, cookie: &str) -> NodeConfig {
-    NodeConfig { resolver: Resolver::new(epmd.port), ..NodeConfig::new(name, cookie.as_bytes().to_vec().into()) }
+/// A node that registers with `epmd`, without having to look for one.
+pub fn builder(epmd: &Serving, name: &str, cookie: &str) -> NodeBuilder {
+    Node::builder(name).cookie(cookie).epmd(EpmdMode::External).epmd_port(epmd.port)
 }
 
 /// A node that listens and is registered, and its nodeups and nodedowns.
 pub struct Peer {
     pub node: Node,
     events: Process,
-    _registration: Registration,
 }
 
 impl Peer {
     pub async fn start(epmd: &Serving, name: &str) -> Self {
-        Self::with(epmd, config(epmd, name, "c")).await
+        Self::with(builder(epmd, name, "c")).await
     }
 
-    pub async fn with(epmd: &Serving, config: NodeConfig) -> Self {
-        Self::at(epmd.port, config).await
-    }
-
-    async fn at(epmd: u16, config: NodeConfig) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let registration = announce_at(epmd, &config.name, &listener).await;
-        let node = Node::new(config, registration.creation);
+    pub async fn with(builder: NodeBuilder) -> Self {
+        let (node, start) = builder.build().unwrap();
         let events = node.spawn();
-        events.monitor_nodes();
-        node.listen(listener);
-        Self { node, events, _registration: registration }
+        events.monitor_nodes(MonitorOptions { node_type: Some(NodeType::All), ..MonitorOptions::default() });
+        node.start(start).await.unwrap();
+        Self { node, events }
     }
 
     pub fn connected(&self) -> Vec<String> {
@@ -68,31 +65,27 @@ impl Peer {
 
 fn told(message: &Message) -> String {
     match message {
-        Message::NodeUp(node) => format!("up {}", node.name),
-        Message::NodeDown { node, .. } => format!("down {}", node.name),
+        Message::NodeUp(news) => format!("up {}", news.node),
+        Message::NodeDown(news) => format!("down {}", news.node),
         other => panic!("{other:?}"),
     }
 }
 
 pub async fn announce(epmd: &Serving, name: &str, listener: &TcpListener) -> Registration {
-    announce_at(epmd.port, name, listener).await
-}
-
-async fn announce_at(epmd: u16, name: &str, listener: &TcpListener) -> Registration {
     let port = listener.local_addr().unwrap().port();
-    register(local_epmd(epmd), entry(name.split('@').next().unwrap(), port)).await.unwrap()
+    register(local_epmd(epmd.port), entry(name.split('@').next().unwrap(), port)).await.unwrap()
 }
 
 #[tokio::test]
 async fn c1_to_c3_itself_again_and_a_peer() {
     let epmd = epmd();
     let (mut a, mut b) = (Peer::start(&epmd, A).await, Peer::start(&epmd, B).await);
-    assert!(a.node.connect_node(A).await);
+    assert!(a.node.connect_node(A).await.unwrap());
     assert_eq!(a.connected(), [""; 0]);
-    assert!(a.node.connect_node(B).await);
+    assert!(a.node.connect_node(B).await.unwrap());
     assert_eq!((a.connected(), a.events()), (vec![B.to_owned()], vec![format!("up {B}")]), "when it returns");
     assert_eq!(b.event().await, format!("up {A}"));
-    assert!(a.node.connect_node(B).await && b.node.connect_node(A).await);
+    assert!(a.node.connect_node(B).await.unwrap() && b.node.connect_node(A).await.unwrap());
     assert_eq!((a.events(), b.events()), (vec![], vec![]));
 }
 
@@ -100,8 +93,8 @@ async fn c1_to_c3_itself_again_and_a_peer() {
 async fn c2_a_connection_that_is_being_closed_does_not_count() {
     let epmd = epmd();
     let (mut a, _b) = (Peer::start(&epmd, A).await, Peer::start(&epmd, B).await);
-    assert!(a.node.connect_node(B).await && a.node.disconnect(B));
-    assert!(a.node.connect_node(B).await);
+    assert!(a.node.connect_node(B).await.unwrap() && a.node.disconnect(B));
+    assert!(a.node.connect_node(B).await.unwrap());
     assert_eq!(a.events(), [format!("up {B}"), format!("down {B}"), format!("up {B}")]);
 }
 
@@ -112,11 +105,11 @@ async fn c4_nobody_there() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let _closed = announce(&epmd, "closed@127.0.0.1", &closed).await;
     drop(closed);
-    let mut b = Peer::with(&epmd, config(&epmd, B, "other")).await;
+    let mut b = Peer::with(builder(&epmd, B, "other")).await;
     for peer in ["nobody@127.0.0.1", "x@no-such-host.invalid", "closed@127.0.0.1", B] {
-        assert!(!a.node.connect_node(peer).await, "{peer}");
+        assert!(!a.node.connect_node(peer).await.unwrap(), "{peer}");
     }
-    assert!(!b.node.connect_node(A).await);
+    assert!(!b.node.connect_node(A).await.unwrap());
     assert_eq!((a.events(), a.connected(), b.events(), b.connected()), (vec![], vec![], vec![], vec![]));
     // In the words of an operator.
     let error = a.node.connect("nobody@127.0.0.1").await.unwrap_err().to_string();
@@ -128,7 +121,7 @@ async fn c5_names_that_are_none() {
     let epmd = epmd();
     let a = Peer::start(&epmd, A).await;
     for peer in ["", "b", "@", "b@", "@127.0.0.1", "b@c@127.0.0.1", "b\n@127.0.0.1", "b@short"] {
-        assert!(!a.node.connect_node(peer).await, "{peer:?}");
+        assert!(!a.node.connect_node(peer).await.unwrap(), "{peer:?}");
     }
 }
 
@@ -153,19 +146,19 @@ async fn c6_and_c10_many_wait_for_one_slow_peer_and_nothing_else_does() {
     let epmd = epmd();
     let (_slow, sockets) = silent(&epmd, "slow@127.0.0.1").await;
     let setup_time = Duration::from_secs(1);
-    let a = Peer::with(&epmd, NodeConfig { setup_time, ..config(&epmd, A, "c") }).await;
+    let a = Peer::with(builder(&epmd, A, "c").configure(|config| config.setup_time = setup_time)).await;
     let b = Peer::start(&epmd, B).await;
     spawn_echo(&b.node);
     let began = Instant::now();
     let callers: Vec<_> = (0..100)
         .map(|_| {
             let node = a.node.clone();
-            tokio::spawn(async move { node.connect_node("slow@127.0.0.1").await })
+            tokio::spawn(async move { node.connect_node("slow@127.0.0.1").await.unwrap() })
         })
         .collect();
     tokio::task::yield_now().await;
-    assert!(a.node.connect_node(B).await);
-    assert_eq!(a.node.call(B, "echo", atom("x"), PATIENCE).await, Ok(atom("x")));
+    assert!(a.node.connect_node(B).await.unwrap());
+    assert_eq!(a.node.call(("echo", B), atom("x"), PATIENCE).await, Ok(atom("x")));
     assert!(began.elapsed() < setup_time, "a slow peer delays nobody");
     for caller in callers {
         assert!(!caller.await.unwrap());
@@ -175,7 +168,7 @@ async fn c6_and_c10_many_wait_for_one_slow_peer_and_nothing_else_does() {
     let callers: Vec<_> = (0..100)
         .map(|_| {
             let node = b.node.clone();
-            tokio::spawn(async move { node.connect_node(A).await })
+            tokio::spawn(async move { node.connect_node(A).await.unwrap() })
         })
         .collect();
     for caller in callers {
@@ -196,9 +189,7 @@ async fn c7_both_dial_at_once_two_hundred_times() {
     let epmd = epmd();
     // Each node has a thread of its own.
     let (here, there) = (tokio::runtime::Handle::current(), elsewhere());
-    let config_of_b = config(&epmd, B, "c");
-    let port = epmd.port;
-    let b = there.spawn(async move { Peer::at(port, config_of_b).await });
+    let b = there.spawn(Peer::with(builder(&epmd, B, "c")));
     let (mut a, mut b) = (Peer::start(&epmd, A).await, b.await.unwrap());
     for round in 0..200 {
         let dial = |node: &Node, runtime: &tokio::runtime::Handle, peer: &'static str, late: u32| {
@@ -206,7 +197,7 @@ async fn c7_both_dial_at_once_two_hundred_times() {
             runtime.spawn(async move {
                 // One side is a bit behind, differently each time.
                 tokio::time::sleep(Duration::from_micros(u64::from(late) * 50)).await;
-                node.connect_node(peer).await
+                node.connect_node(peer).await.unwrap()
             })
         };
         let to_b = dial(&a.node, &here, B, round % 30);
@@ -221,7 +212,7 @@ async fn c7_both_dial_at_once_two_hundred_times() {
 }
 
 #[tokio::test]
-async fn c9_nothing_after_the_end() {
+async fn c9_c10_a_node_that_is_not_started_ignores() {
     let epmd = epmd();
     let (a, b) = (Peer::start(&epmd, A).await, Peer::start(&epmd, B).await);
     let (_slow, _) = silent(&epmd, "slow@127.0.0.1").await;
@@ -231,8 +222,11 @@ async fn c9_nothing_after_the_end() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     let began = Instant::now();
-    a.node.stop().await;
-    assert!(!dialling.await.unwrap() && !a.node.connect_node(B).await && !b.node.connect_node(A).await);
+    assert_eq!(a.node.stop().await, Ok(()));
+    assert_eq!(dialling.await.unwrap(), Ok(false));
+    assert_eq!((a.node.connect_node(B).await, a.node.connect_node(A).await), (Err(Ignored), Err(Ignored)));
+    assert_eq!(b.node.connect_node(A).await, Ok(false));
+    assert_eq!(a.node.stop().await, Err(NotFound));
     assert!(began.elapsed() < Duration::from_secs(2), "a dial under way does not hold the end up");
 }
 
@@ -242,8 +236,8 @@ async fn a_call_connects_first_as_dist_auto_connect_says() {
     let b = Peer::start(&epmd, B).await;
     spawn_echo(&b.node);
     let caller = async |name: &str, auto_connect| {
-        let node = Peer::with(&epmd, NodeConfig { auto_connect, ..config(&epmd, name, "c") }).await;
-        let first = node.node.call(B, "echo", atom("x"), PATIENCE).await;
+        let node = Peer::with(builder(&epmd, name, "c").auto_connect(auto_connect)).await;
+        let first = node.node.call(("echo", B), atom("x"), PATIENCE).await;
         (node, first)
     };
     let refused = Err(CallError::NotConnected(B.to_owned()));
@@ -251,18 +245,18 @@ async fn a_call_connects_first_as_dist_auto_connect_says() {
         assert_eq!(peer.event().await, format!("up {B}"));
         assert!(peer.node.disconnect(B));
         assert_eq!(peer.event().await, format!("down {B}"));
-        peer.node.call(B, "echo", atom("x"), PATIENCE).await
+        peer.node.call(("echo", B), atom("x"), PATIENCE).await
     };
     let (mut always, first) = caller("always@127.0.0.1", AutoConnect::Always).await;
     assert_eq!((first, lose(&mut always).await), (Ok(atom("x")), Ok(atom("x"))));
     let (mut once, first) = caller("once@127.0.0.1", AutoConnect::Once).await;
     assert_eq!((first, lose(&mut once).await), (Ok(atom("x")), refused.clone()));
-    assert!(once.node.connect_node(B).await, "an explicit connect lifts the bar");
-    assert_eq!(once.node.call(B, "echo", atom("x"), PATIENCE).await, Ok(atom("x")));
+    assert!(once.node.connect_node(B).await.unwrap(), "an explicit connect lifts the bar");
+    assert_eq!(once.node.call(("echo", B), atom("x"), PATIENCE).await, Ok(atom("x")));
     let (never, first) = caller("never@127.0.0.1", AutoConnect::Never).await;
     assert_eq!(first, refused);
-    assert!(never.node.connect_node(B).await);
-    assert_eq!(never.node.call(B, "echo", atom("x"), PATIENCE).await, Ok(atom("x")));
+    assert!(never.node.connect_node(B).await.unwrap());
+    assert_eq!(never.node.call(("echo", B), atom("x"), PATIENCE).await, Ok(atom("x")));
 }
 
 #[tokio::test]
@@ -274,12 +268,12 @@ async fn keep_connected_dials_again_and_stops_with_the_node() {
     for _ in 0..2 {
         let b = Peer::start(&epmd, B).await;
         assert_eq!(a.event().await, format!("up {B}"));
-        b.node.stop().await;
+        b.node.stop().await.unwrap();
         assert_eq!(a.event().await, format!("down {B}"));
         drop(b);
     }
     let began = Instant::now();
-    a.node.stop().await;
+    a.node.stop().await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(1));
 }
 
@@ -288,17 +282,16 @@ async fn a_node_that_listens_on_ipv6_only() {
     let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await else { return };
     let epmd = epmd();
     drop(listener);
+    let long = |name| builder(&epmd, name, "c");
+    let short = |name| builder(&epmd, name, "c").short_name();
     // The second host, where it has both addresses, is 127.0.0.1 first, and only the epmd listens there.
-    for (peer, ours) in [("six@::1", "a@::1"), ("seven@localhost", "a@localhost")] {
-        let host = peer.split_once('@').unwrap().1;
-        if !(host, 0).to_socket_addrs().unwrap().any(|address| address.is_ipv6()) {
-            continue;
+    for (peer, ours) in [(long("six@::1"), long("a@::1")), (short("seven@localhost"), short("a@localhost"))] {
+        let six = peer.listen([Ipv6Addr::LOCALHOST.into()]).start().await.unwrap();
+        let name = six.name();
+        let host = name.split_once('@').unwrap().1;
+        if (host, 0).to_socket_addrs().unwrap().any(|address| address.is_ipv6()) {
+            let a = ours.dial_only().start().await.unwrap();
+            assert_eq!(a.connect(&name).await, Ok(()));
         }
-        let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.unwrap();
-        let registration = announce(&epmd, peer, &listener).await;
-        let six = Node::new(config(&epmd, peer, "c"), registration.creation);
-        six.listen(listener);
-        let a = Node::new(config(&epmd, ours, "c"), 9);
-        assert_eq!(a.connect(peer).await, Ok(()));
     }
 }

@@ -69,7 +69,7 @@ impl Client {
     /// If the one that was asked for does not start.
     pub async fn start(choice: Option<Choice>, target: &Target) -> Result<Self> {
         let syntax = match choice.unwrap_or_else(first_installed) {
-            Choice::Own => return Ok(Self::Own(Own::start(target, None))),
+            Choice::Own => return Ok(Self::Own(Own::start(target, None).await?)),
             Choice::Elixir => Syntax::Elixir,
             Choice::Erl => Syntax::Erlang,
         };
@@ -77,7 +77,7 @@ impl Client {
             Ok(beam) => Ok(Self::Beam(Box::new(beam))),
             Err(error) if choice.is_none() => {
                 let reason = format!("{} {error:#}", syntax.program());
-                Ok(Self::Own(Own::start(target, Some(&reason))))
+                Ok(Self::Own(Own::start(target, Some(&reason)).await?))
             }
             Err(error) => Err(error).with_context(|| format!("{} as the client", syntax.program())),
         }

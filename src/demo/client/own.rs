@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::{Reply, Request, Syntax, Target};
-use crate::node::{Node, NodeConfig};
+use crate::node::{Node, NodeConfig, Start, StartError};
 use crate::term::Show;
 
 /// Our own client.
@@ -18,14 +18,13 @@ pub struct Own {
 
 impl Own {
     /// A node that is not connected yet; `instead_of` says why there is no BEAM.
-    pub fn start(target: &Target, instead_of: Option<&str>) -> Self {
-        let cookie = target.cookie.as_bytes().to_vec().into();
-        let config = NodeConfig::new(super::beam::NAME, cookie);
-        // Nobody looks it up, so epmd does not know it: any creation will do.
-        let node = Node::new(config, rand::random_range(4..=u32::MAX));
+    pub async fn start(target: &Target, instead_of: Option<&str>) -> Result<Self, StartError> {
+        let node = Node::new(NodeConfig::new(&target.cookie));
+        // Nobody looks it up: it only dials.
+        node.start(Start { dist_listen: Some(false), ..Start::long(super::beam::NAME) }).await?;
         let reason = instead_of.map(|reason| format!(" ({reason})")).unwrap_or_default();
         let description = format!("beamroute's own client{reason}");
-        Self { node, peer: target.node.clone(), address: target.address, description }
+        Ok(Self { node, peer: target.node.clone(), address: target.address, description })
     }
 
     /// What it is, and why.
@@ -43,7 +42,7 @@ impl Own {
             },
             request => {
                 let term = request.term(Syntax::Erlang);
-                match self.node.call(&self.peer, "route_manager", term, PATIENCE).await {
+                match self.node.call(("route_manager", &*self.peer), term, PATIENCE).await {
                     Ok(reply) => Show(&reply).to_string(),
                     Err(error) => format!("** {error}"),
                 }
@@ -54,7 +53,8 @@ impl Own {
 
     /// Closes its connection.
     pub async fn stop(self) {
-        self.node.stop().await;
+        // Not started, if nothing was asked.
+        let _ = self.node.stop().await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use eetf::{Atom, Pid, Reference, Term};
 
-use super::{Control, Target};
+use super::{Control, Target, altact};
 use crate::term::as_integer;
 
 /// Operations that carry a trace token, the same operation without one, and where the token stands from behind.
@@ -18,9 +18,6 @@ const WITH_TOKEN: [(i64, i64, usize); 10] = [
     (32, 31, 0),
     (34, 33, 0),
 ];
-
-/// `AltactSend`: bit that says that a token stands behind `To`.
-const ALTACT_TOKEN: i64 = 2;
 
 /// `None` if the operation is unknown, or its tuple has another shape.
 pub(super) fn tuple(term: Term) -> Option<(Control, Option<Term>)> {
@@ -43,7 +40,7 @@ pub(super) fn tuple(term: Term) -> Option<(Control, Option<Term>)> {
 }
 
 fn altact_token(fields: &mut Vec<Term>) -> Option<Term> {
-    let has_token = fields.first().and_then(as_integer).is_some_and(|bits| bits & ALTACT_TOKEN != 0);
+    let has_token = fields.first().and_then(as_integer).is_some_and(|bits| bits & altact::TOKEN != 0);
     let token = (has_token && fields.len() > 3).then(|| fields.remove(3));
     // Later versions may append fields.
     fields.truncate(3);

@@ -12,6 +12,20 @@ use eetf::{Atom, Pid, Reference, Term};
 use super::Flags;
 use crate::term::{self, DecodeError, Limits};
 
+/// Bits of op 37 (`DOP_ALTACT_SIG_FLG_*` in OTP 29's `dist.h`).
+pub mod altact {
+    /// Before other signals. Only for those who asked for it, as no process of ours can.
+    pub const PRIORITY: i64 = 1;
+    /// A trace token stands behind `to`.
+    pub const TOKEN: i64 = 2;
+    /// `to` is an alias.
+    pub const ALIAS: i64 = 4;
+    /// `to` is a registered name.
+    pub const NAME: i64 = 8;
+    /// The payload is the reason of an exit signal.
+    pub const EXIT: i64 = 16;
+}
+
 /// First byte of a frame without a distribution header.
 const PASS_THROUGH: u8 = 112;
 /// First byte of a term.
@@ -105,6 +119,16 @@ impl Control {
         if flags.contains(Flags::SEND_SENDER) { Self::SendSender { from, to } } else { Self::Send { to } }
     }
 
+    /// A message to `alias`, as the peer wants it.
+    #[must_use]
+    pub fn alias_send(flags: Flags, from: Pid, alias: Reference) -> Self {
+        if flags.contains(Flags::ALTACT_SIG) {
+            Self::AltactSend { bits: altact::ALIAS, from, to: alias.into() }
+        } else {
+            Self::AliasSend { from, alias }
+        }
+    }
+
     /// The end of a monitored process, as the peer wants it, with its payload.
     #[must_use]
     pub fn monitor_exit(
@@ -128,6 +152,16 @@ impl Control {
             (Self::PayloadExit { from, to }, Some(reason))
         } else {
             (Self::Exit { from, to, reason }, None)
+        }
+    }
+
+    /// `exit/2`, as the peer wants it, with its payload.
+    #[must_use]
+    pub fn exit2(flags: Flags, from: Pid, to: Pid, reason: Term) -> (Self, Option<Term>) {
+        if flags.contains(Flags::EXIT_PAYLOAD) {
+            (Self::PayloadExit2 { from, to }, Some(reason))
+        } else {
+            (Self::Exit2 { from, to, reason }, None)
         }
     }
 

@@ -10,10 +10,10 @@ use std::num::NonZeroU32;
 use eetf::{Atom, Pid, Term};
 use num_bigint::Sign;
 
+use super::Start;
 use super::ticktime::TRANSITION_SECONDS;
-use crate::dist::Tick;
 use crate::node::Answer;
-use crate::term::{Show, as_atom, as_list, as_tuple, atom, list, tuple};
+use crate::term::{as_atom, as_tuple, atom, list, tuple};
 
 /// A call with arguments that its function takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +58,7 @@ pub enum NetKernelCall {
         options: Option<Term>,
     },
     /// `start([Name, ...])`, `start(Name, Options)`
-    Start(StartRequest),
+    Start(Start),
     /// `stop()`
     Stop,
 }
@@ -74,34 +74,8 @@ pub enum Right {
     Never,
 }
 
-/// Whether the host in the node's name has dots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameDomain {
-    /// `shortnames`
-    Shortnames,
-    /// `longnames`
-    Longnames,
-}
-
-/// How to start the distribution.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StartRequest {
-    /// The node's name, with or without a host.
-    pub name: String,
-    /// The kind of host that it has or gets.
-    pub domain: NameDomain,
-    /// In seconds; as configured if `None`.
-    pub net_ticktime: Option<NonZeroU32>,
-    /// Ticks in a net_ticktime, 4 to 1000; as configured if `None`.
-    pub net_tickintensity: Option<u16>,
-    /// Whether to listen; as configured if `None`.
-    pub dist_listen: Option<bool>,
-    /// Whether to be hidden; as configured if `None`.
-    pub hidden: Option<bool>,
-}
-
 /// Why arguments are not taken: the reason of the exception.
-type Raise = Term;
+pub(super) type Raise = Term;
 
 impl NetKernelCall {
     /// Understands `net_kernel:Function(Args)`.
@@ -131,8 +105,8 @@ impl NetKernelCall {
             ("monitor_nodes", [flag, options]) => {
                 Ok(Self::MonitorNodes { flag: flag.clone(), options: Some(options.clone()) })
             }
-            ("start", [parts]) => StartRequest::from_list(parts).map(Self::Start),
-            ("start", [name, options]) => StartRequest::from_options(name, options).map(Self::Start),
+            ("start", [parts]) => Start::from_list(parts).map(Self::Start),
+            ("start", [name, options]) => Start::from_options(name, options).map(Self::Start),
             ("stop", []) => Ok(Self::Stop),
             _ => return Err(undef()),
         };
@@ -184,58 +158,6 @@ pub fn already_started(net_sup: &Pid) -> Term {
     tuple([atom("error"), tuple([atom("already_started"), net_sup.clone().into()])])
 }
 
-impl StartRequest {
-    /// `start([Name | Domain, Tick])`, `Tick` being the interval between two ticks in milliseconds.
-    fn from_list(parts: &Term) -> Result<Self, Raise> {
-        let (name, domain, tick_ms) = match as_list(parts).unwrap_or_default() {
-            [name] => (name, NameDomain::Longnames, 15_000),
-            [name, domain] => (name, domain_of(domain).ok_or_else(function_clause)?, 15_000),
-            [name, domain, tick] => {
-                let domain = domain_of(domain).ok_or_else(function_clause)?;
-                (name, domain, natural(tick).filter(|tick| *tick > 0).ok_or_else(function_clause)?)
-            }
-            _ => return Err(function_clause()),
-        };
-        let name = node_name(name)?;
-        let net_ticktime = tick_ms.saturating_mul(u64::from(Tick::INTENSITY)).div_ceil(1000);
-        let net_ticktime = Some(in_range(net_ticktime)?);
-        Ok(Self { domain, net_ticktime, net_tickintensity: Some(4), ..Self::of(name) })
-    }
-
-    /// `start(Name, Options)`. Of several bad options the first by name is told.
-    fn from_options(name: &Term, options: &Term) -> Result<Self, Raise> {
-        let Term::Map(options) = options else { return Err(atom("invalid_options")) };
-        let mut request = Self::of(as_atom(name).ok_or_else(|| atom("invalid_name"))?.to_owned());
-        let mut pairs: Vec<_> = options.map.iter().map(|(key, value)| (Show(key).to_string(), key, value)).collect();
-        pairs.sort_by(|(a, ..), (b, ..)| a.cmp(b));
-        for (_, key, value) in pairs {
-            let invalid = || tuple([atom("invalid_option"), key.clone(), value.clone()]);
-            match as_atom(key) {
-                Some("name_domain") => request.domain = domain_of(value).ok_or_else(invalid)?,
-                Some("net_ticktime") => {
-                    let seconds = natural(value).filter(|seconds| *seconds > 0).ok_or_else(invalid)?;
-                    request.net_ticktime = Some(in_range(seconds)?);
-                }
-                Some("net_tickintensity") => {
-                    let intensity = natural(value).and_then(|n| u16::try_from(n).ok());
-                    let intensity = intensity.filter(|n| (4..=1000).contains(n)).ok_or_else(invalid)?;
-                    request.net_tickintensity = Some(intensity);
-                }
-                Some("dist_listen") => request.dist_listen = Some(flag(value).ok_or_else(invalid)?),
-                Some("hidden") => request.hidden = Some(flag(value).ok_or_else(invalid)?),
-                _ => return Err(invalid()),
-            }
-        }
-        Ok(request)
-    }
-
-    /// A name and OTP's defaults (`net_kernel.erl`, `make_init_opts`).
-    const fn of(name: String) -> Self {
-        let domain = NameDomain::Longnames;
-        Self { name, domain, net_ticktime: None, net_tickintensity: None, dist_listen: None, hidden: None }
-    }
-}
-
 fn set_net_ticktime(ticktime: &Term, transition: &Term) -> Result<NetKernelCall, Raise> {
     let transition = natural(transition).ok_or_else(function_clause)?;
     // 136 years are as good as more.
@@ -250,7 +172,7 @@ fn opts(node: &Term, options: &Term) -> Result<(String, Term), Raise> {
     }
 }
 
-fn node_name(node: &Term) -> Result<String, Raise> {
+pub(super) fn node_name(node: &Term) -> Result<String, Raise> {
     as_atom(node).map(str::to_owned).ok_or_else(function_clause)
 }
 
@@ -258,28 +180,12 @@ fn seconds(time: &Term) -> Result<NonZeroU32, Raise> {
     in_range(natural(time).filter(|time| *time > 0).ok_or_else(function_clause)?)
 }
 
-fn in_range(seconds: u64) -> Result<NonZeroU32, Raise> {
+pub(super) fn in_range(seconds: u64) -> Result<NonZeroU32, Raise> {
     u32::try_from(seconds).ok().and_then(NonZeroU32::new).ok_or_else(|| atom("system_limit"))
 }
 
-fn domain_of(domain: &Term) -> Option<NameDomain> {
-    match as_atom(domain)? {
-        "shortnames" => Some(NameDomain::Shortnames),
-        "longnames" => Some(NameDomain::Longnames),
-        _ => None,
-    }
-}
-
-fn flag(value: &Term) -> Option<bool> {
-    match as_atom(value)? {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    }
-}
-
 /// An integer of 0 or more; the largest there is for what is larger.
-fn natural(term: &Term) -> Option<u64> {
+pub(super) fn natural(term: &Term) -> Option<u64> {
     match term {
         Term::FixInteger(integer) => u64::try_from(integer.value).ok(),
         Term::BigInteger(integer) if integer.value.sign() != Sign::Minus => {
@@ -289,7 +195,7 @@ fn natural(term: &Term) -> Option<u64> {
     }
 }
 
-fn function_clause() -> Raise {
+pub(super) fn function_clause() -> Raise {
     atom("function_clause")
 }
 

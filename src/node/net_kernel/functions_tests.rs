@@ -4,6 +4,7 @@ use eetf::{BigInteger, Float, ImproperList};
 use num_bigint::BigInt;
 
 use super::*;
+use crate::node::NameKind;
 use crate::term::{boolean, integer, map, string};
 
 const OURS: &str = "n@h";
@@ -31,12 +32,12 @@ fn huge() -> Term {
     BigInteger { value: BigInt::from(1) << 80 }.into()
 }
 
-fn start(name: &str, domain: NameDomain, net_ticktime: u32) -> NetKernelCall {
-    NetKernelCall::Start(StartRequest {
+fn start(name: &str, domain: NameKind, net_ticktime: u32) -> NetKernelCall {
+    NetKernelCall::Start(Start {
         domain,
         net_ticktime: NonZeroU32::new(net_ticktime),
         net_tickintensity: Some(4),
-        ..StartRequest::of(name.to_owned())
+        ..Start::long(name)
     })
 }
 
@@ -182,16 +183,16 @@ fn t1_good_options_of_start() {
         ("dist_listen", boolean(false)),
         ("hidden", boolean(true)),
     ]);
-    let request = StartRequest {
+    let request = Start {
         name: "a".to_owned(),
-        domain: NameDomain::Shortnames,
+        domain: NameKind::Short,
         net_ticktime: NonZeroU32::new(8),
         net_tickintensity: Some(1000),
         dist_listen: Some(false),
         hidden: Some(true),
     };
     assert_eq!(parse("start", [atom("a"), given]), Ok(NetKernelCall::Start(request)));
-    let plain = NetKernelCall::Start(StartRequest::of("a".to_owned()));
+    let plain = NetKernelCall::Start(Start::long("a"));
     assert_eq!(parse("start", [atom("a"), options(&[])]), Ok(plain));
 }
 
@@ -206,16 +207,16 @@ fn t1_the_answer_of_a_node_that_is_started() {
 fn t2_tick_is_an_interval() {
     for (tick_ms, net_ticktime) in [(15_000, 60), (1, 1), (250, 1), (251, 2), (1_000, 4), (1_100, 5)] {
         let call = parse("start", [list([atom("a"), atom("shortnames"), integer(tick_ms)])]);
-        assert_eq!(call, Ok(start("a", NameDomain::Shortnames, net_ticktime)), "{tick_ms}");
+        assert_eq!(call, Ok(start("a", NameKind::Short, net_ticktime)), "{tick_ms}");
     }
     assert_eq!(raised("start", [list([atom("a"), atom("longnames"), huge()])]), atom("system_limit"));
 }
 
 #[test]
 fn t2a_long_names_and_fifteen_seconds() {
-    assert_eq!(parse("start", [list([atom("a")])]), Ok(start("a", NameDomain::Longnames, 60)));
+    assert_eq!(parse("start", [list([atom("a")])]), Ok(start("a", NameKind::Long, 60)));
     let short = parse("start", [list([atom("a"), atom("shortnames")])]);
-    assert_eq!(short, Ok(start("a", NameDomain::Shortnames, 60)));
+    assert_eq!(short, Ok(start("a", NameKind::Short, 60)));
 }
 
 #[test]

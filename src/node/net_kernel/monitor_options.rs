@@ -6,7 +6,8 @@
 
 use eetf::Term;
 
-use crate::term::{as_atom, as_list, as_tuple, atom, list, map, tuple};
+use super::NodeEvent;
+use crate::term::{as_atom, as_list, as_tuple, atom, integer, list, map, tuple};
 
 /// `{node_type, Type}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,10 +60,22 @@ impl MonitorOptions {
         }
     }
 
+    /// What is told of `node`. `connection_id` is the same number at nodeup and at nodedown of one connection.
+    #[must_use]
+    pub fn message(&self, event: NodeEvent, node: &str, is_visible: bool, connection_id: u32) -> Term {
+        let (what, reason) = match event {
+            NodeEvent::NodeUp => ("nodeup", None),
+            NodeEvent::NodeDown(reason) => ("nodedown", Some(reason.to_term())),
+        };
+        match self.info(is_visible, &integer(i64::from(connection_id)), reason.as_ref()) {
+            None => tuple([atom(what), atom(node)]),
+            Some(info) => tuple([atom(what), atom(node), info]),
+        }
+    }
+
     /// Info in the form asked for; `None` if messages have none. A `reason` is there in a nodedown only. The order of
     /// a list is OTP's (`dist.c`, `send_nodes_mon_msgs`).
-    #[must_use]
-    pub fn info(&self, is_visible: bool, connection_id: &Term, reason: Option<&Term>) -> Option<Term> {
+    fn info(&self, is_visible: bool, connection_id: &Term, reason: Option<&Term>) -> Option<Term> {
         if *self == Self::default() {
             return None;
         }
@@ -181,7 +194,7 @@ mod tests {
     use eetf::ImproperList;
 
     use super::*;
-    use crate::term::{boolean, integer};
+    use crate::term::boolean;
 
     fn kind(value: &str) -> Term {
         tuple([atom("node_type"), atom(value)])

@@ -10,19 +10,7 @@ use std::hash::Hash;
 use eetf::Term;
 
 use super::monitor_options::MonitorOptions;
-use crate::term::{as_atom, atom, integer, tuple};
-
-/// What happened to a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NodeEvent<'a> {
-    /// It came up.
-    NodeUp,
-    /// It is gone.
-    NodeDown {
-        /// Why, in OTP's words: `connection_closed` and the like.
-        reason: &'a Term,
-    },
-}
+use crate::term::{as_atom, atom, tuple};
 
 /// The subscriptions of every subscriber `S`.
 #[derive(Debug, Clone)]
@@ -99,45 +87,26 @@ impl<S: Eq + Hash + Clone> Subscriptions<S> {
         self.subscribers.contains_key(subscriber)
     }
 
-    /// Whether nobody is subscribed.
-    #[cfg(test)]
+    /// How many are subscribed.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.subscribers.is_empty()
+    pub fn len(&self) -> usize {
+        self.subscribers.len()
     }
 
-    /// The messages that an event makes, each subscriber's in the order of its subscriptions, one for each nested call
-    /// (`erts/emulator/beam/dist.c`, `send_nodes_mon_msgs`).
-    ///
-    /// `node` is the peer, `connection_id` the same number at nodeup and at nodedown of one connection.
-    #[must_use]
-    pub fn messages(&self, event: NodeEvent<'_>, node: &str, is_visible: bool, connection_id: u32) -> Vec<(S, Term)> {
-        let (what, reason) = match event {
-            NodeEvent::NodeUp => ("nodeup", None),
-            NodeEvent::NodeDown { reason } => ("nodedown", Some(reason)),
-        };
-        let connection_id = integer(i64::from(connection_id));
-        let mut messages = Vec::new();
-        for (subscriber, subscriptions) in &self.subscribers {
-            for Subscription { options, nesting } in subscriptions {
-                if !options.wants(is_visible) {
-                    continue;
-                }
-                let message = match options.info(is_visible, &connection_id, reason) {
-                    None => tuple([atom(what), atom(node)]),
-                    Some(info) => tuple([atom(what), atom(node), info]),
-                };
-                messages.extend((0..*nesting).map(|_| (subscriber.clone(), message.clone())));
-            }
-        }
-        messages
+    /// Who hears of a node that is visible, or hidden: each subscriber's subscriptions in their order, with the number of
+    /// copies that it gets (`erts/emulator/beam/dist.c`, `send_nodes_mon_msgs`).
+    pub fn hearing(&self, is_visible: bool) -> impl Iterator<Item = (&S, MonitorOptions, u16)> {
+        let all = self.subscribers.iter().flat_map(|(subscriber, its)| its.iter().map(move |one| (subscriber, one)));
+        all.filter(move |(_, subscription)| subscription.options.wants(is_visible))
+            .map(|(subscriber, Subscription { options, nesting })| (subscriber, *options, *nesting))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{NodeEvent, NodedownReason};
     use super::*;
-    use crate::term::{boolean, list, map};
+    use crate::term::{boolean, integer, list, map};
 
     const PEER: &str = "p@h";
     const ID: u32 = 7;
@@ -154,15 +123,19 @@ mod tests {
         tuple([atom("node_type"), atom(value)])
     }
 
+    fn told(subscriptions: &Subscriptions<char>, event: NodeEvent, is_visible: bool) -> Vec<Term> {
+        let messages = subscriptions.hearing(is_visible).flat_map(|(_, options, copies)| {
+            std::iter::repeat_n(options.message(event, PEER, is_visible, ID), copies.into())
+        });
+        messages.collect()
+    }
+
     fn up(subscriptions: &Subscriptions<char>, is_visible: bool) -> Vec<Term> {
-        let messages = subscriptions.messages(NodeEvent::NodeUp, PEER, is_visible, ID);
-        messages.into_iter().map(|(_, message)| message).collect()
+        told(subscriptions, NodeEvent::NodeUp, is_visible)
     }
 
     fn down(subscriptions: &Subscriptions<char>, is_visible: bool) -> Vec<Term> {
-        let event = NodeEvent::NodeDown { reason: &atom("connection_closed") };
-        let messages = subscriptions.messages(event, PEER, is_visible, ID);
-        messages.into_iter().map(|(_, message)| message).collect()
+        told(subscriptions, NodeEvent::NodeDown(NodedownReason::ConnectionClosed), is_visible)
     }
 
     fn message(what: &str, info: Option<Term>) -> Term {
@@ -228,7 +201,7 @@ mod tests {
         assert_eq!(subscriptions.change('a', &boolean(false), None), atom("ok"));
         assert_eq!(up(&subscriptions, true).len(), 3);
         assert_eq!(subscriptions.change('a', &boolean(false), all_reason().as_ref()), atom("ok"));
-        assert!(subscriptions.is_empty());
+        assert_eq!(subscriptions.len(), 0);
         assert_eq!(subscriptions.change('a', &boolean(false), all_reason().as_ref()), atom("ok"));
     }
 
@@ -241,7 +214,7 @@ mod tests {
         let limit = tuple([atom("error"), atom("system_limit")]);
         assert_eq!(subscriptions.change('a', &boolean(true), None), limit);
         assert_eq!(subscriptions.change('a', &boolean(false), None), atom("ok"));
-        assert!(subscriptions.is_empty());
+        assert_eq!(subscriptions.len(), 0);
     }
 
     #[test]
@@ -251,9 +224,9 @@ mod tests {
         assert!(subscriptions.has(&'a'));
         subscriptions.drop_subscriber(&'a');
         assert!(!subscriptions.has(&'a'));
-        assert_eq!(subscriptions.messages(NodeEvent::NodeUp, PEER, true, ID), [('b', message("nodeup", None))]);
+        assert_eq!(subscriptions.hearing(true).map(|(who, ..)| *who).collect::<Vec<_>>(), ['b']);
         subscriptions.drop_subscriber(&'b');
-        assert!(subscriptions.is_empty());
+        assert_eq!(subscriptions.len(), 0);
     }
 
     #[test]
@@ -263,7 +236,7 @@ mod tests {
             assert_eq!(subscriptions.change('a', &flag, None), atom("error"));
             assert_eq!(subscriptions.change('a', &flag, Some(&atom("foo"))), atom("error"));
         }
-        assert!(subscriptions.is_empty());
+        assert_eq!(subscriptions.len(), 0);
     }
 
     #[test]
@@ -273,7 +246,7 @@ mod tests {
             let answer = subscriptions.change('a', &boolean(flag), Some(&atom("foo")));
             assert_eq!(answer, tuple([atom("error"), tuple([atom("invalid_options"), atom("foo")])]));
         }
-        assert!(subscriptions.is_empty());
+        assert_eq!(subscriptions.len(), 0);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub const TRANSITION_SECONDS: u32 = 60;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TickTime {
     in_force: Duration,
+    /// Ticks in it.
+    intensity: u32,
     change: Option<Change>,
 }
 
@@ -49,8 +51,14 @@ impl TickTime {
     /// A node whose net_ticktime is `ticktime`, taken up to a multiple of the tick intensity in milliseconds
     /// (`net_kernel.erl`, `make_init_opts`).
     #[must_use]
-    pub fn new(ticktime: Duration) -> Self {
-        Self { in_force: rounded_up(ticktime), change: None }
+    pub fn new(ticktime: Duration, intensity: u32) -> Self {
+        Self { in_force: rounded_up(ticktime, intensity), intensity, change: None }
+    }
+
+    /// The timer of a connection that comes up at `now`.
+    #[must_use]
+    pub fn tick(&self, now: Instant) -> Tick {
+        Tick::new(self.in_force, self.intensity, now)
     }
 
     /// The time by which silent peers are judged now, and with which a new connection begins.
@@ -76,14 +84,14 @@ impl TickTime {
         if let Some(new) = self.ongoing_change_to() {
             return TickTimeChange::OngoingChangeTo(new);
         }
-        let new = rounded_up(Duration::from_secs(u64::from(ticktime.get())));
+        let new = rounded_up(Duration::from_secs(u64::from(ticktime.get())), self.intensity);
         let old = self.in_force;
         if new == old {
             return TickTimeChange::Unchanged;
         }
         // Whole milliseconds, because both times are multiples of the intensity. The end is no further away than
         // the sum of both arguments, some 136 years each, so nothing here overflows.
-        let interval = new.min(old) / Tick::INTENSITY;
+        let interval = new.min(old) / self.intensity;
         let (period_ms, interval_ms) = (u128::from(transition) * 1000, interval.as_millis().max(1));
         let intervals = u32::try_from(period_ms.div_ceil(interval_ms)).unwrap_or(u32::MAX).max(1);
         let end = now + interval.saturating_mul(intervals);
@@ -138,8 +146,8 @@ fn seconds(time: Duration) -> Term {
 }
 
 /// To whole milliseconds that the intensity divides, and to no more than what [`TickTime::set`] can ask for.
-fn rounded_up(ticktime: Duration) -> Duration {
-    let ms = ticktime.as_nanos().div_ceil(1_000_000).max(1).next_multiple_of(u128::from(Tick::INTENSITY));
+fn rounded_up(ticktime: Duration, intensity: u32) -> Duration {
+    let ms = ticktime.as_nanos().div_ceil(1_000_000).max(1).next_multiple_of(u128::from(intensity));
     let longest = u64::from(u32::MAX) * 1000;
     Duration::from_millis(u64::try_from(ms).unwrap_or(longest).min(longest))
 }

@@ -1,13 +1,12 @@
 //! Who is connected under which name, who is on its way, and who waits for that (`sys_dist` in OTP's
 //! `net_kernel.erl`).
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{Slot, State, Up};
+use super::{Relations, Slot, State, Up};
 use crate::dist::Status;
 use crate::node::connection::Connection;
 
@@ -59,7 +58,8 @@ pub(in crate::node) enum Admission {
 impl State {
     /// Decides over an inbound handshake (`accept_pending` in OTP's `net_kernel.erl`). As in OTP 29, it wins over an
     /// attempt of ours that the peer cannot know of.
-    pub(in crate::node) fn admit(&mut self, ours: &str, peer: &str) -> Admission {
+    pub(in crate::node) fn admit(&mut self, peer: &str) -> Admission {
+        let is_greater = self.incarnation.name.as_str() > peer;
         let (attempt, abort) = self.next_attempt();
         match self.slots.get_mut(peer) {
             Some(Slot::Up(up)) if up.newcomer.is_some() => return Admission::Ignore,
@@ -67,7 +67,7 @@ impl State {
                 up.newcomer = Some((attempt, abort.clone()));
                 return Admission::Answer(Status::Alive, attempt, abort);
             }
-            Some(Slot::Pending(pending)) if ours > peer && pending.stage != Stage::Looking => {
+            Some(Slot::Pending(pending)) if is_greater && pending.stage != Stage::Looking => {
                 return Admission::Answer(Status::Nok, attempt, abort);
             }
             _ => {}
@@ -171,8 +171,8 @@ impl State {
             Some(Slot::Pending(pending)) => pending.waiting,
             _ => Vec::new(),
         };
-        let (monitors, links) = (HashMap::new(), HashSet::new());
-        let up = Up { connection, is_announced: false, waiting, newcomer: None, monitors, links };
+        let relations = Relations::default();
+        let up = Up { connection, is_announced: false, waiting, newcomer: None, relations };
         self.slots.insert(name, Slot::Up(up));
     }
 
@@ -188,13 +188,15 @@ impl State {
         }
     }
 
-    /// Takes a connection out of the table, its monitors and links with it. Its newcomer, if it has one, gets its place
-    /// (`up_pending_nodedown` in `net_kernel.erl`). Says whether its nodeup had been delivered; `None` if it was not
-    /// there.
-    pub(super) fn vacate(&mut self, connection: &Connection) -> Option<bool> {
+    /// Takes a connection out of the table. Its newcomer, if it has one, gets its place (`up_pending_nodedown` in
+    /// `net_kernel.erl`). Gives what it bound, and whether its nodeup had been delivered; `None` if it was not there.
+    pub(in crate::node) fn vacate(&mut self, connection: &Connection) -> Option<(Relations, bool)> {
         let name = &connection.peer.name;
-        let is_announced = self.up(name).filter(|up| up.connection.id == connection.id)?.is_announced;
-        if let Some(Slot::Up(Up { newcomer: Some((attempt, abort)), waiting, .. })) = self.slots.remove(name) {
+        self.up(name).filter(|up| up.connection.id == connection.id)?;
+        let Some(Slot::Up(Up { newcomer, waiting, relations, is_announced, .. })) = self.slots.remove(name) else {
+            return None;
+        };
+        if let Some((attempt, abort)) = newcomer {
             let pending = Pending { attempt, abort, stage: Stage::Accepted, waiting };
             self.slots.insert(name.clone(), Slot::Pending(pending));
         }
@@ -202,7 +204,7 @@ impl State {
         if self.bars_lost_nodes {
             self.barred.insert(name.clone());
         }
-        Some(is_announced)
+        Some((relations, is_announced))
     }
 
     /// Cancelled when the nodedown of the last connection to `peer` has been delivered; `None` if it has.

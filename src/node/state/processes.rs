@@ -1,0 +1,178 @@
+//! Our processes: ids, names, exported modules, aliases, and what follows from an end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use eetf::{Pid, Reference, Term};
+
+use super::State;
+use super::relations::{Link, Watcher};
+use crate::dist::Target;
+use crate::node::connection::Connection;
+use crate::node::mailbox::Mailbox;
+
+/// Pids stay below 2^15, which OTP 25 can take; small ids are left to the processes every node has.
+const FIRST_ID: u32 = 100;
+const MAX_ID: u32 = 1 << 15;
+
+/// The processes of the node.
+#[derive(Debug, Default)]
+pub(in crate::node) struct Processes {
+    all: HashMap<u32, Entry>,
+    names: BTreeMap<String, u32>,
+    modules: HashMap<String, u32>,
+    aliases: HashMap<Reference, u32>,
+    last_id: u32,
+}
+
+/// A process.
+#[derive(Debug)]
+struct Entry {
+    mailbox: Mailbox,
+    manners: Manners,
+}
+
+/// How a process takes exit signals.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::node) struct Manners {
+    /// They arrive as messages.
+    pub traps_exits: bool,
+    /// `kill` does not end it.
+    pub is_shielded: bool,
+}
+
+/// A signal that the end of a process sends.
+pub(in crate::node) enum EndSignal {
+    /// To a process that watched it.
+    Down { over: Way, target: Target, to: Pid, reference: Reference },
+    /// To a process that was linked to it.
+    Exit { over: Way, to: Pid },
+    /// To a process that it watched.
+    Demonitor { over: Way, target: Target, reference: Reference },
+}
+
+/// Over which connection a signal goes; `None` stays here.
+pub(in crate::node) type Way = Option<Arc<Connection>>;
+
+impl Processes {
+    pub(in crate::node) fn fresh_id(&mut self) -> u32 {
+        loop {
+            self.last_id = if self.last_id + 1 < MAX_ID { (self.last_id + 1).max(FIRST_ID) } else { FIRST_ID };
+            if !self.all.contains_key(&self.last_id) {
+                return self.last_id;
+            }
+        }
+    }
+
+    pub(in crate::node) fn add(&mut self, mailbox: Mailbox) -> u32 {
+        let id = self.fresh_id();
+        self.all.insert(id, Entry { mailbox, manners: Manners::default() });
+        id
+    }
+
+    pub(in crate::node) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(in crate::node) fn aliases(&self) -> usize {
+        self.aliases.len()
+    }
+
+    pub(in crate::node) fn mailbox(&self, id: u32) -> Option<Mailbox> {
+        Some(self.all.get(&id)?.mailbox.clone())
+    }
+
+    pub(in crate::node) fn manners(&self, id: u32) -> Option<Manners> {
+        Some(self.all.get(&id)?.manners)
+    }
+
+    pub(in crate::node) fn set_manners(&mut self, id: u32, change: impl FnOnce(&mut Manners)) {
+        if let Some(entry) = self.all.get_mut(&id) {
+            change(&mut entry.manners);
+        }
+    }
+
+    /// Registers `name`; says whether it was free.
+    pub(in crate::node) fn register(&mut self, name: &str, id: u32) -> bool {
+        if self.names.contains_key(name) || !self.all.contains_key(&id) {
+            return false;
+        }
+        self.names.insert(name.to_owned(), id);
+        true
+    }
+
+    /// Takes a name from process `id`; says whether it had it.
+    pub(in crate::node) fn unregister(&mut self, name: &str, id: u32) -> bool {
+        let has = self.named(name) == Some(id);
+        if has {
+            self.names.remove(name);
+        }
+        has
+    }
+
+    pub(in crate::node) fn named(&self, name: &str) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
+    pub(in crate::node) fn names(&self) -> Vec<String> {
+        self.names.keys().cloned().collect()
+    }
+
+    /// Lets process `id` answer `Module:F(Args)`.
+    pub(in crate::node) fn export(&mut self, module: &str, id: u32) {
+        self.modules.insert(module.to_owned(), id);
+    }
+
+    pub(in crate::node) fn exporter(&self, module: &str) -> Option<Mailbox> {
+        self.mailbox(*self.modules.get(module)?)
+    }
+
+    pub(in crate::node) fn add_alias(&mut self, alias: Reference, id: u32) {
+        self.aliases.insert(alias, id);
+    }
+
+    /// Takes an alias from process `id`; says whether it had it.
+    pub(in crate::node) fn remove_alias(&mut self, alias: &Reference, id: u32) -> bool {
+        self.alias(alias) == Some(id) && self.aliases.remove(alias).is_some()
+    }
+
+    pub(in crate::node) fn alias(&self, alias: &Reference) -> Option<u32> {
+        self.aliases.get(alias).copied()
+    }
+
+    fn remove(&mut self, id: u32) -> Option<Mailbox> {
+        let entry = self.all.remove(&id)?;
+        self.names.retain(|_, named| *named != id);
+        self.modules.retain(|_, exporter| *exporter != id);
+        self.aliases.retain(|_, owner| *owner != id);
+        Some(entry.mailbox)
+    }
+}
+
+impl State {
+    /// Ends a process for `reason`; says who must hear of it. `None` if it has ended before.
+    pub(in crate::node) fn end_process(&mut self, id: u32, reason: &Term) -> Option<Vec<EndSignal>> {
+        self.processes.remove(id)?.end(reason.clone());
+        self.watchers.process_ended(id);
+        let mut signals = Vec::new();
+        for (over, relations) in self.all_relations() {
+            // OTP sends the exit of a link before the DOWN of a monitor.
+            for ((_, to), link) in relations.links.extract_if(|(linked, _), _| *linked == id) {
+                if link == Link::Active {
+                    signals.push(EndSignal::Exit { over: over.clone(), to });
+                }
+            }
+            for (reference, monitor) in relations.monitors.extract_if(|_, monitor| monitor.id == id) {
+                let (over, to) = (over.clone(), monitor.watcher);
+                signals.push(EndSignal::Down { over, target: monitor.target, to, reference });
+            }
+            let is_its = |watcher: &Watcher| matches!(watcher, Watcher::Process { id: its, .. } if *its == id);
+            for (reference, watcher) in relations.watched.extract_if(|_, watcher| is_its(watcher)) {
+                if let Watcher::Process { target, .. } = watcher {
+                    signals.push(EndSignal::Demonitor { over: over.clone(), target, reference });
+                }
+            }
+        }
+        Some(signals)
+    }
+}
