@@ -4,8 +4,16 @@
 
 #[path = "node/dialling.rs"]
 mod dialling;
+#[path = "node/gen_server.rs"]
+mod gen_server;
+#[path = "node/signals.rs"]
+mod signals;
+#[path = "node/start_stop.rs"]
+mod start_stop;
 #[path = "node/statuses.rs"]
 mod statuses;
+#[path = "node/subscriptions.rs"]
+mod subscriptions;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,6 +26,15 @@ use beamroute::node::{
 use beamroute::term::{Term, atom, integer, tuple};
 
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Waits until `probe` says yes.
+async fn eventually(mut probe: impl AsyncFnMut() -> bool) {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while !probe().await {
+        assert!(tokio::time::Instant::now() < end, "it never happens");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
 
 /// A node that no epmd knows.
 async fn node(name: &str, cookie: &str) -> (Node, SocketAddr) {

@@ -43,6 +43,8 @@ pub enum Next {
 /// let process = node.spawn();
 /// process.register("echo");
 /// process.serve(Echo).await;
+/// // Lets the last reply out.
+/// let _ = node.stop().await;
 /// # Ok(())
 /// # }
 /// ```
