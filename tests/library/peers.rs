@@ -316,3 +316,32 @@ fn a_gen_server_of_ours_behaves_for_callers_on_a_beam() {
     let reason = bench.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(5), served).await });
     assert_eq!(reason.unwrap().unwrap(), atom("normal"));
 }
+
+/// OTP 28 and later send these with op 37; the functions are not there before.
+#[test]
+fn priority_signals_of_otp_28_arrive_like_others() {
+    let Some(bench) = Bench::start() else { return };
+    let mut us = bench.node.spawn();
+    us.trap_exits(true);
+    assert!(us.register("us"));
+    bench.ok("register(relay, self()), Us = rpc:call(N, erlang, whereis, [us]), is_pid(Us).");
+    let alias = us.alias();
+    bench.runtime.block_on(us.send(("relay", bench.beam.node.as_str()), Term::from(alias))).unwrap();
+    bench.expect(&[("Alias = driver:await(5000), is_reference(Alias).", "true")]);
+    let is_new = bench.ok("erlang:function_exported(erlang, exit, 3).") == "true";
+    assert_eq!(bench.ok("list_to_integer(erlang:system_info(otp_release)) >= 28."), is_new.to_string());
+    if is_new {
+        bench.expect(&[
+            ("erlang:apply(erlang, exit, [Us, why, [priority]]).", "true"),
+            ("erlang:send(Alias, by_alias, [priority]).", "ok"),
+            ("erlang:apply(erlang, exit, [Alias, by_alias, [priority]]).", "true"),
+        ]);
+        assert!(matches!(bench.next(&mut us), Message::Exit { reason, .. } if reason == atom("why")));
+        assert!(matches!(bench.next(&mut us), Message::Info(message) if message == atom("by_alias")));
+        assert!(matches!(bench.next(&mut us), Message::Exit { reason, .. } if reason == atom("by_alias")));
+    }
+    bench.ok("Alias ! plain, Us ! last.");
+    for text in ["plain", "last"] {
+        assert!(matches!(bench.next(&mut us), Message::Info(message) if message == atom(text)));
+    }
+}
