@@ -1,12 +1,89 @@
-//! An Erlang node on tokio: listener, handshakes, connection table, processes, monitors, links, rpc.
+//! An Erlang node for Rust programs: BEAMs connect to it, call it, monitor it, link to it, and are called by it.
 //!
-//! It knows nothing of routes. A process is a mailbox ([`Process`]) that some task of yours reads; what peers send to
-//! it arrives as [`Message`]s, and a [`Caller`] is how to answer one.
+//! It speaks the distribution protocol of OTP 25 to 29 as a hidden node, over tokio, and knows nothing of routes.
+//!
+//! # A first node
+//!
+//! [`Node::builder`] starts one. A [`Process`] is a pid and a mailbox; whoever reads the mailbox is its body. A
+//! [`GenServer`] is the comfortable way to be one:
+//!
+//! ```no_run
+//! use beamroute::node::{Caller, GenServer, Next, Node, Process};
+//! use beamroute::term::{Term, integer};
+//!
+//! struct Counter(i64);
+//!
+//! impl GenServer for Counter {
+//!     async fn call(&mut self, _request: Term, caller: Caller, _: &Process) -> Next {
+//!         self.0 += 1;
+//!         caller.reply(integer(self.0));
+//!         Next::Continue
+//!     }
+//! }
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> anyhow::Result<()> {
+//!     let node = Node::builder("counter@127.0.0.1").start().await?;
+//!     let process = node.spawn();
+//!     process.register("counter");
+//!     process.serve(Counter(0)).await;
+//!     node.stop().await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Now `iex --name me@127.0.0.1` may say `GenServer.call({:counter, :"counter@127.0.0.1"}, :next)`.
+//!
+//! # Calling a BEAM
+//!
+//! As in OTP, referring to a node connects to it:
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # use beamroute::node::{CallError, Message, Node};
+//! # use beamroute::term::atom;
+//! # async fn run(node: Node) -> Result<(), CallError> {
+//! let mut process = node.spawn();
+//! let server = ("shop", "beam@127.0.0.1");
+//! let reply = process.call(server, atom("stock"), Duration::from_secs(5)).await?;
+//! let reference = process.monitor(server).await;
+//! while let Some(message) = process.receive().await {
+//!     match message {
+//!         Message::Down { reference: of, reason, .. } if of == reference => break,
+//!         other => println!("{reply:?} {other:?}"),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What there is
+//!
+//! | wanted | here |
+//! | --- | --- |
+//! | messages | [`Process::send`], [`cast`](Process::cast), [`call`](Process::call); [`Process::receive`] |
+//! | names, aliases | [`Process::register`], [`Process::alias`] |
+//! | monitors, links, exit signals | [`Process::monitor`], [`link`](Process::link), [`send_exit`](Process::send_exit), [`trap_exits`](Process::trap_exits) |
+//! | servers | [`GenServer`], [`Process::serve`] |
+//! | functions for `rpc` and `erpc` | [`Process::export`] |
+//! | `net_kernel` | [`Node::start`], [`stop`](Node::stop), [`connect_node`](Node::connect_node), [`allow`](Node::allow), [`set_net_ticktime`](Node::set_net_ticktime), [`getopts`](Node::getopts), [`setopts`](Node::setopts), [`Process::monitor_nodes`] |
+//! | terms | [`crate::term`] |
+//!
+//! Every node also answers, without any process of yours: `net_adm:ping/1`, the functions of `net_kernel` and a few of
+//! `erlang` over `rpc`, `erpc` and `rex`. What changes the node is refused unless
+//! [`NodeConfig::is_admin_allowed`] is set.
+//!
+//! # What bounds it
+//!
+//! A frame, a mailbox and what waits for a peer that does not read are bounded ([`NodeConfig`]). A full mailbox makes the
+//! connections that send to it wait, and nobody else; messages among processes of one node and news that were asked
+//! for never wait. Whoever has the cookie may do whatever your processes do for their callers: it is no encryption.
+//!
+//! # How it is made
 //!
 //! Each connection has one task that reads and one that writes. The table of connections, names and monitors
 //! is one plain struct behind a mutex that is never held across an `.await`; a frame is delivered to the mailbox
-//! by the task that read it, so order is kept. Mailboxes are bounded: a full one makes the reader of that connection
-//! wait, and nobody else.
+//! by the task that read it, so order is kept.
 
 mod builder;
 mod builtin;
