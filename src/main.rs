@@ -28,7 +28,7 @@ fn run(args: RunArgs) -> Status {
     };
     let _log = service::init_log(config.log_format);
     match service::run(config) {
-        Ok(()) => ExitCode::Done.into(),
+        Ok(status) => Status::from(status),
         Err(error) => failed(&error, ExitCode::from(&error)),
     }
 }

@@ -39,7 +39,7 @@ pub async fn watch(stage: &mut Stage, screen: &mut Screen) -> Result<()> {
     loop {
         tokio::select! {
             changed = stage.kernel.changed() => changed?,
-            () = stage.service.ended() => bail!("the node has ended"),
+            _ = stage.service.ended() => bail!("the node has ended"),
         }
         // One call makes several changes; they belong together.
         tokio::time::sleep(TOGETHER).await;

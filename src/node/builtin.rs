@@ -8,7 +8,7 @@ use super::net_kernel::Right;
 use super::net_kernel::functions::{not_allowed, right_towards};
 use super::{Answer, Node, NodeInfo};
 use crate::dist::Target;
-use crate::term::{as_atom, as_list, atom, boolean, list, string};
+use crate::term::{as_atom, as_integer, as_list, atom, boolean, list, string};
 
 /// What `erlang:system_info(otp_release)` says: the newest release whose protocol is spoken here.
 const OTP_RELEASE: &str = "29";
@@ -29,13 +29,12 @@ impl Node {
                 Some(peer) => return self.ping_for(caller, peer.to_owned()),
                 None => Answer::error("function_clause", module, function, args),
             },
-            ("erlang", "halt", [] | [_] | [_, _]) => {
-                if self.permits(Right::Admin) {
-                    // It never returns: the caller sees the node go down.
-                    return self.halt(&caller);
-                }
-                Answer::Value(not_allowed())
-            }
+            ("erlang", "halt", [] | [_] | [_, _]) => match halt_status(args) {
+                // It never returns: the caller sees the node go down.
+                Some(status) if self.permits(Right::Admin) => return self.halt(&caller, status),
+                Some(_) => Answer::Value(not_allowed()),
+                None => Answer::error("badarg", module, function, args),
+            },
             ("erlang", "disconnect_node", [peer]) => Answer::Value(self.disconnect_for(caller.node(), peer)),
             ("erlang", name, args) => match self.erlang(name, args) {
                 Some(Ok(value)) => Answer::Value(value),
@@ -125,14 +124,36 @@ impl Node {
         });
     }
 
-    fn halt(&self, caller: &Caller) {
-        info!(node = caller.node(), "halt, as a caller asked");
-        self.inner.halting.cancel();
+    fn halt(&self, caller: &Caller, status: u8) {
+        info!(node = caller.node(), status, "halt, as a caller asked");
+        self.inner.halting.send_replace(Some(status));
     }
 
-    /// Waits until a caller who may has asked the node to halt: whoever runs it should then end.
-    pub async fn halted(&self) {
-        self.inner.halting.cancelled().await;
+    /// Waits until a caller who may has asked the node to halt, and gives the exit status: whoever runs it should then end.
+    pub async fn halted(&self) -> u8 {
+        let mut halting = self.inner.halting.subscribe();
+        match halting.wait_for(Option::is_some).await {
+            Ok(status) => status.unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// The exit status that `halt/0,1,2` asks for: `abort` ends with a signal and a text with a crash dump, for which there
+/// is 1 here.
+fn halt_status(args: &[Term]) -> Option<u8> {
+    if let Some(options) = args.get(1) {
+        as_list(options)?;
+    }
+    match args.first() {
+        None => Some(0),
+        Some(status) => match (as_integer(status), as_atom(status)) {
+            // Only the lowest byte of a status gets to whoever waits for the program.
+            (Some(status), _) if status >= 0 => u8::try_from(status % 256).ok(),
+            (None, Some("abort")) => Some(1),
+            (None, None) => as_list(status).map(|_| 1),
+            _ => None,
+        },
     }
 }
 

@@ -119,7 +119,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use eetf::{Atom, Pid, Reference};
-use tokio_util::sync::CancellationToken;
 
 pub use builder::NodeBuilder;
 pub use call::CallError;
@@ -158,8 +157,8 @@ struct Inner {
     net_kernel: NetKernel,
     /// What it holds while it is started. Held by whoever starts or stops it.
     running: tokio::sync::Mutex<Option<Running>>,
-    /// Cancelled when a caller wants the node to end.
-    halting: CancellationToken,
+    /// The exit status with which a caller wants the program to end.
+    halting: tokio::sync::watch::Sender<Option<u8>>,
 }
 
 impl Node {
@@ -172,7 +171,7 @@ impl Node {
             config,
             state: Mutex::new(State::new(bars_lost_nodes)),
             running: tokio::sync::Mutex::default(),
-            halting: CancellationToken::new(),
+            halting: tokio::sync::watch::Sender::new(None),
         };
         Self { inner: Arc::new(inner) }
     }

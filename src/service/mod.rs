@@ -60,11 +60,11 @@ pub enum ServiceError {
     },
 }
 
-/// Runs the daemon until SIGTERM, SIGINT, or a caller who may stop it.
+/// Runs the daemon until SIGTERM, SIGINT, or a caller who may stop it; gives the exit status that was asked for.
 ///
 /// # Errors
 /// [`ServiceError`], if it cannot start.
-pub fn run(config: Config) -> Result<(), ServiceError> {
+pub fn run(config: Config) -> Result<u8, ServiceError> {
     // One thread: a call is decoded, planned, applied and answered without waking another.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| ServiceError::System { doing: "start the runtime", source })?;
@@ -73,15 +73,18 @@ pub fn run(config: Config) -> Result<(), ServiceError> {
         let mut signals = Signals::watch()?;
         let mut service = tokio::select! {
             service = Service::start(config) => service?,
-            _ = signals.ending() => return Ok(()),
+            _ = signals.ending() => return Ok(0),
         };
         service.log_ready();
-        tokio::select! {
-            signal = signals.ending() => info!(signal, "stopping"),
-            () = service.ended() => {}
-        }
+        let status = tokio::select! {
+            signal = signals.ending() => {
+                info!(signal, "stopping");
+                0
+            }
+            status = service.ended() => status,
+        };
         service.stop().await;
-        Ok(())
+        Ok(status)
     })
 }
 
@@ -163,14 +166,20 @@ impl Service {
         }
     }
 
-    /// Waits until a caller who may has stopped us.
-    pub async fn ended(&mut self) {
+    /// Waits until a caller who may has stopped us, and gives the exit status.
+    pub async fn ended(&mut self) -> u8 {
         tokio::select! {
             ended = &mut self.manager => match ended {
-                Ok(_) => info!("stopping, as a caller asked"),
-                Err(error) => tracing::error!(%error, "route_manager crashed; stopping"),
+                Ok(_) => {
+                    info!("stopping, as a caller asked");
+                    0
+                }
+                Err(error) => {
+                    tracing::error!(%error, "route_manager crashed; stopping");
+                    1
+                }
             },
-            () = self.node.halted() => {}
+            status = self.node.halted() => status,
         }
     }
 

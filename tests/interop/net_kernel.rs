@@ -317,12 +317,15 @@ fn r1_changes_need_admin_all() {
 
 #[test]
 fn r1_halt_with_admin_all_ends_the_daemon_in_order() {
-    let Some(mut rig) = admin() else { return };
-    rig.beam.expect(&[
-        ("M = monitor(process, RM), rpc:call(N, erlang, halt, []).", "{badrpc,nodedown}"),
-        ("driver:await(5000) =:= {'DOWN', M, process, RM, shutdown}.", "true"),
-    ]);
-    assert_eq!(rig.daemon.exit_code(), Some(0));
+    for (args, status) in [("[]", 0), ("[3]", 3), ("[7, [{flush, false}]]", 7), ("[\"slogan\"]", 1)] {
+        let Some(mut rig) = admin() else { return };
+        rig.beam.expect(&[
+            ("element(1, element(2, rpc:call(N, erlang, halt, [foo]))).", "'EXIT'"),
+            (&format!("M = monitor(process, RM), rpc:call(N, erlang, halt, {args})."), "{badrpc,nodedown}"),
+            ("driver:await(5000) =:= {'DOWN', M, process, RM, shutdown}.", "true"),
+        ]);
+        assert_eq!(rig.daemon.exit_code(), Some(status), "{args}");
+    }
 }
 
 #[test]
