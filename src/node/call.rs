@@ -6,7 +6,7 @@ use eetf::{Pid, Reference, Term};
 use tokio::time::{Instant, timeout_at};
 
 use super::channel::Channel;
-use super::process::alias_tag;
+use super::message::{alias_of, alias_tag};
 use super::state::Watcher;
 use super::{Destination, Node};
 use crate::dist::{Control, Target};
@@ -66,7 +66,7 @@ impl Node {
     /// was waiting for it.
     pub(super) fn replied(&self, channel: &Channel, payload: &Term) -> bool {
         let Some([tag, reply]) = as_tuple::<2>(payload) else { return false };
-        let Some(reference) = super::message::alias_of(tag) else { return false };
+        let Some(reference) = alias_of(tag) else { return false };
         let mut state = self.state();
         let Some(relations) = state.relations(channel.peer()) else { return false };
         if !matches!(relations.watched.get(&reference), Some(Watcher::Call(_))) {

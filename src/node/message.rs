@@ -2,7 +2,7 @@
 //!
 //! The forms are those of `gen.erl`, `sys.erl` and `erpc.erl` (the same in OTP 25, 27, 29).
 
-use eetf::{Atom, Pid, Reference, Term};
+use eetf::{Atom, ImproperList, Pid, Reference, Term};
 
 use super::channel::Channel;
 use super::net_kernel::{MonitorOptions, NodeEvent, NodeType, NodedownReason};
@@ -208,6 +208,11 @@ fn reply_gen(channel: &Channel, us: Pid, pid: Pid, tag: Term, value: Term) {
         _ => Control::send(flags, us, pid),
     };
     channel.send(control, Some(tuple([tag, value])));
+}
+
+/// The tag of a call whose reply is to go to an alias: `[alias | Ref]` (`gen.erl`).
+pub(super) fn alias_tag(alias: &Reference) -> Term {
+    ImproperList { elements: vec![atom("alias")], last: Box::new(alias.clone().into()) }.into()
 }
 
 /// The alias in `[alias | Ref]` or `[[alias | Ref] | _]` (`gen.erl`).

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eetf::{ImproperList, Pid, Reference, Term};
+use eetf::{Pid, Reference, Term};
 
 use super::call::CallError;
 use super::channel::Channel;
@@ -241,11 +241,6 @@ impl Drop for Process {
         // After `exit` nobody is left to be told.
         self.node.end_process(self.id, &atom("noproc"));
     }
-}
-
-/// The tag of a call whose reply is to go to an alias (`gen.erl`).
-pub(super) fn alias_tag(alias: &Reference) -> Term {
-    ImproperList { elements: vec![atom("alias")], last: Box::new(alias.clone().into()) }.into()
 }
 
 impl Node {
