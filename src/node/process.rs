@@ -79,9 +79,10 @@ impl Process {
     }
 
     /// Asks for [`Message::NodeUp`] and [`Message::NodeDown`]. Subscriptions nest: each gives one copy more. False, and
-    /// nothing more, if there are 65,535 with these options.
+    /// nothing more, if there are 65,535 with these options, or if the process has ended.
     pub fn monitor_nodes(&self, options: MonitorOptions) -> bool {
-        self.node.state().watchers.subscribe(self.id, options)
+        let mut state = self.node.state();
+        state.processes.has(self.id) && state.watchers.subscribe(self.id, options)
     }
 
     /// Ends all subscriptions with these options.
@@ -175,7 +176,9 @@ impl Process {
         let channel = self.node.channel_to(Some(&to.node.name)).await.ok();
         let link = |channel: &Channel| {
             let mut state = self.node.state();
-            Some(state.relations(channel.peer())?.link(self.id, channel.entry(to.clone())))
+            let is_alive = state.processes.has(self.id);
+            let relations = state.relations(channel.peer()).filter(|_| is_alive)?;
+            Some(relations.link(self.id, channel.entry(to.clone())))
         };
         match channel.as_ref().map(|channel| (channel, link(channel))) {
             Some((channel, Some(is_new))) => {
@@ -265,9 +268,12 @@ impl Node {
         self.channel(node).ok_or_else(|| DialError::lost(peer))
     }
 
-    /// Enters a monitor of ours; false if the connection is gone meanwhile.
+    /// Enters a monitor of ours; false if the connection, or the process that monitors, is gone meanwhile.
     pub(super) fn watch(&self, channel: &Channel, reference: &Reference, watcher: Watcher) -> bool {
         let mut state = self.state();
+        if matches!(&watcher, Watcher::Process { id, .. } if !state.processes.has(*id)) {
+            return false;
+        }
         let relations = state.relations(channel.peer());
         relations.map(|relations| relations.watched.insert(reference.clone(), watcher)).is_some()
     }

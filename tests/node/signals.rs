@@ -214,6 +214,24 @@ async fn exit_signals_end_those_who_do_not_trap_them() {
 }
 
 #[tokio::test]
+async fn what_a_process_does_after_its_end_leaves_nothing() {
+    let (_epmd, a, b) = nodes().await;
+    let (victim, killer, other) = (a.spawn(), a.spawn(), b.spawn());
+    killer.send_exit(&victim.pid(), atom("kill")).await.unwrap();
+    assert!(victim.ended().is_some() && !victim.register("victim") && !victim.monitor_nodes(super::ALL));
+    victim.export("victim");
+    let alias = victim.alias();
+    assert!(!victim.unalias(&alias));
+    victim.monitor(other.pid()).await;
+    victim.link(&other.pid()).await;
+    drop((victim, killer, other));
+    super::eventually(async || b.counts().links + b.counts().monitored_by == 0).await;
+    let counts = a.counts();
+    assert_eq!((counts.processes, counts.aliases, counts.subscribers), (0, 0, 0));
+    assert_eq!((counts.monitors, counts.links), (0, 0));
+}
+
+#[tokio::test]
 async fn an_exit_runs_along_a_chain_of_links_over_both_nodes() {
     let (_epmd, a, b) = nodes().await;
     let chain: Vec<Process> = (0..6).map(|n| if n % 2 == 0 { a.spawn() } else { b.spawn() }).collect();

@@ -78,6 +78,10 @@ impl Processes {
         self.aliases.len()
     }
 
+    pub(in crate::node) fn has(&self, id: u32) -> bool {
+        self.all.contains_key(&id)
+    }
+
     pub(in crate::node) fn mailbox(&self, id: u32) -> Option<Mailbox> {
         Some(self.all.get(&id)?.mailbox.clone())
     }
@@ -94,7 +98,7 @@ impl Processes {
 
     /// Registers `name`; says whether it was free.
     pub(in crate::node) fn register(&mut self, name: &str, id: u32) -> bool {
-        if self.names.contains_key(name) || !self.all.contains_key(&id) {
+        if self.names.contains_key(name) || !self.has(id) {
             return false;
         }
         self.names.insert(name.to_owned(), id);
@@ -120,7 +124,9 @@ impl Processes {
 
     /// Lets process `id` answer `Module:F(Args)`.
     pub(in crate::node) fn export(&mut self, module: &str, id: u32) {
-        self.modules.insert(module.to_owned(), id);
+        if self.has(id) {
+            self.modules.insert(module.to_owned(), id);
+        }
     }
 
     pub(in crate::node) fn exporter(&self, module: &str) -> Option<Mailbox> {
@@ -128,7 +134,9 @@ impl Processes {
     }
 
     pub(in crate::node) fn add_alias(&mut self, alias: Reference, id: u32) {
-        self.aliases.insert(alias, id);
+        if self.has(id) {
+            self.aliases.insert(alias, id);
+        }
     }
 
     /// Takes an alias from process `id`; says whether it had it.
