@@ -7,8 +7,9 @@ use tracing::debug;
 use super::Node;
 use super::channel::Channel;
 use super::mailbox::Mailbox;
-use super::message::{Answer, Message, to_message};
+use super::message::{Answer, Message, to_message, to_server_call};
 use super::net_kernel::NetKernelCall;
+use super::system::refuse_io;
 use crate::dist::{self, Control, Target, altact};
 use crate::term::{as_atom, as_tuple, atom, tuple};
 
@@ -93,7 +94,17 @@ impl Node {
     }
 
     fn send_to_name(&self, channel: &Channel, from: Pid, name: Atom, payload: Term) -> Option<Delivery> {
-        match self.resolve(&Target::Name(name)) {
+        match self.resolve(&Target::Name(name.clone())) {
+            // Whoever serves functions serves `rpc:server_call` too. To others it is a message like any other.
+            Some(id) if self.state().processes.is_exporter(id) => {
+                match to_server_call(channel, self.pid(id), &name, &payload) {
+                    Some(message) => {
+                        let mailbox = self.state().processes.mailbox(id)?;
+                        Some(Delivery { mailbox, message })
+                    }
+                    None => self.send_to_id(channel, Some(from), id, payload),
+                }
+            }
             Some(id) => self.send_to_id(channel, Some(from), id, payload),
             // As on a BEAM, what is sent to nobody is dropped.
             None => {
@@ -125,8 +136,13 @@ impl Node {
         }
     }
 
-    fn send_to_id(&self, channel: &Channel, from: Option<Pid>, id: u32, payload: Term) -> Option<Delivery> {
+    pub(super) fn send_to_id(&self, channel: &Channel, from: Option<Pid>, id: u32, payload: Term) -> Option<Delivery> {
         match id {
+            NET_KERNEL | REX if refuse_io(&payload).is_some() => {
+                let (to, refusal) = refuse_io(&payload)?;
+                channel.send(Control::send(channel.flags(), self.pid(id), to), Some(refusal));
+                None
+            }
             NET_KERNEL => {
                 self.net_kernel(channel, payload);
                 None
@@ -168,7 +184,11 @@ impl Node {
     /// `net_kernel` answers `net_adm:ping/1`, where `is_auth` after a handshake is always yes, and `monitor_nodes`.
     fn net_kernel(&self, channel: &Channel, payload: Term) {
         let message = to_message(channel, None, self.pid(NET_KERNEL), payload);
-        let Message::Call(caller, request) = message else { return };
+        let (caller, request) = match message {
+            Message::Call(caller, request) => (caller, request),
+            Message::System(caller, request) => return caller.refuse_system(&request),
+            _ => return,
+        };
         let is_ping = as_tuple::<2>(&request).is_some_and(|[f, _]| as_atom(f) == Some("is_auth"));
         let value = match (NetKernelCall::from_gen_request(&request), caller.sender().pid) {
             _ if is_ping => atom("yes"),

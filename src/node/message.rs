@@ -6,6 +6,7 @@ use eetf::{Atom, ImproperList, Pid, Reference, Term};
 
 use super::channel::Channel;
 use super::net_kernel::{MonitorOptions, NodeEvent, NodeType, NodedownReason};
+use super::system::system_reply;
 use super::{Destination, NodeInfo};
 use crate::dist::{Control, Flags, Target};
 use crate::term::{as_atom, as_tuple, atom, list, tuple};
@@ -146,6 +147,8 @@ pub(super) enum ReplyTo {
     RexGen { pid: Pid, tag: Term },
     /// A plain message to `rex`: `{rex, Result}`.
     Rex { pid: Pid },
+    /// `rpc:server_call`, to a name: `{Name, Node, Result}`.
+    Server { pid: Pid, name: Atom },
     /// A spawned process whose end is the answer.
     Spawned(Spawned),
 }
@@ -161,23 +164,31 @@ impl Caller {
     #[must_use]
     pub fn sender(&self) -> Sender {
         let pid = match &self.to {
-            ReplyTo::Gen { pid, .. } | ReplyTo::RexGen { pid, .. } | ReplyTo::Rex { pid } => pid,
+            ReplyTo::Gen { pid, .. }
+            | ReplyTo::RexGen { pid, .. }
+            | ReplyTo::Rex { pid }
+            | ReplyTo::Server { pid, .. } => pid,
             ReplyTo::Spawned(spawned) => &spawned.parent,
         };
         Sender { node: self.node().to_owned(), pid: Some(pid.clone()) }
+    }
+
+    /// Answers a system message for a process that is no `gen_server`, and cannot be stopped: `gen_server:stop` then
+    /// fails, and does not wait for ever.
+    pub(super) fn refuse_system(self, request: &Term) {
+        let reply = system_reply(request, self.us.clone(), || atom("undefined"), false).reply;
+        self.reply(reply);
     }
 
     /// Answers. The bytes go out when the task that answers next waits, all that have gathered in one write.
     pub fn reply(self, answer: impl Into<Answer>) {
         let answer = answer.into();
         match self.to {
-            ReplyTo::Gen { pid, tag } => {
-                // A process that answers a gen_server call with an error has no other way than a value.
-                let value = match answer {
-                    Answer::Value(value) => value,
-                    Answer::Error(reason, _) | Answer::Exit(reason) => tuple([atom("error"), reason]),
-                };
-                reply_gen(&self.channel, self.us, pid, tag, value);
+            ReplyTo::Gen { pid, tag } => reply_gen(&self.channel, self.us, pid, tag, value_of(answer)),
+            ReplyTo::Server { pid, name } => {
+                let message = tuple([name.into(), self.us.node.clone().into(), value_of(answer)]);
+                let control = Control::send(self.channel.flags(), self.us, pid);
+                self.channel.send(control, Some(message));
             }
             ReplyTo::RexGen { pid, tag } => reply_gen(&self.channel, self.us, pid, tag, rpc_result(answer)),
             ReplyTo::Rex { pid } => {
@@ -187,6 +198,14 @@ impl Caller {
             }
             ReplyTo::Spawned(spawned) => spawned.end(&self.channel, answer),
         }
+    }
+}
+
+/// A process that answers a call with an error has no other way than a value.
+fn value_of(answer: Answer) -> Term {
+    match answer {
+        Answer::Value(value) => value,
+        Answer::Error(reason, _) | Answer::Exit(reason) => tuple([atom("error"), reason]),
     }
 }
 
@@ -275,10 +294,12 @@ pub(super) fn to_message(channel: &Channel, from: Option<Pid>, us: Pid, payload:
     let kind = wrapped.elements.first().and_then(as_atom);
     let is_cast = kind == Some("$gen_cast") && wrapped.elements.len() == 2;
     let is_system = kind == Some("system");
+    // `gen_event` calls with the pid of the caller where others have a word.
+    let is_call = kind == Some("$gen_call") || matches!(wrapped.elements.first(), Some(Term::Pid(_)));
     if is_cast {
         return wrapped.elements.pop().map_or(Message::Info(atom("undefined")), |cast| Message::Cast(sender(), cast));
     }
-    if !(is_system || kind == Some("$gen_call")) || wrapped.elements.len() != 3 {
+    if !(is_system || is_call) || wrapped.elements.len() != 3 {
         return Message::Info(wrapped.into());
     }
     let Some((pid, tag)) = wrapped.elements.get(1).and_then(from_of) else { return Message::Info(wrapped.into()) };
@@ -288,6 +309,15 @@ pub(super) fn to_message(channel: &Channel, from: Option<Pid>, us: Pid, payload:
         Some(request) => Message::Call(caller, request),
         None => Message::Info(wrapped.into()),
     }
+}
+
+/// The call that `rpc:server_call/4` and `rpc:multi_server_call/3` send to a name as a bare `{Pid, Request}`. The reply
+/// begins with a word that the caller knows, by custom the name (`rpc.erl`).
+pub(super) fn to_server_call(channel: &Channel, us: Pid, name: &Atom, payload: &Term) -> Option<Message> {
+    let [Term::Pid(pid), request] = as_tuple::<2>(payload)? else { return None };
+    let to = ReplyTo::Server { pid: pid.clone(), name: name.clone() };
+    let is_its_own = pid.node.name == channel.peer();
+    is_its_own.then(|| Message::Call(Caller { channel: channel.clone(), us, to }, request.clone()))
 }
 
 /// `{Pid, Tag}` of a gen call.

@@ -8,7 +8,7 @@ use super::Node;
 use super::channel::Channel;
 use super::dispatch::Delivery;
 use super::message::{Answer, Caller, LINKED, MONITORED, Message, ReplyTo, Spawned, to_message};
-use crate::dist::Control;
+use crate::dist::{Control, Target};
 use crate::term::{as_atom, as_list, as_tuple, atom, list, tuple};
 
 /// A decoded `SPAWN_REQUEST`; its payload, the arguments, comes apart from it.
@@ -73,6 +73,10 @@ impl Node {
                     }
                 }
             }
+            Message::System(caller, request) => {
+                caller.refuse_system(&request);
+                None
+            }
             Message::Info(message) => {
                 let [Term::Pid(pid), request] = as_tuple::<2>(&message)? else { return None };
                 if as_atom(request) == Some("features_request") {
@@ -80,12 +84,26 @@ impl Node {
                     channel.send(Control::send(channel.flags(), us, pid.clone()), Some(reply));
                     return None;
                 }
+                if let Some([sbcast, Term::Atom(name), message]) = as_tuple::<3>(request)
+                    && as_atom(sbcast) == Some("sbcast")
+                {
+                    return self.sbcast(channel, us, pid, name, message);
+                }
                 let [call, module, function, args, _leader] = as_tuple::<5>(request)?;
                 let caller = caller(channel, &us, ReplyTo::Rex { pid: pid.clone() });
                 if as_atom(call) == Some("call") { self.apply(caller, module, function, args) } else { None }
             }
             _ => None,
         }
+    }
+
+    /// `rpc:sbcast/3`: a message to a name, and whether there is one (`rpc.erl`).
+    fn sbcast(&self, channel: &Channel, us: Pid, from: &Pid, name: &Atom, message: &Term) -> Option<Delivery> {
+        let id = self.resolve(&Target::Name(name.clone()));
+        let told = id.map_or_else(|| tuple([atom("nonexisting_name"), name.clone().into()]), |_| atom(&self.name()));
+        let reply = tuple([atom("rex"), atom(&self.name()), told]);
+        channel.send(Control::send(channel.flags(), us, from.clone()), Some(reply));
+        self.send_to_id(channel, Some(from.clone()), id?, message.clone())
     }
 
     /// `Module:Function(Args)`: by the process that exports the module, by the node itself, or by nobody.

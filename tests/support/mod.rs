@@ -7,9 +7,11 @@
 pub mod beam;
 pub mod daemon;
 pub mod epmd;
+pub mod etf;
 pub mod monitor;
 pub mod netns;
 pub mod raw;
+pub mod talk;
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ pub use daemon::Daemon;
 pub use epmd::Epmd;
 pub use monitor::Monitor;
 pub use netns::{Link, Netns};
+pub use talk::Talk;
 
 /// How long anything that should happen at once may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);

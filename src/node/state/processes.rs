@@ -133,6 +133,11 @@ impl Processes {
         self.mailbox(*self.modules.get(module)?)
     }
 
+    /// Whether process `id` answers functions.
+    pub(in crate::node) fn is_exporter(&self, id: u32) -> bool {
+        self.modules.values().any(|exporter| *exporter == id)
+    }
+
     pub(in crate::node) fn add_alias(&mut self, alias: Reference, id: u32) {
         if self.has(id) {
             self.aliases.insert(alias, id);
