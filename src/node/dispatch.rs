@@ -2,13 +2,13 @@
 
 use eetf::{Atom, Pid, Reference, Term};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::Node;
 use super::channel::Channel;
 use super::mailbox::Mailbox;
 use super::message::{Answer, Message, to_message, to_server_call};
-use super::net_kernel::NetKernelCall;
+use super::net_kernel::{NetKernelCall, NodedownReason};
 use super::system::refuse_io;
 use crate::dist::{self, Control, Target, altact};
 use crate::term::{as_atom, as_tuple, atom, tuple};
@@ -35,6 +35,14 @@ impl Delivery {
     }
 }
 
+/// The process of the peer that is told what becomes of one of ours.
+const fn watcher(control: &Control) -> Option<&Pid> {
+    match control {
+        Control::Link { from, .. } | Control::MonitorP { from, .. } | Control::SpawnRequest { from, .. } => Some(from),
+        _ => None,
+    }
+}
+
 /// The process has ended meanwhile. Monitors tell those who called it; a function that it exported is gone.
 fn returned(message: Option<Message>) {
     if let Some(Message::Apply { caller, module, function, args }) = message {
@@ -46,6 +54,14 @@ impl Node {
     /// Acts on a message. What it gives is to be delivered before the next one.
     #[must_use]
     pub(super) fn dispatch(&self, channel: &Channel, message: dist::Message) -> Option<Delivery> {
+        if let Channel::Remote(connection) = channel
+            && watcher(&message.control).is_some_and(|pid| pid.node.name != connection.peer.name)
+        {
+            // As a BEAM does: what it would have to be told could not be said over this connection.
+            warn!("a process of a third node as a watcher; dropping the connection");
+            connection.close(NodedownReason::Killed);
+            return None;
+        }
         let payload = message.payload.unwrap_or_else(|| atom("undefined"));
         match message.control {
             Control::RegSend { from, name } => return self.send_to_name(channel, from, name, payload),

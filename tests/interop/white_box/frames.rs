@@ -267,6 +267,27 @@ fn the_first_frame_may_come_with_the_last_message_of_the_handshake() {
     }
 }
 
+/// A BEAM closes on a watcher that is not of the node that speaks. Nothing may be said to such a one, and nobody else
+/// may notice.
+#[test]
+fn processes_of_a_third_node_are_not_spoken_to() {
+    let Some(alone) = Alone::start(&[]) else { return };
+    let mut talk = Talk::start(&alone.daemon);
+    let mut victim = Talk::under(&alone.daemon, "victim@127.0.0.1", FLAGS);
+    let known = talk.scope.clone();
+    let forged: Etf = victim.scope["Me"].clone();
+    for control in ["{19, Forged, nobody, R1}", "{1, Forged, Net}", "{19, Forged, Rm, R1}"] {
+        let mut liar = Talk::under(&alone.daemon, "liar@127.0.0.1", FLAGS);
+        liar.scope.insert("Net".to_owned(), known["Net"].clone());
+        liar.scope.insert("Rm".to_owned(), known["Rm"].clone());
+        liar.scope.insert("Forged".to_owned(), forged.clone());
+        liar.say(control);
+        assert!(liar.raw.is_closed_within(SOON), "{control}");
+    }
+    victim.is_served("the victim hears nothing");
+    talk.is_served("nor does anybody");
+}
+
 #[test]
 fn a_tick_is_answered_if_nothing_was_sent_lately() {
     let Some(alone) = Alone::start(&[]) else { return };
