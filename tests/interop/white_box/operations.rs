@@ -225,3 +225,49 @@ fn a_c_node_as_erl_call_is_one() {
     talk.say("{6, Me, '', rex} {Me, {call, erlang, halt, [], user}}");
     talk.hears("{2, '', Me} {rex, {error, not_allowed}}");
 }
+
+/// OTP 28 and later: a message or an exit signal to a pid, a name or an alias, as the bits say.
+#[test]
+fn op_37_in_all_its_forms() {
+    let Some(alone) = Alone::start(&[]) else { return };
+    let mut talk = Talk::with(&alone.daemon, FLAGS | 1 << 37);
+    strangers(&mut talk);
+    for control in [
+        "{37, 0, Me, Rm}",
+        "{37, 1, Me, Rm}",
+        "{37, 2, Me, Rm, Token}",
+        "{37, 3, Me, Rm, Token}",
+        "{37, 8, Me, route_manager}",
+        "{37, 10, Me, 'Elixir.VintageNet.RouteManager', Token}",
+        // Bits and fields of versions to come.
+        "{37, 32, Me, Rm}",
+        "{37, 1032, Me, route_manager}",
+        "{37, 0, Me, Rm, more, fields}",
+        "{37, 2, Me, Rm, Token, more}",
+    ] {
+        talk.expect(&[(control, &[&format!("{control} {CALL}")], &["{22, Rm, Me} {R1, nil}"])]);
+    }
+    for silent in [
+        "{37, 0, Me, Gone} hello",
+        "{37, 0, Me, Old} hello",
+        "{37, 8, Me, nobody} hello",
+        "{37, 4, Me, R3} hello",
+        "{37, 5, Me, R3} hello",
+        "{37, 16, Me, Rm} kill",
+        "{37, 17, Me, Rm} boom",
+        "{37, 18, Me, Rm, Token} kill",
+        "{37, 16, Me, Gone} kill",
+        "{37, 20, Me, R3} kill",
+        "{37, 24, Me, route_manager} kill",
+    ] {
+        talk.expect(&[(silent, &[silent], &[])]);
+    }
+    let ask = |tag: &str| format!("{{6, Me, '', net_kernel}} {{'$gen_call', {{Me, {tag}}}, {{is_auth, Node}}}}");
+    talk.expect(&[
+        ("alias", &[&ask("[alias | R1]")], &["{37, 4, Net, R1} {[alias | R1], yes}"]),
+        ("multi_call", &[&ask("[[alias | R1] | R2]")], &["{37, 4, Net, R1} {[[alias | R1] | R2], yes}"]),
+        ("plain", &[&ask("R1")], &["{22, Net, Me} {R1, yes}"]),
+    ]);
+    talk.say("{37, 0, Me}");
+    assert!(talk.raw.is_closed_within(std::time::Duration::from_secs(5)), "too short");
+}
