@@ -295,7 +295,7 @@ pub(super) fn to_message(channel: &Channel, from: Option<Pid>, us: Pid, payload:
     let is_cast = kind == Some("$gen_cast") && wrapped.elements.len() == 2;
     let is_system = kind == Some("system");
     // `gen_event` calls with the pid of the caller where others have a word.
-    let is_call = kind == Some("$gen_call") || matches!(wrapped.elements.first(), Some(Term::Pid(_)));
+    let is_call = kind == Some("$gen_call") || is_gen_event_call(&wrapped.elements);
     if is_cast {
         return wrapped.elements.pop().map_or(Message::Info(atom("undefined")), |cast| Message::Cast(sender(), cast));
     }
@@ -318,6 +318,12 @@ pub(super) fn to_server_call(channel: &Channel, us: Pid, name: &Atom, payload: &
     let to = ReplyTo::Server { pid: pid.clone(), name: name.clone() };
     let is_its_own = pid.node.name == channel.peer();
     is_its_own.then(|| Message::Call(Caller { channel: channel.clone(), us, to }, request.clone()))
+}
+
+/// `{Pid, {Pid, Tag}, Request}`.
+fn is_gen_event_call(elements: &[Term]) -> bool {
+    let [Term::Pid(label), from, _] = elements else { return false };
+    matches!(as_tuple::<2>(from), Some([Term::Pid(pid), _]) if pid == label)
 }
 
 /// `{Pid, Tag}` of a gen call.
