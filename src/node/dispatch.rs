@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 use super::Node;
 use super::channel::Channel;
 use super::mailbox::Mailbox;
-use super::message::{Answer, Message, to_message, to_server_call};
+use super::message::{Answer, Message, server_call, to_message, to_server_call};
 use super::net_kernel::{NetKernelCall, NodedownReason};
 use super::system::refuse_io;
 use crate::dist::{self, Control, Target, altact};
@@ -110,24 +110,21 @@ impl Node {
     }
 
     fn send_to_name(&self, channel: &Channel, from: Pid, name: Atom, payload: Term) -> Option<Delivery> {
-        match self.resolve(&Target::Name(name.clone())) {
-            // Whoever serves functions serves `rpc:server_call` too. To others it is a message like any other.
-            Some(id) if self.state().processes.is_exporter(id) => {
-                match to_server_call(channel, self.pid(id), &name, &payload) {
-                    Some(message) => {
-                        let mailbox = self.state().processes.mailbox(id)?;
-                        Some(Delivery { mailbox, message })
-                    }
-                    None => self.send_to_id(channel, Some(from), id, payload),
-                }
-            }
-            Some(id) => self.send_to_id(channel, Some(from), id, payload),
+        let target = Target::Name(name);
+        let Some(id) = self.resolve(&target) else {
             // As on a BEAM, what is sent to nobody is dropped.
-            None => {
-                debug!(%from, "a message to a name that nobody has");
-                None
-            }
+            debug!(%from, "a message to a name that nobody has");
+            return None;
+        };
+        // Whoever serves functions serves `rpc:server_call` too. To others it is a message like any other.
+        if let (Target::Name(name), Some((pid, request))) = (&target, server_call(channel, &payload))
+            && self.state().processes.is_exporter(id)
+        {
+            let mailbox = self.state().processes.mailbox(id)?;
+            let message = to_server_call(channel, self.pid(id), name, pid, request);
+            return Some(Delivery { mailbox, message });
         }
+        self.send_to_id(channel, Some(from), id, payload)
     }
 
     fn send_to_pid(&self, channel: &Channel, from: Option<Pid>, to: &Pid, payload: Term) -> Option<Delivery> {

@@ -311,13 +311,18 @@ pub(super) fn to_message(channel: &Channel, from: Option<Pid>, us: Pid, payload:
     }
 }
 
-/// The call that `rpc:server_call/4` and `rpc:multi_server_call/3` send to a name as a bare `{Pid, Request}`. The reply
-/// begins with a word that the caller knows, by custom the name (`rpc.erl`).
-pub(super) fn to_server_call(channel: &Channel, us: Pid, name: &Atom, payload: &Term) -> Option<Message> {
-    let [Term::Pid(pid), request] = as_tuple::<2>(payload)? else { return None };
+/// What `rpc:server_call/4` and `rpc:multi_server_call/3` send to a name: a bare `{Pid, Request}`.
+pub(super) fn server_call<'a>(channel: &Channel, payload: &'a Term) -> Option<(&'a Pid, &'a Term)> {
+    match as_tuple::<2>(payload)? {
+        [Term::Pid(pid), request] if pid.node.name == channel.peer() => Some((pid, request)),
+        _ => None,
+    }
+}
+
+/// That call. The reply begins with a word that the caller knows, by custom the name (`rpc.erl`).
+pub(super) fn to_server_call(channel: &Channel, us: Pid, name: &Atom, pid: &Pid, request: &Term) -> Message {
     let to = ReplyTo::Server { pid: pid.clone(), name: name.clone() };
-    let is_its_own = pid.node.name == channel.peer();
-    is_its_own.then(|| Message::Call(Caller { channel: channel.clone(), us, to }, request.clone()))
+    Message::Call(Caller { channel: channel.clone(), us, to }, request.clone())
 }
 
 /// `{Pid, {Pid, Tag}, Request}`.
