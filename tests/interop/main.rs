@@ -24,4 +24,5 @@ mod rpc;
 mod status;
 mod subscribers;
 mod ticks;
+mod two_daemons;
 mod white_box;
