@@ -1,7 +1,9 @@
 //! The `beamroute` program.
 
+use std::io::Write as _;
 use std::process::ExitCode as Status;
 
+use beamroute::cli::ask::{AskArgs, Question};
 use beamroute::cli::{Cli, Command, DemoArgs, ExitCode, RunArgs};
 use beamroute::{demo, service};
 
@@ -17,7 +19,20 @@ fn main() -> Status {
     };
     match cli.command {
         Command::Run(args) => run(*args),
+        Command::Status(args) => ask(args, Question::Status),
+        Command::Routes(args) => ask(args, Question::Routes),
         Command::Demo(args) => show(&args),
+    }
+}
+
+fn ask(args: AskArgs, question: Question) -> Status {
+    match args.ask(question) {
+        Ok(text) => {
+            // A pipe that is closed has read enough.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::Done.into()
+        }
+        Err(error) => failed(&error, ExitCode::from(&error)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the program, and what it says when it ends.
 
+pub mod ask;
 mod exit;
 
 use std::ffi::OsString;
@@ -29,6 +30,10 @@ pub enum Command {
     /// Every option is also an environment variable and a key of the configuration file, which is the option's name
     /// with underscores. Options go before environment variables, and these before the file.
     Run(Box<RunArgs>),
+    /// Print a running node's interfaces, best first: status, metric, what is pending and why
+    Status(ask::AskArgs),
+    /// Print a running node's rules and routes
+    Routes(ask::AskArgs),
     /// Show it at work in a private network namespace, without touching this machine's routes
     Demo(DemoArgs),
 }

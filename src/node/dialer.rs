@@ -19,16 +19,42 @@ use crate::dist::{Dialing, Step, is_node_name};
 
 /// Why a node could not be reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot connect to {node}: {reason}")]
+#[error("cannot connect to {node}: {failure}")]
 pub struct DialError {
     node: String,
+    failure: Failure,
+}
+
+/// What an attempt came to nothing by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(super) struct Failure {
     reason: String,
+    is_refused: bool,
+}
+
+impl From<&str> for Failure {
+    fn from(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), is_refused: false }
+    }
+}
+
+impl From<&SetupError> for Failure {
+    fn from(error: &SetupError) -> Self {
+        Self { reason: error.to_string(), is_refused: error.is_refusal() }
+    }
 }
 
 impl DialError {
     /// The connection came up, and went.
     pub(super) fn lost(node: &str) -> Self {
-        Self { node: node.to_owned(), reason: "the connection was lost at once".to_owned() }
+        Self { node: node.to_owned(), failure: "the connection was lost at once".into() }
+    }
+
+    /// Whether the node is there, and has refused us: most often because of the cookie.
+    #[must_use]
+    pub const fn is_refused(&self) -> bool {
+        self.failure.is_refused
     }
 }
 
@@ -40,12 +66,12 @@ pub(super) struct Attempt {
     pub id: u64,
     /// Cancelled when another attempt has taken the place.
     pub abort: CancellationToken,
-    reason: String,
+    failure: Failure,
 }
 
 impl Attempt {
     pub(super) const fn new(node: Node, peer: String, id: u64, abort: CancellationToken) -> Self {
-        Self { node, peer, id, abort, reason: String::new() }
+        Self { node, peer, id, abort, failure: Failure { reason: String::new(), is_refused: false } }
     }
 
     /// Whether it still holds the place.
@@ -56,8 +82,8 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let reason = std::mem::take(&mut self.reason);
-        self.node.state().give_up(&self.peer, self.id, reason);
+        let failure = std::mem::take(&mut self.failure);
+        self.node.state().give_up(&self.peer, self.id, &failure);
     }
 }
 
@@ -108,26 +134,26 @@ impl Node {
     }
 
     async fn reach(&self, peer: &str, address: Option<SocketAddr>, wish: Wish) -> Result<(), DialError> {
-        let failed = |reason: &str| DialError { node: peer.to_owned(), reason: reason.to_owned() };
+        let failed = |failure: Failure| DialError { node: peer.to_owned(), failure };
         if peer == self.name() {
             return Ok(());
         }
         if !is_node_name(peer) {
-            return Err(failed("not a node name"));
+            return Err(failed("not a node name".into()));
         }
         let end = Instant::now() + self.inner.config.setup_time;
         loop {
-            let verdict = match self.want(peer, address, wish).map_err(failed)? {
+            let verdict = match self.want(peer, address, wish).map_err(|reason| failed(reason.into()))? {
                 Wanted::Up => return Ok(()),
                 Wanted::Pending(waiting) => timeout_at(end, waiting).await,
                 Wanted::Leaving(gone) => timeout_at(end, gone.cancelled()).await.map(|()| Ok(Verdict::Missed)),
             };
             match verdict {
                 Ok(Ok(Verdict::Up)) => return Ok(()),
-                Ok(Ok(Verdict::Failed(reason))) => return Err(failed(&reason)),
+                Ok(Ok(Verdict::Failed(failure))) => return Err(failed(failure)),
                 // What the peer began came to nothing. That says little of what we can do.
                 Ok(Ok(Verdict::Missed) | Err(_)) => {}
-                Err(_) => return Err(failed(&SetupError::Timeout.to_string())),
+                Err(_) => return Err(failed((&SetupError::Timeout).into())),
             }
         }
     }
@@ -179,7 +205,7 @@ impl Node {
                 self.announce_up(&up.connection);
                 connection::run(self, up, io.stream, io.buffer).await;
             }
-            Err(error) => attempt.reason = error.to_string(),
+            Err(error) => attempt.failure = (&error).into(),
         }
     }
 

@@ -19,6 +19,8 @@ pub(super) enum SetupError {
     Frame(#[from] FrameError),
     #[error("{0}")]
     Handshake(#[from] HandshakeError),
+    #[error("it closed the connection during the handshake")]
+    Closed,
     #[error("no answer within the setup time")]
     Timeout,
     #[error("the host {0} is not known: {1}")]
@@ -29,6 +31,17 @@ pub(super) enum SetupError {
     Unregistered,
     #[error("given up: {0}")]
     GivenUp(&'static str),
+}
+
+impl SetupError {
+    /// Whether a node was there, and would not have us.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            // A wrong cookie is answered by closing.
+            Self::Handshake(_) | Self::Frame(_) | Self::Closed => true,
+            _ => false,
+        }
+    }
 }
 
 /// A socket during its handshake.
@@ -56,7 +69,7 @@ impl HandshakeIo {
             }
             let read = tokio::time::timeout_at(self.deadline, self.stream.read_buf(&mut self.buffer));
             if read.await.map_err(|_| SetupError::Timeout)?? == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                return Err(SetupError::Closed);
             }
         }
     }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Relations, Slot, State, Up};
 use crate::dist::Status;
 use crate::node::connection::Connection;
+use crate::node::dialer::Failure;
 
 /// A handshake under way.
 pub(super) struct Pending {
@@ -35,7 +36,7 @@ pub(in crate::node) enum Verdict {
     /// Connected, and nodeup delivered.
     Up,
     /// We dialled in vain.
-    Failed(String),
+    Failed(Failure),
     /// The peer's own attempt came to nothing.
     Missed,
 }
@@ -130,12 +131,12 @@ impl State {
     }
 
     /// Ends an attempt, if nothing has come of it: whoever waits hears why.
-    pub(in crate::node) fn give_up(&mut self, peer: &str, attempt: u64, reason: String) {
+    pub(in crate::node) fn give_up(&mut self, peer: &str, attempt: u64, failure: &Failure) {
         match self.slots.get_mut(peer) {
             Some(Slot::Pending(pending)) if pending.attempt == attempt => {
                 let is_theirs = pending.stage == Stage::Accepted;
                 for waiter in std::mem::take(&mut pending.waiting) {
-                    let verdict = if is_theirs { Verdict::Missed } else { Verdict::Failed(reason.clone()) };
+                    let verdict = if is_theirs { Verdict::Missed } else { Verdict::Failed(failure.clone()) };
                     // They may have lost patience.
                     let _ = waiter.send(verdict);
                 }

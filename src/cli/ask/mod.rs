@@ -1,0 +1,170 @@
+//! Commands that ask a running daemon: over the distribution protocol, as a hidden node of their own.
+
+mod json;
+mod table;
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::ExitCode;
+use crate::config::{Config, ConfigError, Options, Surroundings};
+use crate::epmd::EpmdMode;
+use crate::node::{CallError, CookieError, DialError, Node, NodeConfig, Resolver, Start, StartError};
+use crate::term::{Show, Term, as_atom, as_tuple, atom};
+
+/// As long as `gen_server:call/2` waits.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Of `beamroute status` and its like.
+#[derive(Debug, Clone, Args)]
+pub struct AskArgs {
+    /// The node to ask [default: the one that `beamroute run` would be here]
+    #[arg(long, value_name = "NODE@HOST")]
+    pub node: Option<String>,
+    /// Print JSON, with the keys of the status map
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration file [default: /etc/beamroute/beamroute.toml, if it is there]
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+    /// File that holds the cookie [default: as for run]
+    #[arg(long, value_name = "PATH")]
+    pub cookie_file: Option<PathBuf>,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// The interfaces, and why traffic goes where it goes.
+    Status,
+    /// The entries, in VintageNet's order.
+    Routes,
+    /// What would change now.
+    Plan,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no usable cookie.
+    #[error(transparent)]
+    Cookie(#[from] CookieError),
+    /// We cannot be a node here.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The node is not there.
+    #[error("{0}; is it running? `epmd -names` lists the nodes of this host")]
+    NoNode(DialError),
+    /// The node would not have us.
+    #[error("{0}; both need the same cookie, see --cookie-file")]
+    Refused(DialError),
+    /// It gave no answer.
+    #[error("{node} has no answer: {error}")]
+    NoAnswer {
+        /// The node.
+        node: String,
+        /// Why not.
+        error: CallError,
+    },
+    /// It answered with an error.
+    #[error("{node} says {answer}")]
+    Error {
+        /// The node.
+        node: String,
+        /// What it says.
+        answer: String,
+    },
+    /// The operating system would not give what every program gets.
+    #[error("cannot start the runtime: {0}")]
+    System(std::io::Error),
+}
+
+impl From<&AskError> for ExitCode {
+    fn from(error: &AskError) -> Self {
+        match error {
+            AskError::Config(_) | AskError::Cookie(_) => Self::Configuration,
+            AskError::NoNode(_) => Self::NoSuchNode,
+            AskError::Refused(_) | AskError::Error { .. } => Self::Refused,
+            AskError::NoAnswer { error: CallError::NotConnected(_), .. } => Self::NoSuchNode,
+            AskError::Start(_) | AskError::NoAnswer { .. } | AskError::System(_) => Self::Failed,
+        }
+    }
+}
+
+impl Question {
+    fn request(self) -> Term {
+        atom(if self == Self::Plan { "plan" } else { "status" })
+    }
+
+    fn show(self, answer: &Term, is_json: bool) -> String {
+        match self {
+            _ if is_json => json::text(&self.part(answer)),
+            Self::Status => table::status(answer),
+            Self::Routes => table::routes(answer),
+            Self::Plan => table::plan(answer),
+        }
+    }
+
+    /// What of the answer it is about.
+    fn part(self, answer: &Term) -> Term {
+        match self {
+            Self::Status | Self::Plan => answer.clone(),
+            Self::Routes => table::entries(answer),
+        }
+    }
+}
+
+impl AskArgs {
+    /// Asks, and gives what is to be printed.
+    ///
+    /// # Errors
+    /// [`AskError`], in a sentence for the operator.
+    pub fn ask(self, question: Question) -> Result<String, AskError> {
+        let options = Options { cookie_file: self.cookie_file, ..Options::default() };
+        let config = Config::resolve(options, self.config.as_deref(), &Surroundings::of_this_process())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AskError::System)?;
+        let answer = runtime.block_on(ask(&config, self.node, question.request()))?;
+        Ok(question.show(&answer, self.json))
+    }
+}
+
+async fn ask(config: &Config, asked: Option<String>, request: Term) -> Result<Term, AskError> {
+    let is_own = asked.is_none();
+    let peer = asked.unwrap_or_else(|| config.node_name.to_string());
+    let host = peer.split_once('@').map_or("", |(_, host)| host);
+    let node =
+        Node::new(NodeConfig { resolver: Resolver::new(config.epmd_port), ..NodeConfig::new(&config.cookie.read()?) });
+    let name = format!("beamroute-ask-{}@{host}", std::process::id());
+    let is_long = host.contains(['.', ':']);
+    let start = if is_long { Start::long(name) } else { Start::short(name) };
+    node.start(Start { dist_listen: Some(false), ..start }).await?;
+    let connected = match fixed_address(config, host).filter(|_| is_own) {
+        Some(address) => node.dial(&peer, address).await,
+        None => node.connect(&peer).await,
+    };
+    connected.map_err(|error| if error.is_refused() { AskError::Refused(error) } else { AskError::NoNode(error) })?;
+    let answer = node.call(("route_manager", &*peer), request, PATIENCE).await;
+    // It is connected, and so it was started.
+    let _ = node.stop().await;
+    match answer {
+        Ok(answer) => match as_tuple::<2>(&answer) {
+            Some([word, _]) if as_atom(word) == Some("error") => {
+                Err(AskError::Error { node: peer, answer: Show(&answer).to_string() })
+            }
+            _ => Ok(answer),
+        },
+        Err(error) => Err(AskError::NoAnswer { node: peer, error }),
+    }
+}
+
+/// Without a port mapper, our own daemon is where the configuration says.
+fn fixed_address(config: &Config, host: &str) -> Option<SocketAddr> {
+    let is_fixed = config.epmd == EpmdMode::None;
+    is_fixed.then(|| (host, config.port).to_socket_addrs().ok()?.next()).flatten()
+}

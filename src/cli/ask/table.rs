@@ -1,0 +1,230 @@
+//! The `status` map and the plan as tables for a terminal.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use crate::term::{Show, Term, as_atom, as_integer, as_list, as_text, as_tuple, list};
+
+/// The interfaces, best first, and what there is to know besides.
+pub(super) fn status(answer: &Term) -> String {
+    let mut text = format!("{} is {}\n", word(get(answer, "node")), word(get(answer, "connection")));
+    let mut interfaces: Vec<(u64, String, &Term)> = pairs(get(answer, "interfaces"))
+        .map(|(name, about)| (get(about, "metric").and_then(number).unwrap_or(u64::MAX), word(Some(name)), about))
+        .collect();
+    interfaces.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    let heads = ["INTERFACE", "TYPE", "STATUS", "SINCE", "METRIC", "TABLE", "LINK", "GATEWAY", "INSTALL", "WHY"];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    rows.extend(interfaces.iter().map(|(_, name, about)| interface(name, about)));
+    text += &columns(&rows);
+    for (_, name, about) in &interfaces {
+        text += &notes(name, about);
+    }
+    if let Some(state) = get(answer, "state").filter(|state| as_atom(state) != Some("saved")) {
+        text += &format!("not saved: {}\n", Show(state));
+    }
+    for orphan in get(answer, "orphaned").and_then(as_list).unwrap_or_default() {
+        text += &format!("left by an earlier run: {}\n", word(Some(orphan)));
+    }
+    text
+}
+
+fn interface(name: &str, about: &Term) -> Vec<String> {
+    let install = match get(about, "install").and_then(as_tuple::<2>) {
+        Some([_, reason]) => format!("pending: {}", Show(reason)),
+        None => word(get(about, "install")),
+    };
+    let gateway = get(about, "default_gateway").and_then(address).map_or_else(|| "-".to_owned(), |ip| ip.to_string());
+    let mut row = vec![name.to_owned(), word(get(about, "type")), word(get(about, "status"))];
+    row.push(get(about, "since").and_then(number).map_or_else(|| "-".to_owned(), ago));
+    row.extend(["metric", "table", "link"].map(|key| word(get(about, key))));
+    row.extend([gateway, install, word(get(about, "why"))]);
+    row
+}
+
+/// What does not fit in a column.
+fn notes(name: &str, about: &Term) -> String {
+    let mut text = String::new();
+    if let Some(by) = get(about, "shadowed_by").filter(|by| as_atom(by).is_none()) {
+        let gateway = get(by, "gateway").and_then(address).map_or_else(String::new, |ip| format!(" via {ip}"));
+        let (dev, metric) = (word(get(by, "ifname")), word(get(by, "metric")));
+        text += &format!("{name}: another program's default{gateway} dev {dev} metric {metric} goes before it\n");
+    }
+    if let Some(until) = get(about, "held_until").and_then(number) {
+        text += &format!("{name}: held until {} from now\n", ahead(until));
+    }
+    text
+}
+
+/// The entries, one a line.
+pub(super) fn routes(answer: &Term) -> String {
+    let entries = entries(answer);
+    let lines = as_list(&entries).unwrap_or_default().iter().filter_map(entry);
+    lines.map(|line| line + "\n").collect()
+}
+
+/// Both lists of entries in one.
+pub(super) fn entries(answer: &Term) -> Term {
+    let of = |key| get(answer, key).and_then(as_list).unwrap_or_default().to_vec();
+    list([of("entries"), of("extra_entries")].concat())
+}
+
+/// As `ip` would show it.
+fn entry(entry: &Term) -> Option<String> {
+    let Term::Tuple(tuple) = entry else { return None };
+    let ip = |term: &Term| address(term).map_or_else(|| word(Some(term)), |ip| ip.to_string());
+    let table =
+        |term: &Term| if as_atom(term).is_some() { String::new() } else { format!(" table {}", word(Some(term))) };
+    Some(match tuple.elements.as_slice() {
+        [_, to, from] => format!("rule from {} lookup {}", ip(from), word(Some(to))),
+        [_, name, from, bits, metric, to] => {
+            let (name, bits, metric) = (word(Some(name)), word(Some(bits)), word(Some(metric)));
+            format!("on link {}/{bits} dev {name} metric {metric}{}", ip(from), table(to))
+        }
+        [_, name, gateway, metric, to] => {
+            let (name, metric) = (word(Some(name)), word(Some(metric)));
+            format!("default via {} dev {name} metric {metric}{}", ip(gateway), table(to))
+        }
+        _ => return None,
+    })
+}
+
+/// The commands, or that there are none.
+pub(super) fn plan(answer: &Term) -> String {
+    let changes = as_list(answer).unwrap_or_default();
+    if changes.is_empty() {
+        return "nothing to change\n".to_owned();
+    }
+    let commands = changes.iter().filter_map(as_tuple::<2>);
+    commands.map(|[_, command]| word(Some(command)) + "\n").collect()
+}
+
+/// A 4- or 8-tuple of numbers that are small enough.
+pub(super) fn address(term: &Term) -> Option<IpAddr> {
+    let Term::Tuple(tuple) = term else { return None };
+    let numbers: Vec<i64> = tuple.elements.iter().map(as_integer).collect::<Option<_>>()?;
+    match numbers.len() {
+        4 => {
+            let bytes: Vec<u8> = numbers.iter().map(|n| u8::try_from(*n).ok()).collect::<Option<_>>()?;
+            Some(<[u8; 4]>::try_from(bytes).ok()?.into())
+        }
+        8 => {
+            let words: Vec<u16> = numbers.iter().map(|n| u16::try_from(*n).ok()).collect::<Option<_>>()?;
+            Some(<[u16; 8]>::try_from(words).ok()?.into())
+        }
+        _ => None,
+    }
+}
+
+fn get<'a>(map: &'a Term, key: &str) -> Option<&'a Term> {
+    pairs(Some(map)).find(|(name, _)| as_atom(name) == Some(key)).map(|(_, value)| value)
+}
+
+fn pairs(map: Option<&Term>) -> impl Iterator<Item = (&Term, &Term)> {
+    let map = match map {
+        Some(Term::Map(map)) => Some(&map.map),
+        _ => None,
+    };
+    map.into_iter().flatten()
+}
+
+/// A value in one cell.
+fn word(value: Option<&Term>) -> String {
+    let Some(value) = value.filter(|value| as_atom(value) != Some("nil")) else { return "-".to_owned() };
+    match value {
+        Term::Atom(atom) => atom.name.clone(),
+        Term::Binary(_) => String::from_utf8_lossy(&as_text(value).unwrap_or_default()).escape_debug().to_string(),
+        value => Show(value).to_string(),
+    }
+}
+
+fn number(term: &Term) -> Option<u64> {
+    as_integer(term).and_then(|number| u64::try_from(number).ok())
+}
+
+fn ago(unix_ms: u64) -> String {
+    let then = SystemTime::UNIX_EPOCH + Duration::from_millis(unix_ms);
+    short(SystemTime::now().duration_since(then).unwrap_or_default())
+}
+
+fn ahead(unix_ms: u64) -> String {
+    let then = SystemTime::UNIX_EPOCH + Duration::from_millis(unix_ms);
+    short(then.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// The largest unit of which there is at least one.
+fn short(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Left-aligned, two blanks between.
+fn columns(rows: &[Vec<String>]) -> String {
+    let width = |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().enumerate().map(|(n, cell)| format!("{cell:<width$}", width = width(n)));
+        text += cells.collect::<Vec<_>>().join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::term::{atom, binary, integer, map, tuple};
+
+    fn ip(last: i64) -> Term {
+        tuple([192, 168, 1, last].map(integer))
+    }
+
+    #[test]
+    fn interfaces_best_first_with_what_is_wrong() {
+        let about = |metric: i64, install: Term| {
+            map([("metric", integer(metric)), ("install", install), ("default_gateway", ip(1)), ("why", atom("nil"))]
+                .map(|(key, value)| (atom(key), value)))
+        };
+        let pending = tuple([atom("pending"), atom("link_down")]);
+        let interfaces = map([(binary("wlan0"), about(20, pending)), (binary("eth0"), about(10, atom("installed")))]);
+        let text = status(&map([
+            (atom("node"), atom("gw@h")),
+            (atom("connection"), atom("lan")),
+            (atom("interfaces"), interfaces),
+        ]));
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "gw@h is lan");
+        assert!(lines[1].starts_with("INTERFACE  TYPE"));
+        assert!(
+            lines[2].starts_with("eth0 ")
+                && lines[2].contains("192.168.1.1")
+                && lines[2].ends_with("installed           -"),
+            "{text}"
+        );
+        assert!(lines[3].starts_with("wlan0 ") && lines[3].contains("pending: link_down"), "{text}");
+    }
+
+    #[test]
+    fn entries_as_ip_would_show_them() {
+        let all = list([
+            tuple([atom("rule"), integer(100), ip(50)]),
+            tuple([atom("local_route"), binary("eth0"), ip(50), integer(24), integer(10), integer(100)]),
+            tuple([atom("default_route"), binary("eth0"), ip(1), integer(10), atom("main")]),
+        ]);
+        let text = routes(&map([(atom("entries"), all)]));
+        let expected = "rule from 192.168.1.50 lookup 100\non link 192.168.1.50/24 dev eth0 metric 10 table 100\n\
+                        default via 192.168.1.1 dev eth0 metric 10\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn times_in_one_unit() {
+        for (seconds, text) in [(0, "0 s"), (59, "59 s"), (60, "1 min"), (7_199, "1 h"), (200_000, "2 d")] {
+            assert_eq!(short(Duration::from_secs(seconds)), text);
+        }
+    }
+}
