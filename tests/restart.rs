@@ -10,75 +10,7 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use serde_json::Value;
-use support::daemon::Options;
-use support::{Beam, Daemon, Epmd, Link, Monitor, Netns, eventually, have, serial, skip};
-use tempfile::TempDir;
-
-/// Where daemons come and go. In the BEAM, `N` and `RM` are as in [`support::Rig`], `Set(If, Third)` and
-/// `Clear(If)` call about an interface with an address in 192.168.Third.0/24, and `I(If, Key)` asks for its status.
-struct Site {
-    beam: Beam,
-    net: Netns,
-    name: String,
-    dir: TempDir,
-    epmd: Epmd,
-}
-
-const COOKIE: &str = "RestartSecret";
-
-impl Site {
-    fn new() -> Option<Self> {
-        let epmd = Epmd::start()?;
-        let net = Netns::new(&[
-            Link::new("eth0", &["192.168.1.50/24", "fd00:1::50/64"]),
-            Link::new("wlan0", &["192.168.2.50/24"]),
-        ])?;
-        // When the kernel has found that nobody else has an address, it adds a route.
-        eventually("addresses are settled", || {
-            let links = net.ip(&["-6", "-o", "addr", "show", "scope", "link"]);
-            links.lines().count() == 2 && !links.contains("tentative")
-        });
-        let beam = Beam::start(&epmd.place(), COOKIE)?;
-        let name = format!("re{}x{}@127.0.0.1", std::process::id(), serial());
-        let site = Self { beam, net, name, dir: tempfile::tempdir().unwrap(), epmd };
-        site.beam.ok(&format!("N = '{}', RM = {{route_manager, N}}.", site.name));
-        site.beam.ok("Set = fun(If, Third) -> gen_server:call(RM, {set_route, If, [{{192,168,Third,50},24}], {192,168,Third,1}}) end, ok.");
-        site.beam.ok("Clear = fun(If) -> gen_server:call(RM, {clear_route, If}) end, ok.");
-        site.beam
-            .ok("I = fun(If, Key) -> #{interfaces := #{If := #{Key := V}}} = gen_server:call(RM, status), V end, ok.");
-        Some(site)
-    }
-
-    fn state_dir(&self) -> PathBuf {
-        self.dir.path().join("state")
-    }
-
-    fn options(&self) -> Options {
-        let options = Daemon::options(&self.epmd.place()).netns(&self.net).cookie(COOKIE);
-        options.naming("--name", &self.name).state_dir(&self.state_dir())
-    }
-
-    fn start(&self) -> Daemon {
-        let daemon = self.options().start();
-        eventually("the BEAM sees the daemon", || self.beam.ok("net_adm:ping(N).") == "pong");
-        daemon
-    }
-
-    fn status(&self) -> String {
-        self.beam.ok("gen_server:call(RM, status).")
-    }
-
-    /// All routes and rules of the namespace.
-    fn kernel(&self) -> String {
-        let script = "route show table all\nrule show\n";
-        self.net.ip_batch(&["-4"], script) + &self.net.ip_batch(&["-6"], script)
-    }
-
-    fn aside(&self) -> Vec<String> {
-        let names = fs::read_dir(self.state_dir()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.contains("damaged")).collect()
-    }
-}
+use support::{Monitor, Site, eventually, have, serial, skip};
 
 #[test]
 fn nothing_moves_when_the_daemon_is_killed_and_started_again() {

@@ -25,7 +25,7 @@ pub use erl_dist::node::NodeName;
 pub use layers::Variables;
 pub use listen::Listening;
 pub use options::Options;
-pub use value::{Admin, LogFormat, Netns};
+pub use value::{Admin, LogFormat, Netns, OnExit};
 
 use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
 use crate::node::{AutoConnect, SocketDefaults, node_name, peer_name};
@@ -55,6 +55,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// How many interfaces may be known at once.
     pub max_interfaces: usize,
+    /// What the end of the daemon leaves in the kernel.
+    pub on_exit: OnExit,
     /// The nodes to keep connected, each once.
     pub connect: Vec<NodeName>,
     /// Whether referring to a node connects to it.
@@ -227,6 +229,7 @@ impl Config {
             netns: options.netns,
             state_dir: options.state_dir.unwrap_or_else(|| PathBuf::from("/run/beamroute")),
             max_interfaces: options.max_interfaces.map_or(256, |max| max.0),
+            on_exit: options.on_exit.unwrap_or_default(),
             net_ticktime: options.net_ticktime.map_or(Duration::from_secs(60), |seconds| seconds.0),
             socket_defaults: SocketDefaults::new(
                 &options.dist_listen_options.map_or_else(Vec::new, |options| options.0),

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser};
 
 use super::value::{
-    Admin, DistAutoConnect, LogFormat, MaxInterfaces, Netns, Protocol, RulePriority, Seconds, SocketOptions,
+    Admin, DistAutoConnect, LogFormat, MaxInterfaces, Netns, OnExit, Protocol, RulePriority, Seconds, SocketOptions,
 };
 use crate::epmd::EpmdMode;
 
@@ -45,6 +45,10 @@ pub struct Options {
     /// How many interfaces may be known at once [default: 256]
     #[arg(long, value_name = "N")]
     pub max_interfaces: Option<MaxInterfaces>,
+    /// What SIGTERM, SIGINT and stop do with our routes: keep them, or clear them all, foreign ones never; callers'
+    /// wishes stay saved and come back with the next start [default: keep]
+    #[arg(long, value_name = "WHAT")]
+    pub on_exit: Option<OnExit>,
     /// Be a visible node, not a hidden one: refused until this node speaks the protocol of global
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = clap::builder::BoolishValueParser::new())]
@@ -106,6 +110,7 @@ layered!(
     netns,
     state_dir,
     max_interfaces,
+    on_exit,
     visible,
     connect,
     dist_auto_connect,

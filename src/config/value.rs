@@ -99,6 +99,17 @@ pub enum Admin {
     All,
 }
 
+/// What the end of the daemon leaves in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExit {
+    /// Everything.
+    #[default]
+    Keep,
+    /// Nothing of ours.
+    Clear,
+}
+
 /// Whether referring to a node connects to it, in the words of the Kernel parameter `dist_auto_connect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DistAutoConnect(pub AutoConnect);

@@ -32,6 +32,9 @@ pub struct Kernel {
 /// Between looks at a kernel that does not answer.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often clearing is tried while others change the kernel in between.
+const CLEAR_TRIES: usize = 3;
+
 impl Kernel {
     /// Takes over what `netlink` found. What is ours and no wish of the restored `state` explains is an orphan, until a
     /// wish claims it.
@@ -166,6 +169,22 @@ impl Kernel {
                 0
             }
         }
+    }
+
+    /// Takes all that is ours out of the kernel, orphans too, and puts its own connected routes back.
+    pub fn clear(&mut self) {
+        self.orphans.clear();
+        let nothing = DesiredState::default();
+        for _ in 0..CLEAR_TRIES {
+            self.look();
+            self.refused.clear();
+            self.commit(&nothing, &Ranking::default());
+            if self.world.ours.is_empty() {
+                info!(protocol = self.protocol, "cleared all our routes and rules");
+                return;
+            }
+        }
+        error!(left = self.world.ours.len(), "some of our routes and rules could not be cleared");
     }
 
     /// The caller has changed its wishes: what was refused may be taken now.

@@ -29,6 +29,8 @@ pub struct Settings {
     pub max_interfaces: usize,
     /// Whether callers may stop the daemon.
     pub is_admin_allowed: bool,
+    /// Whether the kernel is cleared of all that is ours in the end. What callers asked for stays saved.
+    pub clears_on_exit: bool,
 }
 
 /// Why the loop ended.
@@ -114,6 +116,10 @@ impl RouteManager {
         }
         if self.stopped.is_none() {
             self.turn(None);
+        }
+        // Before anyone is told that we have ended.
+        if self.settings.clears_on_exit {
+            self.kernel.clear();
         }
         let ended = if self.stopped.is_some() { Ended::Stopped } else { Ended::ShutDown };
         let reason = self.stopped.take().unwrap_or_else(|| atom("shutdown"));

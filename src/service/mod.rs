@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{Admin, Config, CookieError, Listening, NameKind};
+use crate::config::{Admin, Config, CookieError, Listening, NameKind, OnExit};
 use crate::epmd::EpmdState;
 use crate::netlink::{self, Missing, Netlink, NetlinkError};
 use crate::node::{Listen, Node, NodeConfig, Resolver, Start, StartError};
@@ -72,8 +72,8 @@ pub fn run(config: Config) -> Result<u8, ServiceError> {
         // From here on a signal ends the daemon in order, also while it starts.
         let mut signals = Signals::watch()?;
         let mut service = tokio::select! {
-            service = Service::start(config) => service?,
-            _ = signals.ending() => return Ok(0),
+            service = Service::start(config.clone()) => service?,
+            _ = signals.ending() => return end_early(&config),
         };
         service.log_ready();
         let status = tokio::select! {
@@ -123,7 +123,8 @@ impl Service {
         };
         let node = Node::new(node_config);
         let is_admin_allowed = config.admin == Admin::All;
-        let settings = Settings { max_interfaces: config.max_interfaces, is_admin_allowed };
+        let clears_on_exit = config.on_exit == OnExit::Clear;
+        let settings = Settings { max_interfaces: config.max_interfaces, is_admin_allowed, clears_on_exit };
         let shutdown = CancellationToken::new();
         let manager = RouteManager::new(node.clone(), kernel, state, journal, settings);
         let name = config.node_name.to_string();
@@ -194,6 +195,14 @@ impl Service {
         // It was started, so it can be stopped.
         let _ = self.node.stop().await;
     }
+}
+
+/// A signal came while the daemon was starting. The kernel had been brought to the saved state already.
+fn end_early(config: &Config) -> Result<u8, ServiceError> {
+    if config.on_exit == OnExit::Clear {
+        open(config)?.kernel.clear();
+    }
+    Ok(0)
 }
 
 /// What routes need, and the network does not.

@@ -12,6 +12,7 @@ pub mod monitor;
 pub mod netns;
 pub mod raw;
 pub mod talk;
+pub mod site;
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub use epmd::Epmd;
 pub use monitor::Monitor;
 pub use netns::{Link, Netns};
 pub use talk::Talk;
+pub use site::Site;
 
 /// How long anything that should happen at once may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
