@@ -4,8 +4,10 @@
 
 mod exclusive;
 mod log;
+mod networkd;
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -222,6 +224,10 @@ fn open(config: &Config) -> Result<Opened, ServiceError> {
             return Err(ServiceError::Missing(missing));
         }
         warn!("without {missing}, only IPv4 routes are kept");
+    }
+    // It works in the namespace that the machine has started in, and so do we then, most likely.
+    if let Some(warning) = netlink_config.netns.is_none().then(|| networkd::warning(Path::new("/"))).flatten() {
+        warn!("{warning}");
     }
     let exclusive = Exclusive::claim(netlink_config.netns.as_deref(), config.protocol)?;
     let (netns, max_interfaces) = (netlink_config.netns.as_deref(), config.max_interfaces);
