@@ -104,6 +104,23 @@ impl Folder {
         }
     }
 
+    /// Those of ours that someone at `port` deletes, if `fact` tells of that. What goes with a link or an address is not
+    /// told, or as nobody's doing: port 0 (`fib_table_flush`, for one, since Linux 6.6; `fib6_clean_node`).
+    pub fn taken(&self, world: &World, fact: &Fact, port: u32) -> Vec<Object> {
+        let mut taken = match fact {
+            Fact::RouteGone(fact) if port != 0 => match self.class(fact) {
+                Class::Ours(routes) => routes.into_iter().map(Object::Route).collect(),
+                _ => Vec::new(),
+            },
+            Fact::RuleGone(fact) if fact.protocol == self.protocol => {
+                fact.plain.map(Object::Rule).into_iter().collect()
+            }
+            _ => Vec::new(),
+        };
+        taken.retain(|object| world.ours.contains(object));
+        taken
+    }
+
     /// Whether `fact` tells of a route of ours that is new in a queue where others stand.
     fn joins_a_queue(&self, world: &World, fact: &RouteFact) -> bool {
         if fact.protocol != self.protocol || fact.table != MAIN_TABLE {

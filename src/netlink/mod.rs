@@ -34,7 +34,7 @@ pub use error::NetlinkError;
 pub use netns::{path_of as namespace_path, within};
 pub use support::{Missing, check_support};
 
-use crate::route::{Changes, Family, World};
+use crate::route::{Changes, Family, Object, World};
 use constants::NLM_F_REPLACE;
 use decode::{Fact, Message};
 use fold::Folder;
@@ -72,7 +72,7 @@ pub struct Netlink {
 }
 
 /// What a [`Netlink::drain`] found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Drained {
     /// The world is another one now (or was in between).
     pub changed: bool,
@@ -81,6 +81,9 @@ pub struct Drained {
     pub may_heal: bool,
     /// The world was dumped anew, because events were lost or did not tell all.
     pub looked_again: bool,
+    /// What of ours someone has deleted, as far as that was told: not what the kernel takes away by itself when a link
+    /// goes down or an address goes.
+    pub taken: Vec<Object>,
 }
 
 /// How often a world is dumped anew if something changes during the dump; after that the next drain goes on.
@@ -145,6 +148,7 @@ impl Netlink {
             match message.fact() {
                 Ok(Some(fact)) => {
                     drained.may_heal = true;
+                    drained.taken.extend(folder.taken(world, &fact, message.port));
                     let effect = folder.event(world, fact, replaces(&message));
                     drained.changed |= effect.changed;
                     look_again |= effect.look_again;

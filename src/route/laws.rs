@@ -403,7 +403,11 @@ fn networks_in_main(world: &World) -> BTreeSet<Prefix> {
 
 fn links_in_main(world: &World) -> BTreeSet<(Prefix, u32)> {
     let connected = world.connected.iter().map(|c| (c.dst, c.ifindex));
-    world.on_link_in_main().map(|route| (route.dst, route.ifindex)).chain(connected).collect()
+    let in_main = world.ours.iter().filter_map(|object| match object {
+        Object::Route(route) if route.table == MAIN_TABLE && route.is_on_link() => Some((route.dst, route.ifindex)),
+        _ => None,
+    });
+    in_main.chain(connected).collect()
 }
 
 proptest! {

@@ -220,6 +220,15 @@ impl Object {
         }
     }
 
+    /// The route, if it is one that stands in for the kernel's connected route.
+    #[must_use]
+    pub(super) fn as_stand_in(&self) -> Option<&Route> {
+        match self {
+            Self::Route(route) if route.table == MAIN_TABLE && route.is_on_link() && route.stands_in() => Some(route),
+            _ => None,
+        }
+    }
+
     /// The queue that the object stands in, if its place may matter.
     #[must_use]
     pub fn queue(&self) -> Option<Queue> {

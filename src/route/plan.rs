@@ -94,9 +94,18 @@ pub fn plan(state: &DesiredState, ranking: &Ranking, world: &World, options: &Pl
             plan.pending.insert(site.name, reason);
         }
     }
-    plan.stand_ins = wanted.main_links.iter().filter(|route| route.stands_in()).map(|r| (r.dst, r.ifindex)).collect();
     plan.objects = wanted.in_order();
+    plan.do_without(|_| false);
     plan
+}
+
+impl Plan {
+    /// Does without those objects for now. The kernel's connected route is then not stood in for by one of them.
+    pub fn do_without(&mut self, is_out: impl Fn(&Object) -> bool) {
+        self.objects.retain(|object| !is_out(object));
+        let standing = self.objects.iter().filter_map(Object::as_stand_in);
+        self.stand_ins = standing.map(|route| (route.dst, route.ifindex)).collect();
+    }
 }
 
 /// By ifindex, the networks that the link reaches in main without us: by the kernel's connected routes, or by those it

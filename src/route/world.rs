@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::object::IPV6_CONNECTED_METRIC;
-use super::{Change, Connected, Family, IfName, MAIN_TABLE, Object, Prefix, Queue, Route, Rule};
+use super::{Change, Connected, Family, IfName, Object, Prefix, Queue, Route, Rule};
 
 /// A mirror of the kernel's links, addresses, and of the routes and rules that matter to us.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -124,19 +124,19 @@ impl World {
         self.foreign_routes.contains_key(&table) || self.foreign_rules.contains_key(&table)
     }
 
+    /// The foreign default route that the kernel prefers to one of ours with `metric`. At the same metric the one that was
+    /// there first wins, and a foreign one may have been.
+    #[must_use]
+    pub fn outranking(&self, family: Family, metric: u32) -> Option<&ForeignDefault> {
+        let foreign = self.foreign_defaults.iter();
+        foreign.filter(|foreign| foreign.family == family && foreign.metric <= metric).min_by_key(|f| f.metric)
+    }
+
     /// Our rules among [`World::ours`].
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.ours.iter().filter_map(|o| match o {
             Object::Rule(rule) => Some(rule),
             Object::Route(_) => None,
-        })
-    }
-
-    /// Our on-link routes in main among [`World::ours`].
-    pub fn on_link_in_main(&self) -> impl Iterator<Item = &Route> {
-        self.ours.iter().filter_map(|o| match o {
-            Object::Route(route) if route.table == MAIN_TABLE && route.is_on_link() => Some(route),
-            _ => None,
         })
     }
 
@@ -192,7 +192,7 @@ impl World {
 
     /// Those of our on-link routes in main that stand in for connected routes.
     pub(super) fn stand_ins(&self) -> impl Iterator<Item = &Route> {
-        self.on_link_in_main().filter(|route| route.stands_in())
+        self.ours.iter().filter_map(Object::as_stand_in)
     }
 
     /// Takes over what a new dump says, and says whether that is news.

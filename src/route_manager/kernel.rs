@@ -1,15 +1,17 @@
 //! The kernel as the loop sees it: what it has, what was planned for it, and what it would not take.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 
 use super::adopt;
+use super::contest::Contests;
+use super::news::Shadows;
 use crate::netlink::{Netlink, NetlinkError, Refused};
 use crate::route::{
-    Change, DesiredState, IfName, Object, Plan, PlanOptions, Ranking, Reason, Subnet, World, diff, orphans_of, plan,
-    useless_orphans,
+    Change, DesiredState, Family, ForeignDefault, IfName, Metric, Object, Plan, PlanOptions, Ranking, Reason, Subnet,
+    Wish, World, diff, orphans_of, plan, useless_orphans,
 };
 
 /// The mirror of the kernel, the last plan, and the way to bring the first to the second.
@@ -23,6 +25,8 @@ pub struct Kernel {
     orphans: BTreeSet<Object>,
     /// What the kernel refused. It is not asked again until something has changed.
     refused: BTreeMap<Change, Refused>,
+    /// What others keep deleting.
+    contests: Contests,
     /// The whole batch failed: the error number, until a batch goes through again.
     fault: Option<i32>,
     /// The last look failed, so the next is due without an event, but not at once.
@@ -51,8 +55,8 @@ impl Kernel {
         if !orphans.is_empty() {
             info!(count = orphans.len(), protocol, "found routes and rules that no saved wish explains; they stay");
         }
-        let (plan, refused) = (Plan::default(), BTreeMap::new());
-        Self { netlink, world, plan, options, protocol, orphans, refused, fault: None, is_blind: false }
+        let (plan, refused, contests) = (Plan::default(), BTreeMap::new(), Contests::default());
+        Self { netlink, world, plan, options, protocol, orphans, refused, contests, fault: None, is_blind: false }
     }
 
     /// What the kernel has.
@@ -111,6 +115,7 @@ impl Kernel {
                 if drained.may_heal {
                     self.refused.clear();
                 }
+                self.note_taken(&drained.taken);
                 drained.changed || drained.may_heal
             }
             Err(error) => {
@@ -121,10 +126,32 @@ impl Kernel {
         }
     }
 
+    /// Others have deleted these of ours.
+    fn note_taken(&mut self, taken: &[Object]) {
+        if taken.is_empty() {
+            return;
+        }
+        let wanted: BTreeSet<&Object> = self.plan.objects.iter().collect();
+        let now = Instant::now();
+        taken.iter().filter(|object| wanted.contains(object)).for_each(|object| self.contests.lost(*object, now));
+    }
+
+    /// When [`Kernel::pass`] is due.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.contests.due()
+    }
+
+    /// Lets the time be `now`; says whether planning again may help.
+    pub fn pass(&mut self, now: Instant) -> bool {
+        self.contests.pass(now)
+    }
+
     /// Brings the kernel to what `state` wants, and says how many changes that took. What it will not take is pending
     /// afterwards; nothing fails.
     pub fn commit(&mut self, state: &DesiredState, ranking: &Ranking) -> usize {
         self.plan = plan(state, ranking, &self.world, &self.options);
+        self.leave_alone(state);
         self.orphans.retain(|orphan| self.world.ours.contains(orphan));
         if !self.orphans.is_empty() {
             // Before the table that one of them holds fills with its new owner's routes.
@@ -169,6 +196,41 @@ impl Kernel {
                 0
             }
         }
+    }
+
+    /// Takes out of the plan what others keep deleting.
+    fn leave_alone(&mut self, state: &DesiredState) {
+        let held: BTreeSet<Object> =
+            self.plan.objects.iter().filter(|object| self.contests.holds(object)).copied().collect();
+        if held.is_empty() {
+            return;
+        }
+        let owners = held.iter().filter_map(|object| self.owner(&Change::Add(*object), state));
+        let contested: Vec<IfName> = owners.collect();
+        self.plan.pending.extend(contested.into_iter().map(|name| (name, Reason::Contested)));
+        self.plan.do_without(|object| held.contains(object));
+    }
+
+    /// Interfaces of which something is fought over.
+    #[must_use]
+    pub(super) fn contested(&self, state: &DesiredState) -> BTreeSet<IfName> {
+        self.contests.contested().filter_map(|object| self.owner(&Change::Add(*object), state)).collect()
+    }
+
+    /// The foreign default route that outranks that of `wish`, which has `metric`.
+    #[must_use]
+    pub(super) fn shadow_of(&self, wish: &Wish, metric: Metric) -> Option<&ForeignDefault> {
+        self.world.outranking(Family::of(wish.gateway?), metric.number()?)
+    }
+
+    /// All that outrank one of ours.
+    #[must_use]
+    pub(super) fn shadows(&self, state: &DesiredState, ranking: &Ranking) -> Shadows {
+        if self.world.foreign_defaults.is_empty() {
+            return Shadows::new();
+        }
+        let shadow = |name, wish| self.shadow_of(wish, state.metric(name, ranking)).copied();
+        state.interfaces().iter().filter_map(|(name, wish)| Some((*name, shadow(*name, wish)?))).collect()
     }
 
     /// Takes all that is ours out of the kernel, orphans too, and puts its own connected routes back.

@@ -12,7 +12,9 @@
 
 mod adopt;
 mod arguments;
+mod contest;
 mod kernel;
+mod news;
 mod owners;
 mod request;
 mod saved;

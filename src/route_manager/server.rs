@@ -8,6 +8,7 @@ use tracing::{debug, info};
 
 use super::NAMES;
 use super::kernel::Kernel;
+use super::news::Watch;
 use super::owners::{OwnerPolicy, Owners};
 use super::request::{Refusal, Request};
 use super::saved::Journal;
@@ -52,6 +53,7 @@ pub struct RouteManager {
     owners: Owners,
     settings: Settings,
     journal: Journal,
+    watch: Watch,
     /// Callers whose requests are in the desired state, and not yet in the kernel.
     uncommitted: Vec<Waiting>,
     /// The desired state differs from what was last saved.
@@ -91,9 +93,11 @@ impl RouteManager {
             owners: Owners::default(),
             settings,
             journal,
+            watch: Watch::default(),
             uncommitted: Vec::new(),
             is_unsaved: false,
-            is_dirty: false,
+            // Nothing to change, but perhaps something to tell.
+            is_dirty: true,
             stopped: None,
         }
     }
@@ -101,6 +105,8 @@ impl RouteManager {
     /// Serves until `shutdown` is cancelled or a caller stops it. What is in the mailbox then is still answered, and
     /// monitors and links are told.
     pub async fn run(mut self, shutdown: CancellationToken) -> Ended {
+        // What others had done before we came is news to us.
+        self.turn(None);
         while self.stopped.is_none() {
             let due = self.due();
             let first = tokio::select! {
@@ -130,6 +136,7 @@ impl RouteManager {
     /// One batch: all that waits, one commit, the replies.
     fn turn(&mut self, first: Option<Message>) {
         self.is_dirty |= self.kernel.look() || self.kernel.wants_retry();
+        self.is_dirty |= self.kernel.pass(Instant::now());
         self.end_grace_times();
         let mut next = first.or_else(|| self.process.try_receive());
         for _ in 0..MAX_BATCH {
@@ -143,7 +150,7 @@ impl RouteManager {
     /// When a turn is due although nothing has happened.
     fn due(&self) -> Option<Instant> {
         let retry = self.kernel.wants_retry().then(|| Instant::now() + RETRY);
-        [retry, self.journal.retry_at(), self.owners.deadline()].into_iter().flatten().min()
+        [retry, self.journal.retry_at(), self.owners.deadline(), self.kernel.due()].into_iter().flatten().min()
     }
 
     fn message(&mut self, message: Message) {
@@ -256,8 +263,8 @@ impl RouteManager {
         if std::mem::take(&mut self.is_unsaved) || is_due {
             self.journal.save(&self.state);
         }
-        let changed =
-            if std::mem::take(&mut self.is_dirty) { self.kernel.commit(&self.state, &self.ranking) } else { 0 };
+        let is_new = std::mem::take(&mut self.is_dirty);
+        let changed = if is_new { self.kernel.commit(&self.state, &self.ranking) } else { 0 };
         let not_saved = self.journal.unsaved().map(|errno| error([atom("not_saved"), posix(errno)]));
         for Waiting { caller, reply, is_promise } in self.uncommitted.drain(..) {
             let reply = not_saved.clone().filter(|_| is_promise).unwrap_or(reply);
@@ -268,7 +275,20 @@ impl RouteManager {
             let best = available_interfaces(&self.state, &self.ranking).first().copied();
             info!(changed, best = best.map(tracing::field::display), "routes changed");
         }
+        if is_new {
+            self.tell_news();
+        }
         self.journal.compact();
+    }
+
+    /// Tells what nobody asked for: the one place where events come out.
+    fn tell_news(&mut self) {
+        let contested = self.kernel.contested(&self.state);
+        let shadows = self.kernel.shadows(&self.state, &self.ranking);
+        for news in self.watch.compare(contested, shadows) {
+            let links = &self.kernel.world().links;
+            news.log(|ifindex| links.get(&ifindex).map(|link| link.name));
+        }
     }
 
     /// `sys`: reads what was asked before, and ends for those who may.

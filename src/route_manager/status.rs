@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::arguments;
 use super::kernel::Kernel;
 use crate::route::{
-    Change, DesiredState, Entry, Family, ForeignDefault, IfName, InterfaceType, Metric, Ranking, Reason, SetBy, Status,
+    Change, DesiredState, Entry, ForeignDefault, IfName, InterfaceType, Metric, Ranking, Reason, SetBy, Status,
     TableName, Wish, available_interfaces, connection, interface_connection, weight,
 };
 use crate::term::{Term, as_list, as_text, atom, binary, integer, list, map, tuple};
@@ -92,16 +92,8 @@ impl View<'_> {
             ("install", install),
             ("set_by", wish.set_by.as_ref().map_or_else(nil, set_by)),
             ("held_until", nil()),
-            ("shadowed_by", self.shadowed_by(wish, metric).map_or_else(nil, |foreign| self.foreign(foreign))),
+            ("shadowed_by", self.kernel.shadow_of(wish, metric).map_or_else(nil, |foreign| self.foreign(foreign))),
         ])
-    }
-
-    /// The foreign default route that the kernel prefers to this interface's. At the same metric the one that was there
-    /// first wins, and a foreign one may have been.
-    fn shadowed_by(&self, wish: &Wish, metric: Metric) -> Option<&ForeignDefault> {
-        let (family, metric) = (Family::of(wish.gateway?), metric.number()?);
-        let foreign = self.kernel.world().foreign_defaults.iter();
-        foreign.filter(|foreign| foreign.family == family && foreign.metric <= metric).min_by_key(|f| f.metric)
     }
 
     fn foreign(&self, foreign: &ForeignDefault) -> Term {

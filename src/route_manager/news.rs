@@ -1,0 +1,136 @@
+//! What has happened to the routes that nobody asked for: found by comparing what is with what was, and told where
+//! [`super::server`] tells it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tracing::{info, warn};
+
+use crate::route::{ForeignDefault, IfName};
+
+/// Something to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum News {
+    /// Someone keeps deleting what is this interface's.
+    Contested(IfName),
+    /// They have left it alone for a while.
+    Uncontested(IfName),
+    /// Another program's default route outranks those of these interfaces.
+    Shadowed {
+        /// The other program's route.
+        by: ForeignDefault,
+        /// Whose routes it outranks.
+        ifnames: Vec<IfName>,
+    },
+    /// It does so no longer.
+    Unshadowed {
+        /// The other program's route.
+        by: ForeignDefault,
+        /// Whose routes it outranked.
+        ifnames: Vec<IfName>,
+    },
+}
+
+/// The foreign default routes that outrank ours, by our interface.
+pub(super) type Shadows = BTreeMap<IfName, ForeignDefault>;
+
+/// What was, the last time that someone looked.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    contested: BTreeSet<IfName>,
+    shadows: Shadows,
+}
+
+impl Watch {
+    /// What is new, the end of the old first.
+    pub(super) fn compare(&mut self, contested: BTreeSet<IfName>, shadows: Shadows) -> Vec<News> {
+        let mut news = Vec::new();
+        news.extend(self.contested.difference(&contested).copied().map(News::Uncontested));
+        news.extend(contested.difference(&self.contested).copied().map(News::Contested));
+        let ended = grouped(&self.shadows, &shadows).into_iter();
+        news.extend(ended.map(|(by, ifnames)| News::Unshadowed { by, ifnames }));
+        let begun = grouped(&shadows, &self.shadows).into_iter();
+        news.extend(begun.map(|(by, ifnames)| News::Shadowed { by, ifnames }));
+        (self.contested, self.shadows) = (contested, shadows);
+        news
+    }
+}
+
+/// Those of `these` that are not among `those`, by the foreign route.
+fn grouped(these: &Shadows, those: &Shadows) -> BTreeMap<ForeignDefault, Vec<IfName>> {
+    let mut grouped: BTreeMap<ForeignDefault, Vec<IfName>> = BTreeMap::new();
+    for (name, by) in these.iter().filter(|(name, by)| those.get(name) != Some(by)) {
+        grouped.entry(*by).or_default().push(*name);
+    }
+    grouped
+}
+
+impl News {
+    /// A line in the log. `link` names a link by its ifindex.
+    pub(super) fn log(&self, link: impl Fn(u32) -> Option<IfName>) {
+        match self {
+            Self::Contested(ifname) => {
+                warn!(%ifname, "another program keeps deleting our routes or rules; trying ever more rarely");
+            }
+            Self::Uncontested(ifname) => info!(%ifname, "our routes and rules are left alone again"),
+            Self::Shadowed { by, ifnames } => {
+                let Shown { gateway, ifname, metric, protocol } = shown(by, link);
+                let outranked = names(ifnames);
+                warn!(gateway, ifname, metric, protocol, outranked, "another program's default route outranks ours");
+            }
+            Self::Unshadowed { by, ifnames } => {
+                let Shown { gateway, ifname, metric, protocol } = shown(by, link);
+                let outranked = names(ifnames);
+                info!(gateway, ifname, metric, protocol, outranked, "that default route outranks ours no longer");
+            }
+        }
+    }
+}
+
+struct Shown {
+    gateway: Option<String>,
+    ifname: Option<String>,
+    metric: u32,
+    protocol: u8,
+}
+
+fn shown(by: &ForeignDefault, link: impl Fn(u32) -> Option<IfName>) -> Shown {
+    let (gateway, ifname) = (by.gateway.map(|ip| ip.to_string()), link(by.ifindex).map(|name| name.to_string()));
+    Shown { gateway, ifname, metric: by.metric, protocol: by.protocol }
+}
+
+fn names(ifnames: &[IfName]) -> String {
+    ifnames.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::Family;
+
+    fn name(text: &str) -> IfName {
+        text.parse().unwrap()
+    }
+
+    fn foreign(metric: u32) -> ForeignDefault {
+        ForeignDefault { family: Family::V4, metric, ifindex: 2, gateway: None, protocol: 16 }
+    }
+
+    #[test]
+    fn everything_is_told_once() {
+        let mut watch = Watch::default();
+        let (eth0, wlan0) = (name("eth0"), name("wlan0"));
+        let both = Shadows::from([(eth0, foreign(0)), (wlan0, foreign(0))]);
+        let fights = BTreeSet::from([eth0]);
+        let told = watch.compare(fights.clone(), both.clone());
+        let shadowed = News::Shadowed { by: foreign(0), ifnames: vec![eth0, wlan0] };
+        assert_eq!(told, [News::Contested(eth0), shadowed]);
+        assert_eq!(watch.compare(fights, both), []);
+        // Another one takes its place for one of them.
+        let other = Shadows::from([(eth0, foreign(0)), (wlan0, foreign(15))]);
+        let told = watch.compare(BTreeSet::new(), other);
+        let over = News::Unshadowed { by: foreign(0), ifnames: vec![wlan0] };
+        let begun = News::Shadowed { by: foreign(15), ifnames: vec![wlan0] };
+        assert_eq!(told, [News::Uncontested(eth0), over, begun]);
+        assert_eq!(watch.compare(BTreeSet::new(), Shadows::new()).len(), 2);
+    }
+}
