@@ -235,6 +235,7 @@ fn open(config: &Config) -> Result<Opened, ServiceError> {
     let (netlink, world) = Netlink::open(&netlink_config)?;
     let options = PlanOptions { rule_priority: config.rule_priority };
     let mut kernel = Kernel::new(netlink, world, options, config.protocol, state.as_ref());
+    kernel.recheck_every(config.recheck);
     let state = state.unwrap_or_else(|| DesiredState::new(max_interfaces));
     kernel.commit(&state, &Ranking::default());
     Ok(Opened { kernel, state, journal, exclusive })
