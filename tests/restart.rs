@@ -48,6 +48,19 @@ fn nothing_moves_when_the_daemon_is_killed_and_started_again() {
 }
 
 #[test]
+fn a_recheck_without_a_difference_sends_nothing() {
+    let Some(site) = Site::new() else { return };
+    let daemon = site.options().flags(&["--recheck", "200ms"]).env("BEAMROUTE_LOG", "debug").start();
+    eventually("the BEAM sees the daemon", || site.beam.ok("net_adm:ping(N).") == "pong");
+    site.beam.expect(&[("Set(eth0, 1).", "ok"), ("Set(ppp0, 3).", "ok")]);
+    let rechecks = || daemon.log().matches("reading everything anew").count();
+    let (monitor, before) = (Monitor::start(&site.net), rechecks());
+    eventually("three of them", || rechecks() >= before + 3);
+    assert_eq!(monitor.since(), Vec::<String>::new(), "{}", daemon.log());
+    site.beam.expect(&[("I(<<\"eth0\">>, install).", "installed")]);
+}
+
+#[test]
 fn what_changed_while_nobody_looked_is_put_right() {
     let Some(site) = Site::new() else { return };
     let mut daemon = site.start();

@@ -55,6 +55,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// How many interfaces may be known at once.
     pub max_interfaces: usize,
+    /// How often everything is read anew from the kernel; zero is never.
+    pub recheck: Duration,
     /// What the end of the daemon leaves in the kernel.
     pub on_exit: OnExit,
     /// The nodes to keep connected, each once.
@@ -229,6 +231,7 @@ impl Config {
             netns: options.netns,
             state_dir: options.state_dir.unwrap_or_else(|| PathBuf::from("/run/beamroute")),
             max_interfaces: options.max_interfaces.map_or(256, |max| max.0),
+            recheck: options.recheck.map_or(Duration::from_secs(60), |seconds| seconds.0),
             on_exit: options.on_exit.unwrap_or_default(),
             net_ticktime: options.net_ticktime.map_or(Duration::from_secs(60), |seconds| seconds.0),
             socket_defaults: SocketDefaults::new(

@@ -45,6 +45,9 @@ pub struct Options {
     /// How many interfaces may be known at once [default: 256]
     #[arg(long, value_name = "N")]
     pub max_interfaces: Option<MaxInterfaces>,
+    /// How often everything is read anew from the kernel, in case an event was missed; 0 is never [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub recheck: Option<Seconds>,
     /// What SIGTERM, SIGINT and stop do with our routes: keep them, or clear them all, foreign ones never; callers'
     /// wishes stay saved and come back with the next start [default: keep]
     #[arg(long, value_name = "WHAT")]
@@ -110,6 +113,7 @@ layered!(
     netns,
     state_dir,
     max_interfaces,
+    recheck,
     on_exit,
     visible,
     connect,

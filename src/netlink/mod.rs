@@ -175,6 +175,11 @@ impl Netlink {
         Ok(drained)
     }
 
+    /// Lets the next [`drain`](Self::drain) dump everything, whatever events tell.
+    pub fn distrust(&mut self) {
+        self.is_stale = true;
+    }
+
     /// Waits until a [`drain`](Self::drain) is due. Dropping the future loses nothing.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 use super::adopt;
 use super::contest::Contests;
 use super::news::Shadows;
+use super::recheck::Recheck;
 use crate::netlink::{Netlink, NetlinkError, Refused};
 use crate::route::{
     Change, DesiredState, Family, ForeignDefault, IfName, Metric, Object, Plan, PlanOptions, Ranking, Reason, Subnet,
@@ -25,8 +26,11 @@ pub struct Kernel {
     orphans: BTreeSet<Object>,
     /// What the kernel refused. It is not asked again until something has changed.
     refused: BTreeMap<Change, Refused>,
+    /// What it last refused, and how: told once.
+    complained: BTreeMap<Change, i32>,
     /// What others keep deleting.
     contests: Contests,
+    recheck: Recheck,
     /// The whole batch failed: the error number, until a batch goes through again.
     fault: Option<i32>,
     /// The last look failed, so the next is due without an event, but not at once.
@@ -55,8 +59,25 @@ impl Kernel {
         if !orphans.is_empty() {
             info!(count = orphans.len(), protocol, "found routes and rules that no saved wish explains; they stay");
         }
-        let (plan, refused, contests) = (Plan::default(), BTreeMap::new(), Contests::default());
-        Self { netlink, world, plan, options, protocol, orphans, refused, contests, fault: None, is_blind: false }
+        Self {
+            netlink,
+            world,
+            plan: Plan::default(),
+            options,
+            protocol,
+            orphans,
+            refused: BTreeMap::new(),
+            complained: BTreeMap::new(),
+            contests: Contests::default(),
+            recheck: Recheck::default(),
+            fault: None,
+            is_blind: false,
+        }
+    }
+
+    /// Reads everything anew so often, although nothing was told; never, if that is zero.
+    pub fn recheck_every(&mut self, time: Duration) {
+        self.recheck = Recheck::new(time, Instant::now());
     }
 
     /// What the kernel has.
@@ -139,12 +160,18 @@ impl Kernel {
     /// When [`Kernel::pass`] is due.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        self.contests.due()
+        [self.contests.due(), self.recheck.due()].into_iter().flatten().min()
     }
 
     /// Lets the time be `now`; says whether planning again may help.
     pub fn pass(&mut self, now: Instant) -> bool {
-        self.contests.pass(now)
+        let mut is_new = self.contests.pass(now);
+        if self.recheck.pass(now) {
+            debug!("reading everything anew");
+            self.netlink.distrust();
+            is_new |= self.look();
+        }
+        is_new
     }
 
     /// Brings the kernel to what `state` wants, and says how many changes that took. What it will not take is pending
@@ -176,9 +203,15 @@ impl Kernel {
                 }
                 for refused in outcome.refused {
                     let command = refused.change.command(&self.world, self.protocol);
-                    warn!(command, errno = refused.errno, text = refused.text, "the kernel refused");
-                    self.refused.insert(refused.change, refused);
+                    let Refused { change, errno, text } = &refused;
+                    if self.complained.insert(*change, *errno) == Some(*errno) {
+                        debug!(command, errno, text, "the kernel refused again");
+                    } else {
+                        warn!(command, errno, text, "the kernel refused");
+                    }
+                    self.refused.insert(*change, refused);
                 }
+                self.complained.retain(|change, _| self.refused.contains_key(change));
                 outcome.applied.len()
             }
             Err(error) => {

@@ -16,6 +16,7 @@ mod contest;
 mod kernel;
 mod news;
 mod owners;
+mod recheck;
 mod request;
 mod saved;
 mod server;

@@ -1,6 +1,7 @@
 //! Plan, diff and netlink together: what is in the kernel after callers have spoken and the world has turned.
 
 use std::process::Command;
+use std::time::Duration;
 
 use beamroute::netlink::{Config, DEFAULT_PROTOCOL, Netlink};
 use beamroute::route::{Call, DesiredState, IfName, PlanOptions, Ranking, Reason, Subnet, World};
@@ -197,6 +198,33 @@ fn a_rule_that_leads_nowhere_goes_with_the_next_call() {
         follower.restart();
         follower.clear_route("vc");
         assert_eq!(ours(), [""; 0]);
+    });
+}
+
+/// The events of a change are thrown away on purpose.
+#[test]
+fn a_recheck_repairs_what_no_event_told() {
+    in_netns(|| {
+        two_links();
+        let mut follower = Follower::start(None);
+        follower.set_route("va", &["10.0.0.2/24"], Some("10.0.0.1"));
+        let right = shown("route show table all");
+        let (mut netlink, world) = Netlink::open(&Config::default()).unwrap();
+        ip("route del default dev va table 100 proto 110");
+        ip("route del default dev va table main proto 110");
+        let _ = netlink.snapshot().unwrap();
+        let (options, state) = (PlanOptions::default(), follower.state);
+        let mut kernel = Kernel::new(netlink, world, options, DEFAULT_PROTOCOL, Some(&state));
+        kernel.look();
+        assert_eq!(kernel.commit(&state, &Ranking::default()), 0, "nothing was told");
+        kernel.recheck_every(Duration::from_secs(60));
+        let due = kernel.due().unwrap();
+        assert!(!kernel.pass(due - Duration::from_secs(1)));
+        assert!(kernel.pass(due));
+        assert_eq!(kernel.commit(&state, &Ranking::default()), 2);
+        assert_eq!(shown("route show table all"), right);
+        kernel.pass(due + Duration::from_secs(60));
+        assert_eq!(kernel.commit(&state, &Ranking::default()), 0, "no difference, nothing sent");
     });
 }
 
