@@ -233,7 +233,8 @@ fn open(config: &Config) -> Result<Opened, ServiceError> {
     let (netns, max_interfaces) = (netlink_config.netns.as_deref(), config.max_interfaces);
     let Restored { journal, state } = Journal::open(&config.state_dir, netns, config.protocol, max_interfaces)?;
     let (netlink, world) = Netlink::open(&netlink_config)?;
-    let options = PlanOptions { rule_priority: config.rule_priority };
+    let options =
+        PlanOptions { rule_priority: config.rule_priority, local_networks_first: config.local_networks_first };
     let mut kernel = Kernel::new(netlink, world, options, config.protocol, state.as_ref());
     kernel.recheck_every(config.recheck);
     let state = state.unwrap_or_else(|| DesiredState::new(max_interfaces));
