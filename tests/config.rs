@@ -80,7 +80,7 @@ fn flags_over_environment_over_file_over_defaults() {
 #[test]
 fn every_option_in_every_layer() {
     type Holds = fn(&Config) -> bool;
-    let options: [(&str, &str, &str, Holds); 20] = [
+    let options: [(&str, &str, &str, Holds); 21] = [
         ("name", "a@127.0.0.1", "\"a@127.0.0.1\"", |c| c.node_name.to_string() == "a@127.0.0.1"),
         ("sname", "a", "\"a\"", |c| c.node_name.to_string() == "a@gw1"),
         ("cookie_file", "/c", "\"/c\"", |c| c.cookie == CookieSource::File("/c".into())),
@@ -99,6 +99,7 @@ fn every_option_in_every_layer() {
         ("dist_connect_options", "linger=5", "\"linger=5\"", |c| {
             c.socket_defaults.connect.contains(&SocketOption::Linger(Some(5))) && c.socket_defaults.listen.len() == 1
         }),
+        ("local_networks_first", "true", "true", |c| c.local_networks_first),
         ("recheck", "5m", "300", |c| c.recheck == Duration::from_secs(300)),
         ("on_exit", "clear", "\"clear\"", |c| c.on_exit == OnExit::Clear),
         ("admin", "all", "\"all\"", |c| c.admin == Admin::All),

@@ -55,6 +55,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// How many interfaces may be known at once.
     pub max_interfaces: usize,
+    /// Traffic for other local networks goes there, not to a gateway.
+    pub local_networks_first: bool,
     /// How often everything is read anew from the kernel; zero is never.
     pub recheck: Duration,
     /// What the end of the daemon leaves in the kernel.
@@ -190,6 +192,9 @@ pub enum ConfigError {
     /// Without a port mapper, peers must know the port.
     #[error("epmd none needs a fixed port: without epmd, peers can only reach a port that they know (--port N)")]
     NoPort,
+    /// No room in front of our rules.
+    #[error("local_networks_first needs a rule in front of the others: rule_priority must be at least 2")]
+    RulePriority,
     /// A tick time that cannot work.
     #[error("net_ticktime must be at least 1 s (a quarter of it is the time between ticks)")]
     TickTime,
@@ -231,6 +236,7 @@ impl Config {
             netns: options.netns,
             state_dir: options.state_dir.unwrap_or_else(|| PathBuf::from("/run/beamroute")),
             max_interfaces: options.max_interfaces.map_or(256, |max| max.0),
+            local_networks_first: options.local_networks_first.unwrap_or(false),
             recheck: options.recheck.map_or(Duration::from_secs(60), |seconds| seconds.0),
             on_exit: options.on_exit.unwrap_or_default(),
             net_ticktime: options.net_ticktime.map_or(Duration::from_secs(60), |seconds| seconds.0),
@@ -247,6 +253,9 @@ impl Config {
         };
         if config.epmd == EpmdMode::None && config.port == 0 {
             return Err(ConfigError::NoPort);
+        }
+        if config.local_networks_first && config.rule_priority < 2 {
+            return Err(ConfigError::RulePriority);
         }
         if config.net_ticktime < Duration::from_secs(1) {
             return Err(ConfigError::TickTime);

@@ -45,6 +45,11 @@ pub struct Options {
     /// How many interfaces may be known at once [default: 256]
     #[arg(long, value_name = "N")]
     pub max_interfaces: Option<MaxInterfaces>,
+    /// Send traffic for other local networks (a second LAN, a container bridge) there, not to the gateway of the interface
+    /// whose address it comes from: a rule `lookup main suppress_prefixlength 0` in front of ours
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = clap::builder::BoolishValueParser::new())]
+    pub local_networks_first: Option<bool>,
     /// How often everything is read anew from the kernel, in case an event was missed; 0 is never [default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub recheck: Option<Seconds>,
@@ -113,6 +118,7 @@ layered!(
     netns,
     state_dir,
     max_interfaces,
+    local_networks_first,
     recheck,
     on_exit,
     visible,

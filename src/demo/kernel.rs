@@ -81,6 +81,7 @@ impl Line {
     /// Rules first, then table by table, and there interface by interface.
     const fn place(&self) -> (bool, u32, u32) {
         match self {
+            Self::Ours(Object::LocalNetworks { .. }) => (false, 0, 0),
             Self::Ours(Object::Rule(rule)) => (false, rule.table, 0),
             Self::Ours(Object::Route(route)) => (true, route.table, route.ifindex),
             Self::Kernels(connected) => (true, MAIN_TABLE, connected.ifindex),

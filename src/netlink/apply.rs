@@ -96,7 +96,9 @@ fn is_already_so(change: &Change, errno: i32) -> bool {
     match change {
         // IPv6 answers EEXIST also for other routes of that network and metric: `settle_collisions`.
         Change::Add(Object::Route(route)) => errno == libc::EEXIST && route.dst.family() == Family::V4,
-        Change::Add(Object::Rule(_)) | Change::RestoreConnected(_) => errno == libc::EEXIST,
+        Change::Add(Object::Rule(_) | Object::LocalNetworks { .. }) | Change::RestoreConnected(_) => {
+            errno == libc::EEXIST
+        }
         // No such route; no such rule or table; no such interface; no such family.
         Change::Delete(_) | Change::RemoveConnected(_) => {
             matches!(errno, libc::ESRCH | libc::ENOENT | libc::ENODEV | libc::EAFNOSUPPORT)
@@ -109,6 +111,7 @@ fn is_already_so(change: &Change, errno: i32) -> bool {
 enum Place {
     Route { table: u32, dst: Prefix, ifindex: u32 },
     Rule { src: IpAddr },
+    LocalNetworks(Family),
 }
 
 impl Place {
@@ -117,6 +120,8 @@ impl Place {
             Change::Add(Object::Route(r)) | Change::Delete(Object::Route(r)) => {
                 Self::Route { table: r.table, dst: r.dst, ifindex: r.ifindex }
             }
+            Change::Add(Object::LocalNetworks { family, .. })
+            | Change::Delete(Object::LocalNetworks { family, .. }) => Self::LocalNetworks(*family),
             Change::Add(Object::Rule(rule)) | Change::Delete(Object::Rule(rule)) => Self::Rule { src: rule.src },
             Change::RestoreConnected(c) | Change::RemoveConnected(c) => {
                 Self::Route { table: MAIN_TABLE, dst: c.dst, ifindex: c.ifindex }

@@ -32,6 +32,14 @@ pub(super) fn request(change: &Change, protocol: u8) -> Request {
             };
             add_route(route, protocol, flags)
         }
+        Change::Add(Object::LocalNetworks { family, priority }) => {
+            let message = RouteNetlinkMessage::NewRule(local_networks_message(*family, *priority, protocol));
+            Request { message, flags: NLM_F_CREATE | NLM_F_EXCL }
+        }
+        Change::Delete(Object::LocalNetworks { family, priority }) => {
+            let message = RouteNetlinkMessage::DelRule(local_networks_message(*family, *priority, protocol));
+            Request { message, flags: 0 }
+        }
         Change::Add(Object::Rule(rule)) => {
             let message = RouteNetlinkMessage::NewRule(rule_message(rule, protocol));
             Request { message, flags: NLM_F_CREATE | NLM_F_EXCL }
@@ -116,6 +124,19 @@ fn rule_message(rule: &Rule, protocol: u8) -> RuleMessage {
     message
 }
 
+fn local_networks_message(family: Family, priority: u32, protocol: u8) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = address_family(family);
+    message.header.action = RuleAction::ToTable;
+    message.attributes = vec![
+        RuleAttribute::Table(MAIN_TABLE),
+        RuleAttribute::SuppressPrefixLen(0),
+        RuleAttribute::Priority(priority),
+        RuleAttribute::Protocol(RouteProtocol::from(protocol)),
+    ];
+    message
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::decode::{self, Fact};
@@ -182,7 +203,18 @@ mod tests {
                 let (Fact::Rule(fact) | Fact::RuleGone(fact)) = fact_of(request(&change, protocol)) else {
                     panic!("not a rule");
                 };
-                prop_assert_eq!((fact.plain, fact.protocol), (Some(rule), protocol));
+                prop_assert_eq!((fact.object, fact.protocol), (Some(Object::Rule(rule)), protocol));
+            }
+        }
+
+        #[test]
+        fn the_rule_for_local_networks_reads_as_it_was_written(is_v4: bool, priority: u32, protocol in 5u8..) {
+            let rule = Object::LocalNetworks { family: if is_v4 { Family::V4 } else { Family::V6 }, priority };
+            for change in [Change::Add(rule), Change::Delete(rule)] {
+                let (Fact::Rule(fact) | Fact::RuleGone(fact)) = fact_of(request(&change, protocol)) else {
+                    panic!("not a rule");
+                };
+                prop_assert_eq!((fact.object, fact.protocol), (Some(rule), protocol));
             }
         }
 

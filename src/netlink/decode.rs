@@ -11,7 +11,7 @@ use nix::libc;
 use rtnetlink::packet_core::{NetlinkBuffer, NlasIterator};
 
 use super::constants::*;
-use crate::route::{Address, Family, IfName, Link, MAIN_TABLE, Prefix, Route, Rule};
+use crate::route::{Address, Family, IfName, Link, MAIN_TABLE, Object, Prefix, Route, Rule};
 
 /// One netlink message: the header's fields and what follows it.
 #[derive(Debug, Clone, Copy)]
@@ -69,8 +69,8 @@ pub(super) struct Hop {
 pub(super) struct RuleFact {
     pub table: u32,
     pub protocol: u8,
-    /// Set when the rule says nothing but `from ADDRESS lookup TABLE`.
-    pub plain: Option<Rule>,
+    /// Set when the rule says nothing but `from ADDRESS lookup TABLE`, or `lookup main suppress_prefixlength 0`.
+    pub object: Option<Object>,
 }
 
 impl RouteFact {
@@ -294,10 +294,10 @@ fn hops(family: Family, mut value: &[u8]) -> Result<Vec<Hop>, Malformed> {
 /// `struct fib_rule_hdr`: family, dst_len, src_len, tos, table, 2 reserved, action (all u8), flags (u32).
 fn rule(body: &[u8]) -> Result<Option<RuleFact>, Malformed> {
     let Some(family) = family(u8_at(body, 0)?) else { return Ok(None) };
-    let mut fact = RuleFact { table: u32::from(u8_at(body, 4)?), protocol: 0, plain: None };
-    let (mut src, mut priority) = (None, 0);
-    let is_full_source = u8_at(body, 1)? == 0 && u8_at(body, 2)? == family.bits() && u8_at(body, 3)? == 0;
-    let mut is_plain = is_full_source && u8_at(body, 7)? == FR_ACT_TO_TBL && u32_at(body, 8)? & FIB_RULE_INVERT == 0;
+    let mut fact = RuleFact { table: u32::from(u8_at(body, 4)?), protocol: 0, object: None };
+    let (mut src, mut priority, mut suppressed) = (None, 0, NOTHING_SUPPRESSED);
+    let (src_len, selects_more) = (u8_at(body, 2)?, u8_at(body, 1)? != 0 || u8_at(body, 3)? != 0);
+    let mut is_plain = !selects_more && u8_at(body, 7)? == FR_ACT_TO_TBL && u32_at(body, 8)? & FIB_RULE_INVERT == 0;
     for attribute in NlasIterator::new(body.get(12..).ok_or(Malformed)?) {
         let attribute = attribute.map_err(|_| Malformed)?;
         let value = attribute.value();
@@ -306,15 +306,26 @@ fn rule(body: &[u8]) -> Result<Option<RuleFact>, Malformed> {
             FRA_TABLE => fact.table = u32_at(value, 0)?,
             FRA_PRIORITY => priority = u32_at(value, 0)?,
             FRA_PROTOCOL => fact.protocol = u8_at(value, 0)?,
-            // -1, which is always told, is none.
-            FRA_SUPPRESS_PREFIXLEN | FRA_SUPPRESS_IFGROUP => is_plain &= u32_at(value, 0)? == u32::MAX,
+            FRA_SUPPRESS_PREFIXLEN => suppressed = u32_at(value, 0)?,
+            FRA_SUPPRESS_IFGROUP => is_plain &= u32_at(value, 0)? == NOTHING_SUPPRESSED,
             FRA_PAD => {}
             _ => is_plain = false,
         }
     }
-    fact.plain = src.filter(|_| is_plain).map(|src| Rule { src, table: fact.table, priority });
+    let table = fact.table;
+    fact.object = match (src, suppressed) {
+        _ if !is_plain => None,
+        (Some(src), NOTHING_SUPPRESSED) if src_len == family.bits() => {
+            Some(Object::Rule(Rule { src, table, priority }))
+        }
+        (None, 0) if src_len == 0 && table == MAIN_TABLE => Some(Object::LocalNetworks { family, priority }),
+        _ => None,
+    };
     Ok(Some(fact))
 }
+
+/// What is always told of a rule that suppresses nothing: -1.
+const NOTHING_SUPPRESSED: u32 = u32::MAX;
 
 /// Whether `table` is one of the kernel's three (or unspecified): nobody takes those for an interface.
 pub(super) const fn is_builtin_table(table: u32) -> bool {

@@ -112,9 +112,7 @@ impl Folder {
                 Class::Ours(routes) => routes.into_iter().map(Object::Route).collect(),
                 _ => Vec::new(),
             },
-            Fact::RuleGone(fact) if fact.protocol == self.protocol => {
-                fact.plain.map(Object::Rule).into_iter().collect()
-            }
+            Fact::RuleGone(fact) if fact.protocol == self.protocol => fact.object.into_iter().collect(),
             _ => Vec::new(),
         };
         taken.retain(|object| world.ours.contains(object));
@@ -199,8 +197,8 @@ impl Folder {
     }
 
     fn rule(&self, world: &mut World, fact: RuleFact) -> Effect {
-        match fact.plain {
-            Some(rule) if fact.protocol == self.protocol => Effect::changed(world.insert(Object::Rule(rule))),
+        match fact.object {
+            Some(rule) if fact.protocol == self.protocol => Effect::changed(world.insert(rule)),
             _ if is_builtin_table(fact.table) => Effect::NONE,
             _ => {
                 count(&mut world.foreign_rules, fact.table);
@@ -210,8 +208,8 @@ impl Folder {
     }
 
     fn rule_gone(&self, world: &mut World, fact: RuleFact) -> Effect {
-        match fact.plain {
-            Some(rule) if fact.protocol == self.protocol => Effect::changed(world.remove(&Object::Rule(rule))),
+        match fact.object {
+            Some(rule) if fact.protocol == self.protocol => Effect::changed(world.remove(&rule)),
             _ if is_builtin_table(fact.table) => Effect::NONE,
             _ => {
                 uncount(&mut world.foreign_rules, fact.table);

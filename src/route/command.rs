@@ -11,6 +11,12 @@ impl Change {
     #[must_use]
     pub fn command(&self, world: &World, protocol: u8) -> String {
         match self {
+            Self::Add(Object::LocalNetworks { family, priority }) => {
+                local_networks("add", *family, *priority, protocol)
+            }
+            Self::Delete(Object::LocalNetworks { family, priority }) => {
+                local_networks("del", *family, *priority, protocol)
+            }
             Self::Add(Object::Route(r)) => route("append", r, &device(world, r.ifindex), protocol),
             Self::Delete(Object::Route(r)) => route("del", r, &device(world, r.ifindex), protocol),
             Self::Add(Object::Rule(r)) => rule("add", r, protocol),
@@ -31,6 +37,11 @@ const fn ip(family: Family) -> &'static str {
         Family::V4 => "ip",
         Family::V6 => "ip -6",
     }
+}
+
+fn local_networks(verb: &str, family: Family, priority: u32, protocol: u8) -> String {
+    let ip = ip(family);
+    format!("{ip} rule {verb} lookup main suppress_prefixlength 0 priority {priority} protocol {protocol}")
 }
 
 fn rule(verb: &str, rule: &Rule, protocol: u8) -> String {
@@ -123,6 +134,10 @@ mod tests {
                 "ip -6 route del fd00::/64 dev if7 proto 110 metric 50 src fd00::5",
             ),
             (Change::Add(rule("192.168.1.50")), "ip rule add from 192.168.1.50 lookup 100 priority 30000 protocol 110"),
+            (
+                Change::Add(Object::LocalNetworks { family: Family::V6, priority: 29_999 }),
+                "ip -6 rule add lookup main suppress_prefixlength 0 priority 29999 protocol 110",
+            ),
             (Change::Delete(rule("fd00::5")), "ip -6 rule del from fd00::5 lookup 100 priority 30000 protocol 110"),
             (
                 Change::RestoreConnected(own("192.168.1.50", 24, Some("192.168.1.50"))),

@@ -40,7 +40,7 @@ pub fn diff(world: &World, plan: &Plan, orphans: &BTreeSet<Object>) -> Changes {
 fn leaving_class(object: &Object) -> u8 {
     match object {
         Object::Route(route) if route.table == MAIN_TABLE && !route.is_on_link() => 0,
-        Object::Rule(_) => 1,
+        Object::Rule(_) | Object::LocalNetworks { .. } => 1,
         Object::Route(route) if route.table == MAIN_TABLE => 4,
         Object::Route(route) if route.is_on_link() => 3,
         Object::Route(_) => 2,
@@ -58,6 +58,7 @@ fn leave_tables(plan: &Plan, going: &mut BTreeSet<Object>) -> Vec<Change> {
         })
         .collect();
     let leaves = |object: &Object| match object {
+        Object::LocalNetworks { .. } => false,
         Object::Rule(rule) => left.contains(&rule.table),
         Object::Route(route) => is_left(route),
     };

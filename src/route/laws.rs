@@ -314,7 +314,7 @@ impl Scene {
 /// Rules, on-link routes in tables, on-link routes in main, defaults in tables, defaults in main; all distinct.
 fn obeys_order(plan: &Plan) {
     let class = |object: &Object| match object {
-        Object::Rule(_) => 0,
+        Object::Rule(_) | Object::LocalNetworks { .. } => 0,
         Object::Route(route) => 1 + u8::from(route.table == MAIN_TABLE) + 2 * u8::from(!route.is_on_link()),
     };
     assert!(plan.objects.is_sorted_by_key(class), "{:?}", plan.objects);
@@ -492,7 +492,7 @@ const CORNERS: [&str; 14] = [
 fn corners(plan: &Plan, changes: &Changes, orphans: &BTreeSet<Object>) -> BTreeSet<&'static str> {
     let routes = plan.objects.iter().filter_map(|object| match object {
         Object::Route(route) => Some(route),
-        Object::Rule(_) => None,
+        Object::Rule(_) | Object::LocalNetworks { .. } => None,
     });
     let of_routes = routes.flat_map(|route| {
         let is_v6 = route.dst.family() == Family::V6;

@@ -183,6 +183,14 @@ pub struct Connected {
 /// Something of ours in the kernel. The derived order is for sets only; the plan states the order of addition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Object {
+    /// The rule `from all lookup main suppress_prefixlength 0`: every route of main but the default routes is looked at
+    /// first, for traffic from any address.
+    LocalNetworks {
+        /// Whose traffic.
+        family: Family,
+        /// The rule's priority, in front of all others of ours.
+        priority: u32,
+    },
     /// A policy rule.
     Rule(Rule),
     /// A route.
@@ -215,6 +223,7 @@ impl Object {
     #[must_use]
     pub const fn table(&self) -> u32 {
         match self {
+            Self::LocalNetworks { .. } => MAIN_TABLE,
             Self::Rule(rule) => rule.table,
             Self::Route(route) => route.table,
         }
@@ -237,7 +246,7 @@ impl Object {
             Self::Route(route) if route.table == MAIN_TABLE && route.dst.family() == Family::V4 => {
                 Some(Queue::Main { dst: route.dst, metric: route.metric })
             }
-            Self::Route(_) => None,
+            Self::Route(_) | Self::LocalNetworks { .. } => None,
         }
     }
 }
@@ -290,6 +299,7 @@ impl Changes {
 /// What a change is about, so that an addition is matched with the deletion that it makes possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
+    LocalNetworks(Family),
     Rule(IpAddr),
     Route { table: u32, dst: Prefix, ifindex: u32 },
 }
@@ -297,6 +307,8 @@ enum Place {
 impl Place {
     const fn of(change: &Change) -> Self {
         match change {
+            Change::Add(Object::LocalNetworks { family, .. })
+            | Change::Delete(Object::LocalNetworks { family, .. }) => Self::LocalNetworks(*family),
             Change::Add(Object::Rule(rule)) | Change::Delete(Object::Rule(rule)) => Self::Rule(rule.src),
             Change::Add(Object::Route(route)) | Change::Delete(Object::Route(route)) => {
                 Self::Route { table: route.table, dst: route.dst, ifindex: route.ifindex }

@@ -21,7 +21,7 @@ pub struct Plan {
     pub entries: Vec<Entry>,
     /// The on-link routes for further networks, possible or not.
     pub extra_entries: Vec<Entry>,
-    /// What the kernel should hold, in the order of addition: rules, on-link routes in tables, on-link routes in main,
+    /// What the kernel should hold, in the order of addition: the rules for local networks, rules for addresses, on-link routes in tables, on-link routes in main,
     /// default routes in tables, default routes in main; each class of routes by metric, then name.
     pub objects: Vec<Object>,
     /// Networks and links where one of `objects` in main takes the place of the kernel's connected route.
@@ -58,14 +58,17 @@ pub enum Reason {
 /// What can be configured about the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanOptions {
-    /// The priority of all our rules.
+    /// The priority of our rules for addresses.
     pub rule_priority: u32,
+    /// Whether traffic for other local networks goes there and not to a gateway: [`Object::LocalNetworks`], in front of
+    /// the other rules.
+    pub local_networks_first: bool,
 }
 
 impl Default for PlanOptions {
     /// In front of the kernel's own rule for main, 32766.
     fn default() -> Self {
-        Self { rule_priority: 30_000 }
+        Self { rule_priority: 30_000, local_networks_first: false }
     }
 }
 
@@ -94,7 +97,7 @@ pub fn plan(state: &DesiredState, ranking: &Ranking, world: &World, options: &Pl
             plan.pending.insert(site.name, reason);
         }
     }
-    plan.objects = wanted.in_order();
+    plan.objects = local_networks(world, options).chain(wanted.in_order()).collect();
     plan.do_without(|_| false);
     plan
 }
@@ -106,6 +109,14 @@ impl Plan {
         let standing = self.objects.iter().filter_map(Object::as_stand_in);
         self.stand_ins = standing.map(|route| (route.dst, route.ifindex)).collect();
     }
+}
+
+/// The rules that need no interface, if they are wanted.
+fn local_networks(world: &World, options: &PlanOptions) -> impl Iterator<Item = Object> {
+    let families = if world.has_ipv6_rules { &[Family::V4, Family::V6][..] } else { &[Family::V4] };
+    let priority = options.rule_priority.saturating_sub(1);
+    let wanted = families.iter().filter(|_| options.local_networks_first);
+    wanted.map(move |family| Object::LocalNetworks { family: *family, priority })
 }
 
 /// By ifindex, the networks that the link reaches in main without us: by the kernel's connected routes, or by those it

@@ -60,6 +60,7 @@ pub fn orphans_of(name: IfName, subnets: &[Subnet], world: &World, orphans: &BTr
             || ifindex.is_some_and(|ifindex| world.address(ifindex, rule.src).is_some())
     };
     let belongs = |orphan: &&Object| match orphan {
+        Object::LocalNetworks { .. } => false,
         Object::Route(route) => is_over(route),
         Object::Rule(rule) => is_ours(rule),
     };
@@ -78,7 +79,7 @@ pub fn useless_orphans(world: &World, orphans: &BTreeSet<Object>) -> BTreeSet<Ob
     let is_there = |src: IpAddr| !src.is_loopback() && world.addresses.iter().any(|address| address.ip == src);
     let is_useless = |orphan: &&Object| match orphan {
         Object::Rule(rule) => !is_used(rule.table) && !is_there(rule.src),
-        Object::Route(_) => false,
+        Object::Route(_) | Object::LocalNetworks { .. } => false,
     };
     orphans.iter().filter(is_useless).copied().collect()
 }

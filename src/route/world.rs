@@ -136,7 +136,7 @@ impl World {
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.ours.iter().filter_map(|o| match o {
             Object::Rule(rule) => Some(rule),
-            Object::Route(_) => None,
+            Object::Route(_) | Object::LocalNetworks { .. } => None,
         })
     }
 

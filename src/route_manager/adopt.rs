@@ -11,7 +11,9 @@ use crate::route::{DesiredState, IfName, Object, World, orphans_of};
 /// An interface that it has never heard of is another matter: its wish could not be saved, or was in a file that is
 /// lost, and the state began anew since.
 pub(super) fn orphans(world: &World, state: Option<&DesiredState>) -> BTreeSet<Object> {
-    let Some(state) = state else { return world.ours.clone() };
+    // Whether the rule for local networks is wanted, the configuration knows.
+    let is_explained = |object: &&Object| matches!(object, Object::LocalNetworks { .. });
+    let Some(state) = state else { return world.ours.iter().filter(|o| !is_explained(o)).copied().collect() };
     let known: BTreeSet<IfName> = state.interfaces().keys().copied().chain(state.cleared()).collect();
     let unknown = world.links.values().map(|link| link.name).filter(|name| !known.contains(name));
     let mut orphans: BTreeSet<Object> = BTreeSet::new();
@@ -20,15 +22,8 @@ pub(super) fn orphans(world: &World, state: Option<&DesiredState>) -> BTreeSet<O
     }
     // A known interface's table has nothing else in it: it would carry that interface's traffic.
     let taken: BTreeSet<u32> = state.interfaces().values().map(|wish| wish.table).collect();
-    orphans.retain(|orphan| !taken.contains(&table_of(orphan)));
+    orphans.retain(|orphan| !taken.contains(&orphan.table()));
     orphans
-}
-
-const fn table_of(object: &Object) -> u32 {
-    match object {
-        Object::Route(route) => route.table,
-        Object::Rule(rule) => rule.table,
-    }
 }
 
 #[cfg(test)]
@@ -69,8 +64,9 @@ mod tests {
         let eth0 = [on_link(100, 2, "10.0.0.0"), on_link(MAIN_TABLE, 2, "10.0.0.0"), rule("10.0.0.5", 100)];
         let wlan0 = [on_link(101, 3, "10.1.0.0"), on_link(MAIN_TABLE, 3, "10.1.0.0"), rule("10.1.0.5", 101)];
         let nowhere = rule("10.9.0.5", 107);
+        let local = Object::LocalNetworks { family: crate::route::Family::V4, priority: 29_999 };
         let all: Vec<Object> = eth0.iter().chain(&wlan0).chain([&nowhere]).copied().collect();
-        let world = world(&all);
+        let world = world(&[all.as_slice(), &[local]].concat());
         let orphans = |state: Option<&DesiredState>| orphans(&world, state);
         assert_eq!(orphans(None), all.iter().copied().collect());
         assert_eq!(orphans(Some(&knowing(&["eth0"]))), wlan0.into());

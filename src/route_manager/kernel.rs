@@ -244,10 +244,14 @@ impl Kernel {
         self.plan.do_without(|object| held.contains(object));
     }
 
-    /// Interfaces of which something is fought over.
+    /// Interfaces of which something is fought over; `None` stands for what belongs to all of them.
     #[must_use]
-    pub(super) fn contested(&self, state: &DesiredState) -> BTreeSet<IfName> {
-        self.contests.contested().filter_map(|object| self.owner(&Change::Add(*object), state)).collect()
+    pub(super) fn contested(&self, state: &DesiredState) -> BTreeSet<Option<IfName>> {
+        let owner = |object: &Object| match object {
+            Object::LocalNetworks { .. } => Some(None),
+            _ => self.owner(&Change::Add(*object), state).map(Some),
+        };
+        self.contests.contested().filter_map(owner).collect()
     }
 
     /// The foreign default route that outranks that of `wish`, which has `metric`.
@@ -269,6 +273,7 @@ impl Kernel {
     /// Takes all that is ours out of the kernel, orphans too, and puts its own connected routes back.
     pub fn clear(&mut self) {
         self.orphans.clear();
+        self.options.local_networks_first = false;
         let nothing = DesiredState::default();
         for _ in 0..CLEAR_TRIES {
             self.look();
@@ -317,7 +322,10 @@ impl Kernel {
                 state.interfaces().iter().find(|(_, wish)| wish.table == rule.table).map(|(name, _)| *name)
             }
             Change::Add(Object::Route(route)) => self.world.links.get(&route.ifindex).map(|link| link.name),
-            Change::Delete(_) | Change::RestoreConnected(_) | Change::RemoveConnected(_) => None,
+            Change::Add(Object::LocalNetworks { .. })
+            | Change::Delete(_)
+            | Change::RestoreConnected(_)
+            | Change::RemoveConnected(_) => None,
         }
     }
 }

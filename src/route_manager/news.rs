@@ -10,10 +10,10 @@ use crate::route::{ForeignDefault, IfName};
 /// Something to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum News {
-    /// Someone keeps deleting what is this interface's.
-    Contested(IfName),
+    /// Someone keeps deleting what is this interface's, or what belongs to all.
+    Contested(Option<IfName>),
     /// They have left it alone for a while.
-    Uncontested(IfName),
+    Uncontested(Option<IfName>),
     /// Another program's default route outranks those of these interfaces.
     Shadowed {
         /// The other program's route.
@@ -36,13 +36,13 @@ pub(super) type Shadows = BTreeMap<IfName, ForeignDefault>;
 /// What was, the last time that someone looked.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    contested: BTreeSet<IfName>,
+    contested: BTreeSet<Option<IfName>>,
     shadows: Shadows,
 }
 
 impl Watch {
     /// What is new, the end of the old first.
-    pub(super) fn compare(&mut self, contested: BTreeSet<IfName>, shadows: Shadows) -> Vec<News> {
+    pub(super) fn compare(&mut self, contested: BTreeSet<Option<IfName>>, shadows: Shadows) -> Vec<News> {
         let mut news = Vec::new();
         news.extend(self.contested.difference(&contested).copied().map(News::Uncontested));
         news.extend(contested.difference(&self.contested).copied().map(News::Contested));
@@ -69,9 +69,13 @@ impl News {
     pub(super) fn log(&self, link: impl Fn(u32) -> Option<IfName>) {
         match self {
             Self::Contested(ifname) => {
-                warn!(%ifname, "another program keeps deleting our routes or rules; trying ever more rarely");
+                let ifname = ifname.map(tracing::field::display);
+                warn!(ifname, "another program keeps deleting our routes or rules; trying ever more rarely");
             }
-            Self::Uncontested(ifname) => info!(%ifname, "our routes and rules are left alone again"),
+            Self::Uncontested(ifname) => {
+                let ifname = ifname.map(tracing::field::display);
+                info!(ifname, "our routes and rules are left alone again");
+            }
             Self::Shadowed { by, ifnames } => {
                 let Shown { gateway, ifname, metric, protocol } = shown(by, link);
                 let outranked = names(ifnames);
@@ -120,17 +124,17 @@ mod tests {
         let mut watch = Watch::default();
         let (eth0, wlan0) = (name("eth0"), name("wlan0"));
         let both = Shadows::from([(eth0, foreign(0)), (wlan0, foreign(0))]);
-        let fights = BTreeSet::from([eth0]);
+        let fights = BTreeSet::from([Some(eth0)]);
         let told = watch.compare(fights.clone(), both.clone());
         let shadowed = News::Shadowed { by: foreign(0), ifnames: vec![eth0, wlan0] };
-        assert_eq!(told, [News::Contested(eth0), shadowed]);
+        assert_eq!(told, [News::Contested(Some(eth0)), shadowed]);
         assert_eq!(watch.compare(fights, both), []);
         // Another one takes its place for one of them.
         let other = Shadows::from([(eth0, foreign(0)), (wlan0, foreign(15))]);
         let told = watch.compare(BTreeSet::new(), other);
         let over = News::Unshadowed { by: foreign(0), ifnames: vec![wlan0] };
         let begun = News::Shadowed { by: foreign(15), ifnames: vec![wlan0] };
-        assert_eq!(told, [News::Uncontested(eth0), over, begun]);
+        assert_eq!(told, [News::Uncontested(Some(eth0)), over, begun]);
         assert_eq!(watch.compare(BTreeSet::new(), Shadows::new()).len(), 2);
     }
 }

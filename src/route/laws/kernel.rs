@@ -66,6 +66,9 @@ impl Kernel {
 
     pub fn run(&mut self, change: &Change) -> Result<(), &'static str> {
         match change {
+            Change::Add(Object::LocalNetworks { .. }) | Change::Delete(Object::LocalNetworks { .. }) => {
+                unreachable!("switched off")
+            }
             Change::Add(Object::Rule(rule)) => self.add_rule(*rule),
             Change::Delete(Object::Rule(rule)) => self.delete_rule(rule),
             Change::Add(Object::Route(route)) => self.add(*route, OURS),
