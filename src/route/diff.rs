@@ -11,10 +11,12 @@ use super::{Change, Changes, Connected, Family, MAIN_TABLE, Object, Plan, Prefix
 ///
 /// New objects go in before old ones go out. A deletion comes among the additions only
 /// - when a table has passed to another interface: its old content must not carry the new one's traffic;
-/// - right before the addition of an IPv6 route that differs only in what the kernel does not tell IPv6 routes apart by,
-///   source and `onlink` flag (`rt6_duplicate_nexthop` in `net/ipv6/ip6_fib.c`);
 /// - right before an object is added again to stand further back in its [`Queue`]; the one that should be in front of
 ///   it carries the traffic meanwhile.
+///
+/// An IPv6 route that differs from one that goes only in what the kernel does not tell IPv6 routes apart by, source and
+/// `onlink` flag (`rt6_duplicate_nexthop` in `net/ipv6/ip6_fib.c`), takes its place in one step: [`crate::netlink`] does
+/// that, and leaves the deletion out.
 ///
 /// While IPv6 routes of two interfaces exchange metrics they may share one for a moment, and merge into a multipath
 /// route; both ways are valid, and deleting one by link and gateway leaves the other. A deletion names the source, so an
@@ -80,6 +82,7 @@ fn restored(world: &World, plan: &Plan, going: &BTreeSet<Object>) -> Vec<Connect
 }
 
 /// The additions of what is wanted and not there, in the plan's order, with the deletions that must come right before.
+/// What an IPv6 route takes the place of goes, also if it is an orphan.
 fn arrive(world: &World, plan: &Plan, wanted: &BTreeSet<Object>, going: &mut BTreeSet<Object>) -> Vec<Change> {
     let mut twins: BTreeMap<Ipv6Key, Object> = world
         .ours
@@ -98,8 +101,7 @@ fn arrive(world: &World, plan: &Plan, wanted: &BTreeSet<Object>, going: &mut BTr
             continue;
         }
         if let Some(twin) = ipv6_key(object).and_then(|key| twins.remove(&key)) {
-            going.remove(&twin);
-            changes.push(Change::Delete(twin));
+            going.insert(twin);
         }
         changes.push(Change::Add(*object));
     }

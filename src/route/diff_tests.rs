@@ -117,11 +117,11 @@ fn an_ipv6_source_is_exchanged_in_place() {
         fixture.commands(),
         [
             "ip -6 rule add from fd00::6 lookup 100 priority 30000 protocol 110",
-            "ip -6 route del fd00::/64 dev eth0 table 100 proto 110 metric 1024 src fd00::5",
             "ip -6 route append fd00::/64 dev eth0 table 100 proto 110 metric 1024 src fd00::6",
-            "ip -6 route del fd00::/64 dev eth0 proto 110 metric 50 src fd00::5",
             "ip -6 route append fd00::/64 dev eth0 proto 110 metric 50 src fd00::6",
             "ip -6 rule del from fd00::5 lookup 100 priority 30000 protocol 110",
+            "ip -6 route del fd00::/64 dev eth0 table 100 proto 110 metric 1024 src fd00::5",
+            "ip -6 route del fd00::/64 dev eth0 proto 110 metric 50 src fd00::5",
         ]
     );
 }

@@ -253,6 +253,10 @@ impl Scene {
         let gaps = Gaps::new(&before, &plan);
         for change in changes.additions.iter().chain(&changes.deletions) {
             let command = change.command(&self.mirror, kernel::OURS);
+            if is_replaced(change, &changes.additions) {
+                self.mirror.apply(change);
+                continue;
+            }
             self.kernel.run(change).unwrap_or_else(|error| panic!("{command}: {error}\n{plan:#?}\n{before:#?}"));
             self.mirror.apply(change);
             gaps.watch(&self.mirror, &command);
@@ -361,6 +365,14 @@ fn is_minimal(before: &World, plan: &Plan, changes: &Changes, orphans: &BTreeSet
     }
     assert!(changes.additions.iter().all(|change| !matches!(change, Change::RemoveConnected(_))));
     assert!(changes.deletions.iter().all(|c| matches!(c, Change::Delete(_) | Change::RemoveConnected(_))));
+}
+
+/// Whether `change` deletes an IPv6 route that one of `additions` has replaced.
+fn is_replaced(change: &Change, additions: &[Change]) -> bool {
+    let Change::Delete(Object::Route(old)) = change else { return false };
+    additions
+        .iter()
+        .any(|addition| matches!(addition, Change::Add(Object::Route(new)) if new != old && kernel::is_twin(new, old)))
 }
 
 /// What IPv4 has before and after it has all the time: a default route in main, and a way to each network on a link

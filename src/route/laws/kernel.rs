@@ -159,8 +159,11 @@ impl Kernel {
             Family::V4 => *there == route && *by == protocol,
             Family::V6 => key(there) == key(&route),
         };
-        if self.routes.iter().any(is_same) {
-            return Err("EEXIST");
+        if let Some(there) = self.routes.iter_mut().find(|there| is_same(there)) {
+            // `NLM_F_REPLACE`, which only ours among themselves get.
+            let is_replaced = route.dst.family() == Family::V6 && there.1 == protocol && there.0 != route;
+            there.0 = if is_replaced { route } else { there.0 };
+            return if is_replaced { Ok(()) } else { Err("EEXIST") };
         }
         assert!(route.metric != 0 || route.dst.family() == Family::V4, "stored as 1024");
         self.routes.push((route, protocol));
@@ -235,6 +238,11 @@ impl Kernel {
 /// Whether a connected route has the metric of those that bear none of their own.
 fn is_usual(route: &Route) -> bool {
     route.metric == if route.dst.family() == Family::V4 { 0 } else { 256 }
+}
+
+/// Whether both are one IPv6 route for the kernel.
+pub(super) fn is_twin(one: &Route, other: &Route) -> bool {
+    one.dst.family() == Family::V6 && key(one) == key(other)
 }
 
 const fn key(route: &Route) -> (u32, Prefix, u32, u32, Option<IpAddr>) {
