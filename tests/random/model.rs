@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use beamroute::netlink::{Config, Netlink};
 use beamroute::route::{
-    Call, DesiredState, IfName, Metric, Object, Plan, PlanOptions, Ranking, Status, Subnet, World, plan,
+    Call, DesiredState, IfName, Metric, Object, Plan, PlanOptions, Ranking, Route, Status, Subnet, World, plan,
 };
 use serde_json::Value;
 
@@ -154,7 +154,9 @@ impl Model {
             .map(|o| ("missing", o))
             .chain(world.ours.difference(&wanted).map(|o| ("too much", o)))
         {
-            if !excused.iter().any(|name| is_about(*name, object, &self.state, &world)) {
+            if !is_refused_onlink(object, &world)
+                && !excused.iter().any(|name| is_about(*name, object, &self.state, &world))
+            {
                 wrong.push(format!("{what}: {object:?}"));
             }
         }
@@ -188,6 +190,13 @@ fn is_about(name: IfName, object: &Object, state: &DesiredState, world: &World) 
         Object::Rule(rule) => Some(rule.table) == table,
         Object::LocalNetworks { .. } => false,
     }
+}
+
+/// IPv6 refuses the `onlink` flag for a gateway that a route leads to over another link (`ip6_route_check_nh_onlink`).
+fn is_refused_onlink(object: &Object, world: &World) -> bool {
+    let Object::Route(Route { onlink: true, gateway: Some(gateway), ifindex, .. }) = object else { return false };
+    let elsewhere = world.addresses.iter().filter(|address| address.ifindex != *ifindex);
+    gateway.is_ipv6() && elsewhere.map(|address| address.network).any(|network| network.contains(*gateway))
 }
 
 /// Where the kernel's connected routes are not as they should be: there, unless one of ours stands in.
