@@ -186,6 +186,10 @@ fn fault_09_other_peoples_rules_into_our_tables_stay() {
         site.beam.expect(&[("Set(eth0, 1).", "ok"), ("Set(wlan0, 2).", "ok")]);
         // Their tables are not taken, and they are told why.
         assert_eq!(rules(&site), ["10.1.1.1 100", "192.168.1.50 101", "192.168.1.50 102", "192.168.2.50 103"]);
+        let said = "\"in_use\":\"[100, 101]\"";
+        eventually("it says so", || {
+            daemon.log().lines().any(|line| line.contains(said) && line.contains("\"table\":102"))
+        });
         site.beam.expect(&[("Clear(eth0).", "ok"), ("Clear(wlan0).", "ok")]);
         assert_eq!(rules(&site), ["10.1.1.1 100", "192.168.1.50 101"]);
         daemon.kill();

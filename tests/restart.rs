@@ -48,6 +48,29 @@ fn nothing_moves_when_the_daemon_is_killed_and_started_again() {
 }
 
 #[test]
+fn what_becomes_of_an_owners_wishes_survives_a_restart() {
+    let Some(site) = Site::new() else { return };
+    let mut daemon = site.start();
+    let policy = "gen_server:call(RM, {set_owner_policy, {clear_after, 1}}).";
+    site.beam.expect(&[("Set(eth0, 1).", "ok"), (policy, "ok")]);
+    daemon.kill();
+    daemon = site.start();
+    // It is here again, and stays for now.
+    site.beam.expect(&[("I(<<\"eth0\">>, install).", "installed"), ("erlang:disconnect_node(N).", "true")]);
+    daemon.await_log("the owner is away; its policy applies");
+    eventually("it is cleared", || !site.kernel().contains("proto 110"));
+    // Once: the next restart knows of no policy.
+    site.beam.expect(&[("Set(eth0, 1).", "ok")]);
+    daemon.kill();
+    daemon = site.start();
+    let text = fs::read_to_string(site.state_dir().join(journal_name(&site.state_dir()))).unwrap();
+    assert!(text.contains(r#"{"node":""#) && text.contains(r#""policy":"keep""#), "{text}");
+    site.beam.expect(&[("erlang:disconnect_node(N).", "true")]);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(site.kernel().contains("proto 110"), "{}", daemon.log());
+}
+
+#[test]
 fn a_recheck_without_a_difference_sends_nothing() {
     let Some(site) = Site::new() else { return };
     let daemon = site.options().flags(&["--recheck", "200ms"]).env("BEAMROUTE_LOG", "debug").start();

@@ -77,6 +77,9 @@ pub struct ForeignDefault {
     pub protocol: u8,
 }
 
+/// `LOOPBACK_IFINDEX` (`include/net/flow.h`): `lo`, in every network namespace.
+const LOOPBACK: u32 = 1;
+
 impl World {
     /// The ifindex and link that bear `name`.
     #[must_use]
@@ -100,6 +103,10 @@ impl World {
     #[must_use]
     pub fn own_connected(&self, dst: Prefix, ifindex: u32) -> Option<Connected> {
         self.links.get(&ifindex).filter(|link| link.is_up)?;
+        if ifindex == LOOPBACK && dst.family() == Family::V4 {
+            // There it is a route in the table local (`fib_add_ifaddr`).
+            return None;
+        }
         let bringing = self.addresses_of(ifindex).find(|a| a.network == dst && a.brings_connected())?;
         let prefsrc = (dst.family() == Family::V4).then_some(bringing.ip);
         Some(Connected { dst, ifindex, prefsrc })

@@ -15,17 +15,38 @@ pub enum OwnerPolicy {
     LanAfter(Duration),
 }
 
+/// The policies of nodes; who has none keeps.
+pub type Policies = BTreeMap<String, OwnerPolicy>;
+
+/// After a restart of ours nobody is connected. Whoever is still there has at least so long to connect again.
+const RESTART_GRACE: Duration = Duration::from_secs(30);
+
 /// Nodes that come and go under ever new names must not grow us.
 const MAX_POLICIES: usize = 1024;
 
 /// Policies of nodes, and the deadlines of those that are away.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
-    policies: BTreeMap<String, OwnerPolicy>,
+    policies: Policies,
     deadlines: BTreeMap<String, Instant>,
 }
 
 impl Owners {
+    /// Those of an earlier run, all of them away since `now`.
+    pub(super) fn restore(policies: Policies, now: Instant) -> Self {
+        let mut owners = Self { policies, ..Self::default() };
+        for node in owners.policies.keys().cloned().collect::<Vec<_>>() {
+            owners.node_down(&node, now);
+        }
+        owners.deadlines.values_mut().for_each(|deadline| *deadline = (*deadline).max(now + RESTART_GRACE));
+        owners
+    }
+
+    /// The policies that hold.
+    pub(super) const fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
     /// Sets the policy of `node`, until it is set anew or has been applied. Says whether there was room for it.
     pub(super) fn set(&mut self, node: &str, policy: OwnerPolicy) -> bool {
         if policy == OwnerPolicy::Keep {
@@ -102,6 +123,22 @@ mod tests {
         owners.see(&["a@h".to_owned()], now + second);
         assert_eq!(owners.deadlines.keys().collect::<Vec<_>>(), ["b@h", "c@h"]);
         assert_eq!(owners.deadline(), Some(now + second), "its grace goes on");
+    }
+
+    #[test]
+    fn after_a_restart_everybody_is_away() {
+        let (now, minute) = (Instant::now(), Duration::from_secs(60));
+        let policies = Policies::from([
+            ("a@h".to_owned(), OwnerPolicy::ClearAfter(Duration::ZERO)),
+            ("b@h".to_owned(), OwnerPolicy::LanAfter(minute)),
+        ]);
+        let mut owners = Owners::restore(policies.clone(), now);
+        assert_eq!(owners.policies(), &policies);
+        assert_eq!(owners.deadline(), Some(now + RESTART_GRACE));
+        owners.node_up("a@h");
+        assert_eq!(owners.deadline(), Some(now + minute));
+        assert_eq!(owners.due(now + minute), [("b@h".to_owned(), OwnerPolicy::LanAfter(minute))]);
+        assert_eq!(owners.policies().len(), 1, "b@h has had its way");
     }
 
     #[test]

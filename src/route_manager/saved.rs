@@ -28,6 +28,7 @@ use tracing::{error, info, warn};
 use self::format::{Chain, Content, Damage, MAX_BYTES, Owner};
 use self::image::Image;
 use self::place::{Found, Identity, Place};
+use super::owners::Policies;
 use crate::route::DesiredState;
 
 /// A journal is written anew when it is longer than this, and than [`COMPACT_FACTOR`] times what it was when it was new.
@@ -46,6 +47,8 @@ pub struct Journal {
     owner: Owner,
     /// What the disk has.
     image: Image,
+    /// What the owners of wishes want, with their next [`Journal::save`].
+    policies: Policies,
     /// Where to append; `None`: the next save writes a whole new file.
     tail: Option<Tail>,
     /// The file that is ours to replace. Any other in its place is set aside.
@@ -105,8 +108,16 @@ impl Journal {
     ) -> Result<Restored, JournalError> {
         let owner = Owner { protocol, netns: place::netns_text(netns) };
         let place = Place::new(dir, &owner);
-        let mut journal =
-            Self { place, owner, image: Image::default(), tail: None, own: None, damage: None, fault: None };
+        let mut journal = Self {
+            place,
+            owner,
+            image: Image::default(),
+            policies: Policies::default(),
+            tail: None,
+            own: None,
+            damage: None,
+            fault: None,
+        };
         let state = match journal.read(max_interfaces) {
             Ok(state) => state,
             Err(Refused::InUse) => return Err(JournalError::InUse(journal.place.path())),
@@ -126,15 +137,26 @@ impl Journal {
         Ok(Restored { journal, state })
     }
 
+    /// The owners' policies: what an earlier run was told, or [`Journal::set_policies`] since.
+    #[must_use]
+    pub(super) const fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// The owners' policies are these from now on; they are saved with the state.
+    pub(super) fn set_policies(&mut self, policies: &Policies) {
+        self.policies.clone_from(policies);
+    }
+
     /// Brings `state` to the disk. Writes nothing if it is there already. [`Journal::unsaved`] says whether it worked.
     pub fn save(&mut self, state: &DesiredState) {
         let saved = match self.append(state) {
             Ok(true) => Ok(()),
-            Ok(false) => self.write_anew(Image::of(state)),
+            Ok(false) => self.write_anew(Image::of(state, &self.policies)),
             Err(error) => {
                 warn!(%error, "cannot append to the saved state; writing it anew");
                 self.tail = None;
-                self.write_anew(Image::of(state))
+                self.write_anew(Image::of(state, &self.policies))
             }
         };
         let path = self.place.path();
@@ -183,6 +205,7 @@ impl Journal {
         }
         let Content { image, first_bytes, whole_bytes, chain } = format::read(&found.read()?, &self.owner)?;
         let state = image.restore(max_interfaces).map_err(Damage::from)?;
+        self.policies = image.policies().clone();
         self.image = image;
         self.own = Some(found.identity);
         let mut tail = found.is_writable.then(|| Tail::new(found, first_bytes, whole_bytes, chain));
@@ -193,7 +216,7 @@ impl Journal {
 
     /// Appends what the disk lacks; `false` if only a new file will do.
     fn append(&mut self, state: &DesiredState) -> io::Result<bool> {
-        let records = self.image.missing(state);
+        let records = self.image.missing(state, &self.policies);
         let is_sound = self.fault.is_none() && self.own.is_some();
         if records.is_empty() && is_sound {
             return Ok(true);

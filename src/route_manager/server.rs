@@ -14,7 +14,9 @@ use super::request::{Refusal, Request};
 use super::saved::Journal;
 use super::status::{View, posix};
 use crate::node::{Answer, Caller, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply};
-use crate::route::{Call, DesiredState, Effect, Ranking, SetBy, Status, Wish, WishError, available_interfaces};
+use crate::route::{
+    Call, DesiredState, Effect, FIRST_TABLE, IfName, Ranking, SetBy, Status, Wish, WishError, available_interfaces,
+};
 use crate::term::{Show, Term, atom, binary, integer, tuple};
 
 /// How long a batch that failed as a whole waits for its next try.
@@ -76,6 +78,7 @@ impl RouteManager {
     /// `journal`.
     #[must_use]
     pub fn new(node: Node, kernel: Kernel, state: DesiredState, journal: Journal, settings: Settings) -> Self {
+        let owners = Owners::restore(journal.policies().clone(), Instant::now());
         let process = node.spawn();
         for name in NAMES {
             process.register(name);
@@ -90,7 +93,7 @@ impl RouteManager {
             kernel,
             state,
             ranking: Ranking::default(),
-            owners: Owners::default(),
+            owners,
             settings,
             journal,
             watch: Watch::default(),
@@ -219,7 +222,7 @@ impl RouteManager {
         match request {
             Request::SetRoute { ifname, subnets, gateway } => {
                 let addresses = subnets.clone();
-                let effect = self.wish(who, |state, call| state.set_route(ifname, addresses, gateway, call))?;
+                let effect = self.wish(ifname, who, |state, call| state.set_route(ifname, addresses, gateway, call))?;
                 // Not before the wish is taken: a refusal must leave what an earlier run left.
                 self.is_dirty |= self.kernel.release_orphans(ifname, &subnets);
                 Ok(effect)
@@ -229,13 +232,14 @@ impl RouteManager {
                 Ok(self.state.clear_route(ifname))
             }
             Request::SetConnectionStatus { ifname, status, why } => {
-                self.wish(who, |state, call| state.set_status(ifname, status, why, call))
+                self.wish(ifname, who, |state, call| state.set_status(ifname, status, why, call))
             }
             Request::SetMetric { ifname, metric } => self.state.set_metric(ifname, metric).map_err(refused),
             Request::RefreshRouteMetrics => Ok(Effect::Changed),
             Request::SetOwnerPolicy(policy) => {
                 let is_set = from.is_some_and(|from| self.owners.set(&from.node, policy));
-                if is_set { Ok(Effect::Unchanged) } else { Err(error([atom("system_limit")])) }
+                self.journal.set_policies(self.owners.policies());
+                if is_set { Ok(Effect::Noted) } else { Err(error([atom("system_limit")])) }
             }
             Request::Stop if self.settings.is_admin_allowed => {
                 self.stopped = Some(atom("normal"));
@@ -248,12 +252,21 @@ impl RouteManager {
 
     fn wish(
         &mut self,
+        ifname: IfName,
         who: Option<SetBy>,
         change: impl FnOnce(&mut DesiredState, &Call<'_>) -> Result<Effect, WishError>,
     ) -> Result<Effect, Term> {
         let (world, orphans) = (self.kernel.world(), self.kernel.orphans());
         let call = Call { world, orphans, now_ms: now_ms(), who };
-        change(&mut self.state, &call).map_err(refused)
+        let was_known = self.state.interfaces().contains_key(&ifname);
+        let effect = change(&mut self.state, &call).map_err(refused)?;
+        if let Some(wish) = self.state.interfaces().get(&ifname).filter(|_| !was_known) {
+            let in_use: Vec<u32> = (FIRST_TABLE..wish.table).filter(|table| world.is_foreign_table(*table)).collect();
+            if !in_use.is_empty() {
+                info!(%ifname, table = wish.table, ?in_use, "tables in use by other programs are not taken");
+            }
+        }
+        Ok(effect)
     }
 
     /// Saves the desired state, brings the kernel to it, and answers those who asked for it. In this order: see
@@ -310,6 +323,8 @@ impl RouteManager {
 
     fn end_grace_times(&mut self) {
         for (node, policy) in self.owners.due(Instant::now()) {
+            self.journal.set_policies(self.owners.policies());
+            self.is_unsaved = true;
             let is_its = |by: &SetBy| by.node == node;
             // To fall back to lan is for those that are above it.
             let applies = |wish: &Wish| !matches!(policy, OwnerPolicy::LanAfter(_)) || wish.status > Status::Lan;
@@ -351,6 +366,7 @@ const fn is_saved(request: &Request) -> bool {
             | Request::ClearRoute(_)
             | Request::SetConnectionStatus { .. }
             | Request::SetMetric { .. }
+            | Request::SetOwnerPolicy(_)
     )
 }
 

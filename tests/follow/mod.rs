@@ -86,6 +86,8 @@ fn setting_and_clearing_leaves_no_trace() {
         (&["addr add 10.7.0.5/24 dev va metric 600", "addr add 10.7.0.6/24 dev va"], "10.7.0.6/24"),
         (&["addr add 10.7.0.5 peer 10.7.0.9 dev va"], "10.7.0.5/32"),
         (&["addr add fd00::5/64 dev va nodad metric 600"], "fd00::5/64"),
+        (&["addr add 10.7.0.5/24 dev lo"], "10.7.0.5/24"),
+        (&["addr add fd00::5/64 dev lo nodad"], "fd00::5/64"),
         (&["addr add fd00::5/64 dev va nodad noprefixroute"], "fd00::5/64"),
         (&["addr add fd00::5/64 dev va nodad", "-6 route del fd00::/64 dev va metric 256"], "fd00::5/64"),
     ] {
@@ -98,14 +100,15 @@ fn setting_and_clearing_leaves_no_trace() {
             let everything = || (tables(), shown("-4 route show"), shown("-6 route show"), shown("rule"));
             let before = everything();
             let mut follower = Follower::start(None);
+            let link = if setup[0].contains("dev lo") { "lo" } else { "va" };
             for restarts in [false, true] {
-                follower.set_route("va", &[subnet], None);
-                assert_eq!(follower.pending("va"), None, "{setup:?}");
+                follower.set_route(link, &[subnet], None);
+                assert_eq!(follower.pending(link), None, "{setup:?}");
                 assert_ne!(everything(), before, "{setup:?}");
                 if restarts {
                     follower.restart();
                 }
-                follower.clear_route("va");
+                follower.clear_route(link);
                 assert_eq!(everything(), before, "{setup:?}, with a restart: {restarts}");
             }
         });

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::route::{DesiredState, IfName, Metric, SetBy, Status, Subnet, Wish, is_unicast};
+use crate::route_manager::owners::Policies;
 
 pub(in crate::route_manager::saved) fn names() -> impl Strategy<Value = IfName> {
     let few = prop::sample::select(vec!["eth0", "eth1", "wlan0", "ppp0"]).prop_map(|name| name.parse().unwrap());
@@ -64,11 +65,11 @@ pub(in crate::route_manager::saved) fn owner() -> Owner {
 
 /// A journal with `first` written anew and the others appended; also its length after each, whole batches only.
 fn journal(first: &DesiredState, others: &[DesiredState]) -> (Vec<u8>, BTreeMap<usize, DesiredState>) {
-    let mut image = Image::of(first);
+    let mut image = Image::of(first, &Policies::default());
     let (mut text, mut chain) = write(&owner(), &image).unwrap();
     let mut states = BTreeMap::from([(text.len(), first.clone())]);
     for state in others {
-        let records = image.missing(state);
+        let records = image.missing(state, &Policies::default());
         chain.batch(&records, &mut text).unwrap();
         records.into_iter().for_each(|record| image.apply(record));
         states.insert(text.len(), state.clone());
@@ -88,7 +89,7 @@ proptest! {
         let (text, states) = journal(&first, &others);
         prop_assert_eq!(&restored(&text).unwrap(), states.values().last().unwrap());
         prop_assert!(text.is_ascii() || std::str::from_utf8(&text).is_ok());
-        prop_assert!(Image::of(&first).missing(&first).is_empty());
+        prop_assert!(Image::of(&first, &Policies::default()).missing(&first, &Policies::default()).is_empty());
     }
 
 }

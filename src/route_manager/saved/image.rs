@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::owners::{OwnerPolicy, Policies};
 use super::record::Record;
 use crate::route::{DesiredState, IfName, MAX_CLEARED, Metric, RestoreError, Wish};
 
@@ -12,12 +13,14 @@ pub(super) struct Image {
     interfaces: BTreeMap<IfName, Wish>,
     metrics: BTreeMap<IfName, Metric>,
     cleared: Vec<IfName>,
+    policies: Policies,
 }
 
 impl Image {
-    /// The image of a state.
-    pub(super) fn of(state: &DesiredState) -> Self {
+    /// The image of a state, and of the owners' policies.
+    pub(super) fn of(state: &DesiredState, policies: &Policies) -> Self {
         Self {
+            policies: policies.clone(),
             interfaces: state.interfaces().clone(),
             metrics: state.metrics().clone(),
             cleared: state.cleared().collect(),
@@ -26,8 +29,13 @@ impl Image {
 
     /// The state.
     pub(super) fn restore(&self, max_interfaces: usize) -> Result<DesiredState, RestoreError> {
-        let Self { interfaces, metrics, cleared } = self.clone();
+        let Self { interfaces, metrics, cleared, policies: _ } = self.clone();
         DesiredState::restore(max_interfaces, interfaces, metrics, cleared)
+    }
+
+    /// The owners' policies.
+    pub(super) const fn policies(&self) -> &Policies {
+        &self.policies
     }
 
     /// Takes a record in.
@@ -46,6 +54,12 @@ impl Image {
             Record::Metric(name, None) => {
                 self.metrics.remove(&name);
             }
+            Record::Policy(node, OwnerPolicy::Keep) => {
+                self.policies.remove(&node);
+            }
+            Record::Policy(node, policy) => {
+                self.policies.insert(node, policy);
+            }
             Record::Cleared(_) => {}
         }
     }
@@ -55,11 +69,12 @@ impl Image {
         let cleared = (!self.cleared.is_empty()).then(|| Record::Cleared(self.cleared.clone()));
         let wishes = self.interfaces.iter().map(|(name, wish)| Record::Wish(*name, wish.clone()));
         let metrics = self.metrics.iter().map(|(name, metric)| Record::Metric(*name, Some(*metric)));
-        wishes.chain(metrics).chain(cleared)
+        let policies = self.policies.iter().map(|(node, policy)| Record::Policy(node.clone(), *policy));
+        wishes.chain(metrics).chain(cleared).chain(policies)
     }
 
-    /// The records that make this image that of `state`.
-    pub(super) fn missing(&self, state: &DesiredState) -> Vec<Record> {
+    /// The records that make this image that of `state` and `policies`.
+    pub(super) fn missing(&self, state: &DesiredState, policies: &Policies) -> Vec<Record> {
         let (mut records, mut gone) = (Vec::new(), Vec::new());
         for (name, wish) in differences(&self.interfaces, state.interfaces()) {
             match wish {
@@ -80,6 +95,8 @@ impl Image {
         if !state.cleared().eq(cleared) {
             records.push(Record::Cleared(state.cleared().collect()));
         }
+        let policies = differences(&self.policies, policies).into_iter();
+        records.extend(policies.map(|(node, policy)| Record::Policy(node, policy.copied().unwrap_or_default())));
         records
     }
 }
@@ -95,16 +112,16 @@ fn note_cleared(cleared: &mut Vec<IfName>, record: &Record) {
                 cleared.remove(0);
             }
         }
-        Record::Metric(..) => {}
+        Record::Metric(..) | Record::Policy(..) => {}
         Record::Cleared(names) => cleared.clone_from(names),
     }
 }
 
 /// Keys whose values differ, with the new value. One walk through both, whatever their sizes.
-fn differences<'a, V: PartialEq>(
-    old: &BTreeMap<IfName, V>,
-    new: &'a BTreeMap<IfName, V>,
-) -> Vec<(IfName, Option<&'a V>)> {
+fn differences<'a, K: Ord + Clone, V: PartialEq>(
+    old: &BTreeMap<K, V>,
+    new: &'a BTreeMap<K, V>,
+) -> Vec<(K, Option<&'a V>)> {
     let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
     let mut differences = Vec::new();
     loop {
@@ -116,8 +133,8 @@ fn differences<'a, V: PartialEq>(
         };
         match (before, after) {
             (Some((_, before)), Some((_, after))) if before == after => {}
-            (_, Some((name, value))) => differences.push((*name, Some(value))),
-            (Some((name, _)), None) => differences.push((*name, None)),
+            (_, Some((name, value))) => differences.push((name.clone(), Some(value))),
+            (Some((name, _)), None) => differences.push((name.clone(), None)),
             (None, None) => {}
         }
     }

@@ -2,9 +2,11 @@
 //! requests have checked it too.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::owners::OwnerPolicy;
 use crate::route::{IfName, Metric, SetBy, Status, Subnet, Wish, is_unicast};
 
 /// One change.
@@ -19,6 +21,8 @@ pub(super) enum Record {
     Metric(IfName, Option<Metric>),
     /// All cleared interfaces, the longest cleared first.
     Cleared(Vec<IfName>),
+    /// What becomes of this node's wishes when it goes down.
+    Policy(String, OwnerPolicy),
 }
 
 /// What an administrator sees.
@@ -29,6 +33,16 @@ enum Form {
     Clear(String),
     Metric { ifname: String, metric: Option<MetricForm> },
     Cleared(Vec<String>),
+    Policy { node: String, policy: PolicyForm },
+}
+
+/// Times are in whole seconds, as requests have them.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PolicyForm {
+    Keep,
+    ClearAfter(u32),
+    LanAfter(u32),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,6 +99,7 @@ impl From<Record> for Form {
                 metric: metric
                     .map(|metric| metric.number().map_or_else(|| MetricForm::Word(DISABLED.into()), MetricForm::Rank)),
             },
+            Record::Policy(node, policy) => Self::Policy { node, policy: policy.into() },
             Record::Cleared(names) => Self::Cleared(names.iter().map(|name| escape(name.as_bytes())).collect()),
         }
     }
@@ -100,7 +115,29 @@ impl TryFrom<Form> for Record {
             Form::Metric { ifname: name, metric } => {
                 Ok(Self::Metric(ifname(&name)?, metric.map(Metric::try_from).transpose()?))
             }
+            Form::Policy { node, policy } => Ok(Self::Policy(node, policy.into())),
             Form::Cleared(names) => Ok(Self::Cleared(names.iter().map(|name| ifname(name)).collect::<Result<_, _>>()?)),
+        }
+    }
+}
+
+impl From<OwnerPolicy> for PolicyForm {
+    fn from(policy: OwnerPolicy) -> Self {
+        let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        match policy {
+            OwnerPolicy::Keep => Self::Keep,
+            OwnerPolicy::ClearAfter(time) => Self::ClearAfter(seconds(time)),
+            OwnerPolicy::LanAfter(time) => Self::LanAfter(seconds(time)),
+        }
+    }
+}
+
+impl From<PolicyForm> for OwnerPolicy {
+    fn from(form: PolicyForm) -> Self {
+        match form {
+            PolicyForm::Keep => Self::Keep,
+            PolicyForm::ClearAfter(seconds) => Self::ClearAfter(Duration::from_secs(seconds.into())),
+            PolicyForm::LanAfter(seconds) => Self::LanAfter(Duration::from_secs(seconds.into())),
         }
     }
 }
@@ -202,6 +239,16 @@ mod tests {
         let metric = Record::Metric("eth0".parse().unwrap(), Some(Metric::Disabled));
         let text = r#"{"metric":{"ifname":"eth0","metric":"disabled"}}"#;
         assert_eq!(serde_json::to_string(&metric).unwrap(), text);
+        for (policy, form) in [
+            (OwnerPolicy::Keep, r#""keep""#),
+            (OwnerPolicy::ClearAfter(Duration::from_secs(5)), r#"{"clear_after":5}"#),
+            (OwnerPolicy::LanAfter(Duration::from_secs(u64::from(u32::MAX))), r#"{"lan_after":4294967295}"#),
+        ] {
+            let record = Record::Policy("a@h".into(), policy);
+            let text = format!(r#"{{"policy":{{"node":"a@h","policy":{form}}}}}"#);
+            assert_eq!(serde_json::to_string(&record).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+        }
     }
 
     #[test]
