@@ -200,11 +200,11 @@ fn change(dice: &mut Dice) -> String {
         20 => "link set eth1 down\nlink set eth1 name eth9\nlink set eth9 up".to_owned(),
         21 => "link set eth9 down\nlink set eth9 name eth1\nlink set eth1 up".to_owned(),
         // With our metrics, in our tables, with our priority.
-        22 => format!("route add blackhole default metric {metric} proto static"),
+        22 => format!("route append blackhole default metric {metric} proto static"),
         23 => format!("route del blackhole default metric {metric} proto static"),
         24 => format!("route append default via 10.0.9.9 dev {link} onlink metric {metric} proto dhcp"),
         25 => format!("route del default via 10.0.9.9 dev {link} onlink metric {metric} proto dhcp"),
-        26 => format!("route add blackhole default table {} proto static", 100 + dice.below(7)),
+        26 => format!("route append blackhole default table {} proto static", 100 + dice.below(7)),
         27 => format!("route add blackhole fd00:77::/64 table {} proto static", 100 + dice.below(7)),
         28 => format!("route del blackhole default table {} proto static", 100 + dice.below(7)),
         29 => format!("rule add from {ip} lookup {} pref 30000 protocol static", 100 + dice.below(7)),
