@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::object::IPV6_CONNECTED_METRIC;
-use super::{Change, Connected, Family, IfName, Object, Prefix, Queue, Route, Rule};
+use super::{Change, Connected, Family, IfName, Object, Plan, Prefix, Queue, Route, Rule};
 
 /// A mirror of the kernel's links, addresses, and of the routes and rules that matter to us.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -194,6 +194,12 @@ impl World {
     pub fn adopt_stand_ins(&mut self) {
         let places = self.stand_ins().map(|route| (route.dst, route.ifindex)).collect::<Vec<_>>();
         self.removed.extend(places);
+        self.forget_void_removals();
+    }
+
+    /// After a restart: where one of ours should stand in, and nothing stands, someone has deleted ours while nobody looked.
+    pub fn adopt_planned(&mut self, plan: &Plan) {
+        self.removed.extend(&plan.stand_ins);
         self.forget_void_removals();
     }
 

@@ -55,6 +55,10 @@ impl Kernel {
         state: Option<&DesiredState>,
     ) -> Self {
         world.adopt_stand_ins();
+        if let Some(state) = state {
+            let planned = plan(state, &Ranking::default(), &world, &options);
+            world.adopt_planned(&planned);
+        }
         let orphans = adopt::orphans(&world, state);
         if !orphans.is_empty() {
             info!(count = orphans.len(), protocol, "found routes and rules that no saved wish explains; they stay");

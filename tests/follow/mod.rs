@@ -204,6 +204,21 @@ fn a_rule_that_leads_nowhere_goes_with_the_next_call() {
     });
 }
 
+/// Found by the randomized test, seed 3023.
+#[test]
+fn a_connected_route_comes_back_also_when_ours_was_stolen_before_a_restart() {
+    in_netns(|| {
+        two_links();
+        let before = shown("-4 route show");
+        let mut follower = Follower::start(None);
+        follower.set_route("va", &["10.0.0.2/24"], None);
+        ip("route del 10.0.0.0/24 dev va proto 110");
+        follower.restart();
+        follower.clear_route("va");
+        assert_eq!(shown("-4 route show"), before);
+    });
+}
+
 /// The events of a change are thrown away on purpose.
 #[test]
 fn a_recheck_repairs_what_no_event_told() {
