@@ -104,6 +104,17 @@ impl Folder {
         }
     }
 
+    /// Whether `fact` is a route that the kernel makes when a link comes up: it tells of these before it tells of the link.
+    /// (Nobody can add one over a link that is down; and what the table local has, addresses tell.)
+    pub fn is_early(&self, world: &World, fact: &Fact) -> bool {
+        let is_down = |ifindex: u32| world.links.get(&ifindex).is_some_and(|link| !link.is_up);
+        match fact {
+            Fact::Route(route) if route.table == RT_TABLE_LOCAL => true,
+            Fact::Route(route) => route.protocol == RTPROT_KERNEL && is_down(route.hop.ifindex),
+            _ => false,
+        }
+    }
+
     /// Those of ours that someone at `port` deletes, if `fact` tells of that. What goes with a link or an address is not
     /// told, or as nobody's doing: port 0 (`fib_table_flush`, for one, since Linux 6.6; `fib6_clean_node`).
     pub fn taken(&self, world: &World, fact: &Fact, port: u32) -> Vec<Object> {

@@ -74,7 +74,7 @@ pub struct Netlink {
 /// What a [`Netlink::drain`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Drained {
-    /// The world is another one now (or was in between).
+    /// The world is another one now (or was in between), and not only because a link is about to come up.
     pub changed: bool,
     /// Someone else changed a link, an address, a route or a rule: what was refused may now be accepted, although the
     /// world looks the same (it shows no foreign on-link routes in main, for one).
@@ -147,10 +147,12 @@ impl Netlink {
             }
             match message.fact() {
                 Ok(Some(fact)) => {
-                    drained.may_heal = true;
+                    // What is new on a link that is down here is told just before the link's own event.
+                    let is_early = folder.is_early(world, &fact);
+                    drained.may_heal |= !is_early;
                     drained.taken.extend(folder.taken(world, &fact, message.port));
                     let effect = folder.event(world, fact, replaces(&message));
-                    drained.changed |= effect.changed;
+                    drained.changed |= effect.changed && !is_early;
                     look_again |= effect.look_again;
                 }
                 Ok(None) => {}

@@ -10,17 +10,12 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::object::IPV6_CONNECTED_METRIC;
 use super::{
-    DesiredState, Entry, Family, IfName, Link, MAIN_TABLE, Object, Prefix, Ranking, Route, Rule, Subnet, Wish, World,
-    entry,
+    DesiredState, Family, IfName, Link, MAIN_TABLE, Object, Prefix, Ranking, Route, Rule, Subnet, Wish, World, entry,
 };
 
 /// What is wanted, and what of it is possible.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// VintageNet's entries, possible or not.
-    pub entries: Vec<Entry>,
-    /// The on-link routes for further networks, possible or not.
-    pub extra_entries: Vec<Entry>,
     /// What the kernel should hold, in the order of addition: the rules for local networks, rules for addresses, on-link routes in tables, on-link routes in main,
     /// default routes in tables, default routes in main; each class of routes by metric, then name.
     pub objects: Vec<Object>,
@@ -83,12 +78,7 @@ const IPV6_DEFAULT_METRIC: u32 = 1024;
 pub fn plan(state: &DesiredState, ranking: &Ranking, world: &World, options: &PlanOptions) -> Plan {
     let links: BTreeMap<IfName, (u32, Link)> = world.links.iter().map(|(i, link)| (link.name, (*i, *link))).collect();
     let tables = state.interfaces().iter().map(|(name, wish)| (wish.table, links.get(name).map(|(index, _)| *index)));
-    let mut plan = Plan {
-        entries: entry::entries(state, ranking),
-        extra_entries: entry::extra_entries(state, ranking),
-        tables: tables.collect(),
-        ..Plan::default()
-    };
+    let mut plan = Plan { tables: tables.collect(), ..Plan::default() };
     let covered = covered_in_main(world);
     let mut wanted = Wanted::default();
     for site in sites(state, ranking, world, &links) {

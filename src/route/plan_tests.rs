@@ -1,6 +1,6 @@
 use super::*;
 use crate::route::fixture::{Fixture, ip, name};
-use crate::route::{Metric, Status};
+use crate::route::{Metric, Status, entries, extra_entries};
 
 const LAN: &str = "192.168.1.50/24";
 
@@ -29,7 +29,7 @@ fn further_networks_get_an_on_link_route_in_the_table_only() {
     let subnets = [LAN, "192.168.1.51/24", "10.0.0.5/8"];
     let fixture = Fixture::new().link(2, "eth0", &subnets).route("eth0", &subnets, None);
     let plan = fixture.plan();
-    assert_eq!(plan.extra_entries.len(), 1);
+    assert_eq!(extra_entries(&fixture.state, &Ranking::default()).len(), 1);
     let routes: Vec<String> = fixture.planned().into_iter().filter(|c| c.starts_with("ip route")).collect();
     assert_eq!(
         routes,
@@ -49,7 +49,7 @@ fn what_cannot_be_is_pending_and_the_rule_is_there_all_the_same() {
         change(&mut fixture.world);
         assert_eq!(reason(&fixture, "eth0"), expected);
         assert_eq!(fixture.plan().objects.len(), objects, "{expected:?}");
-        assert_eq!(fixture.plan().entries.len(), 5);
+        assert_eq!(entries(&fixture.state, &Ranking::default()).len(), 5);
     };
     wanted(&|_| (), Some(Reason::NoInterface), 1);
     let link = Link { name: name("eth0"), is_up: false };
@@ -110,7 +110,7 @@ fn the_way_to_a_gateway() {
             .collect();
         let found = if let [table, main] = flags[..] { Ok((table, main)) } else { Err(plan.pending[&name("eth0")]) };
         assert_eq!(found, expected, "{gateway} {link:?} {wish:?}");
-        assert_eq!(plan.entries.len(), wish.len() + 4, "the entries stay");
+        assert_eq!(entries(&fixture.state, &Ranking::default()).len(), wish.len() + 4, "the entries stay");
     }
 }
 

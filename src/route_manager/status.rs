@@ -9,7 +9,7 @@ use super::arguments;
 use super::kernel::Kernel;
 use crate::route::{
     Change, DesiredState, Entry, ForeignDefault, IfName, InterfaceType, Metric, Ranking, Reason, SetBy, Status,
-    TableName, Wish, available_interfaces, connection, interface_connection, weight,
+    TableName, Wish, available_interfaces, connection, entries, extra_entries, interface_connection, weight,
 };
 use crate::term::{Term, as_list, as_text, atom, binary, integer, list, map, tuple};
 
@@ -27,7 +27,7 @@ pub(super) struct View<'a> {
 impl View<'_> {
     /// The `status` map.
     pub(super) fn status(&self) -> Term {
-        let plan = self.kernel.plan();
+        let shown = |entries: &[Entry]| list(entries.iter().map(entry).collect::<Vec<_>>());
         let saved = match &self.unsaved {
             None => atom("saved"),
             Some(reason) => tuple([atom("unsaved"), reason.clone()]),
@@ -37,8 +37,8 @@ impl View<'_> {
             ("connection", atom(connection(self.state).as_str())),
             ("available_interfaces", self.available_interfaces()),
             ("interfaces", self.interfaces()),
-            ("entries", list(plan.entries.iter().map(entry).collect::<Vec<_>>())),
-            ("extra_entries", list(plan.extra_entries.iter().map(entry).collect::<Vec<_>>())),
+            ("entries", shown(&entries(self.state, self.ranking))),
+            ("extra_entries", shown(&extra_entries(self.state, self.ranking))),
             ("nodes", list(self.nodes.iter().map(|name| atom(name)).collect::<Vec<_>>())),
             ("protocol", integer(i64::from(self.kernel.protocol()))),
             ("version", binary(env!("CARGO_PKG_VERSION"))),
