@@ -24,18 +24,42 @@ use super::{Change, Changes, Connected, Family, MAIN_TABLE, Object, Plan, Prefix
 /// the older of two stands in front.
 #[must_use]
 pub fn diff(world: &World, plan: &Plan, orphans: &BTreeSet<Object>) -> Changes {
-    let wanted: BTreeSet<Object> = plan.objects.iter().copied().collect();
-    let mut going: BTreeSet<Object> =
-        world.ours.iter().filter(|object| !wanted.contains(object) && !orphans.contains(object)).copied().collect();
+    let (unwanted, missing) = compare(&world.ours, &plan.objects);
+    let mut going: BTreeSet<Object> = unwanted.iter().filter(|object| !orphans.contains(object)).copied().collect();
     let restored = restored(world, plan, &going);
     let mut additions = leave_tables(plan, &mut going);
     additions.extend(restored.into_iter().map(Change::RestoreConnected));
-    additions.extend(arrive(world, plan, &wanted, &mut going));
+    additions.extend(arrive(world, plan, &unwanted, &missing, &mut going));
     let mut deletions: Vec<Object> = going.into_iter().collect();
     deletions.sort_by_key(|object| (leaving_class(object), *object));
     let replaced = world.connected.iter().filter(|c| plan.stand_ins.contains(&(c.dst, c.ifindex)));
     let replaced = replaced.copied().map(Change::RemoveConnected);
     Changes { additions, deletions: deletions.into_iter().map(Change::Delete).chain(replaced).collect() }
+}
+
+/// What of `ours` is not `wanted`, and what is wanted and not there: one walk through both.
+fn compare(ours: &BTreeSet<Object>, wanted: &[Object]) -> (Vec<Object>, BTreeSet<Object>) {
+    let mut wanted: Vec<&Object> = wanted.iter().collect();
+    wanted.sort_unstable();
+    let (mut unwanted, mut missing) = (Vec::new(), Vec::new());
+    let (mut ours, mut wanted) = (ours.iter().peekable(), wanted.into_iter().peekable());
+    loop {
+        match (ours.peek(), wanted.peek()) {
+            (None, None) => return (unwanted, missing.into_iter().collect()),
+            (Some(there), Some(object)) if there == object => {
+                ours.next();
+                wanted.next();
+            }
+            (Some(there), object) if object.is_none_or(|object| there < object) => {
+                unwanted.push(**there);
+                ours.next();
+            }
+            (_, object) => {
+                missing.extend(object.map(|object| **object));
+                wanted.next();
+            }
+        }
+    }
 }
 
 /// Main's default routes first, then rules, so that no traffic is led into tables that are being emptied.
@@ -83,13 +107,15 @@ fn restored(world: &World, plan: &Plan, going: &BTreeSet<Object>) -> Vec<Connect
 
 /// The additions of what is wanted and not there, in the plan's order, with the deletions that must come right before.
 /// What an IPv6 route takes the place of goes, also if it is an orphan.
-fn arrive(world: &World, plan: &Plan, wanted: &BTreeSet<Object>, going: &mut BTreeSet<Object>) -> Vec<Change> {
-    let mut twins: BTreeMap<Ipv6Key, Object> = world
-        .ours
-        .iter()
-        .filter(|object| !wanted.contains(object))
-        .filter_map(|object| Some((ipv6_key(object)?, *object)))
-        .collect();
+fn arrive(
+    world: &World,
+    plan: &Plan,
+    unwanted: &[Object],
+    missing: &BTreeSet<Object>,
+    going: &mut BTreeSet<Object>,
+) -> Vec<Change> {
+    let mut twins: BTreeMap<Ipv6Key, Object> =
+        unwanted.iter().filter_map(|object| Some((ipv6_key(object)?, *object))).collect();
     let misplaced = misplaced(world, plan);
     let mut changes = Vec::new();
     for object in &plan.objects {
@@ -97,7 +123,7 @@ fn arrive(world: &World, plan: &Plan, wanted: &BTreeSet<Object>, going: &mut BTr
             changes.extend([Change::Delete(*object), Change::Add(*object)]);
             continue;
         }
-        if world.ours.contains(object) {
+        if !missing.contains(object) {
             continue;
         }
         if let Some(twin) = ipv6_key(object).and_then(|key| twins.remove(&key)) {
