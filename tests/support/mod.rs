@@ -12,8 +12,8 @@ pub mod hammer;
 pub mod monitor;
 pub mod netns;
 pub mod raw;
-pub mod talk;
 pub mod site;
+pub mod talk;
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -29,8 +29,8 @@ pub use epmd::Epmd;
 pub use hammer::Hammer;
 pub use monitor::Monitor;
 pub use netns::{Link, Netns};
-pub use talk::Talk;
 pub use site::Site;
+pub use talk::Talk;
 
 /// How long anything that should happen at once may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
