@@ -50,7 +50,8 @@ fn what_is_deleted_again_and_again_is_left_alone_for_a_while() {
         let begin = Instant::now();
         let deleted = fight(&site, args, |deleted| {
             eventually("it is contested", || install(&site, "eth0") == "{pending,contested}");
-            assert!(deleted.load(Ordering::Relaxed) >= 5, "{args:?}: too early");
+            // The daemon may know of the fifth before we do.
+            assert!(deleted.load(Ordering::Relaxed) >= 4, "{args:?}: too early");
             // The other one works as ever, and this one's network is reached as if we were not there.
             site.beam.expect(&[
                 ("I(<<\"wlan0\">>, install).", "installed"),
