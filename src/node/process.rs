@@ -151,16 +151,29 @@ impl Process {
         let process = process.into();
         let reference = self.node.fresh_reference();
         let channel = self.node.channel_to(process.node()).await.ok();
-        let target = process.target();
-        let watcher = Watcher::Process { id: self.id, target: target.clone() };
-        match channel.filter(|channel| self.node.watch(channel, &reference, watcher)) {
-            Some(channel) => {
-                let control = Control::MonitorP { from: self.pid(), target, reference: reference.clone() };
-                channel.send(control, None);
-            }
-            None => self.tell(Message::Down { reference: reference.clone(), process, reason: atom("noconnection") }),
+        if !channel.is_some_and(|channel| self.monitor_over(&channel, &process, &reference)) {
+            self.tell(Message::Down { reference: reference.clone(), process, reason: atom("noconnection") });
         }
         reference
+    }
+
+    /// As [`Process::monitor`], if the process is here or on a node that is connected.
+    #[must_use]
+    pub fn monitor_now(&self, process: impl Into<Destination>) -> Option<Reference> {
+        let process = process.into();
+        let reference = self.node.fresh_reference();
+        let channel = self.node.channel(process.node())?;
+        self.monitor_over(&channel, &process, &reference).then_some(reference)
+    }
+
+    fn monitor_over(&self, channel: &Channel, process: &Destination, reference: &Reference) -> bool {
+        let target = process.target();
+        let watcher = Watcher::Process { id: self.id, target: target.clone() };
+        let is_watched = self.node.watch(channel, reference, watcher);
+        if is_watched {
+            channel.send(Control::MonitorP { from: self.pid(), target, reference: reference.clone() }, None);
+        }
+        is_watched
     }
 
     /// Ends a monitor. A [`Message::Down`] that is in the mailbox already stays there. Says whether there was one to end.
