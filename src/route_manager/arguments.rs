@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::owners::OwnerPolicy;
 use crate::route::{IfName, Metric, Status, Subnet, is_unicast};
-use crate::term::{Show, Term, as_atom, as_integer, as_list, as_text, as_tuple};
+use crate::term::{Pid, Show, Term, as_atom, as_integer, as_list, as_text, as_tuple};
 
 /// More than any reason that a person wrote; the desired state keeps it.
 const MAX_WHY_BYTES: usize = 4096;
@@ -102,6 +102,14 @@ pub(super) fn metric(term: &Term) -> Result<Option<Metric>, Wrong> {
         _ => number()
             .map(Some)
             .ok_or_else(|| format!("metric {} is not a number from 1, disabled or default", Show(term))),
+    }
+}
+
+/// A pid.
+pub(super) fn pid(term: &Term) -> Result<Pid, Wrong> {
+    match term {
+        Term::Pid(pid) => Ok(pid.clone()),
+        other => Err(format!("{} is not a pid", Show(other))),
     }
 }
 

@@ -235,6 +235,13 @@ impl Kernel {
         }
     }
 
+    /// What a commit would change now: nothing, unless the kernel has refused something or does not answer.
+    #[must_use]
+    pub(super) fn planned(&self) -> Vec<Change> {
+        let changes = diff(&self.world, &self.plan, &self.orphans);
+        [changes.additions, changes.deletions].concat()
+    }
+
     /// Takes out of the plan what others keep deleting.
     fn leave_alone(&mut self, state: &DesiredState) {
         let held: BTreeSet<Object> =

@@ -13,14 +13,17 @@
 mod adopt;
 mod arguments;
 mod contest;
+mod events;
 mod kernel;
 mod news;
 mod owners;
+mod planned;
 mod recheck;
 mod request;
 mod saved;
 mod server;
 mod status;
+mod tell;
 
 pub use kernel::Kernel;
 pub use request::{Refusal, Request};

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tracing::{info, warn};
 
 use crate::route::{ForeignDefault, IfName};
+use crate::term::{Term, atom, binary, tuple};
 
 /// Something to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,22 @@ fn grouped(these: &Shadows, those: &Shadows) -> BTreeMap<ForeignDefault, Vec<IfN
 }
 
 impl News {
+    /// As an event tells it, once for each interface. `foreign` shows the other program's route.
+    pub(super) fn to_terms(&self, foreign: impl Fn(&ForeignDefault) -> Term) -> Vec<Term> {
+        let name = |ifname: &IfName| binary(ifname.as_bytes());
+        let all = |ifname: &Option<IfName>| ifname.as_ref().map_or_else(|| atom("nil"), name);
+        match self {
+            Self::Contested(ifname) => vec![tuple([atom("contested"), all(ifname)])],
+            Self::Uncontested(ifname) => vec![tuple([atom("uncontested"), all(ifname)])],
+            Self::Shadowed { by, ifnames } => {
+                ifnames.iter().map(|ifname| tuple([atom("shadowed"), name(ifname), foreign(by)])).collect()
+            }
+            Self::Unshadowed { ifnames, .. } => {
+                ifnames.iter().map(|ifname| tuple([atom("unshadowed"), name(ifname)])).collect()
+            }
+        }
+    }
+
     /// A line in the log. `link` names a link by its ifindex.
     pub(super) fn log(&self, link: impl Fn(u32) -> Option<IfName>) {
         match self {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::arguments::{self, Wrong};
 use super::owners::OwnerPolicy;
 use crate::route::{IfName, Metric, Status, Subnet};
-use crate::term::{Term, as_atom};
+use crate::term::{Pid, Term, as_atom};
 
 /// What can be asked of `route_manager`, by call or by function.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +41,12 @@ pub enum Request {
     },
     /// What becomes of the wishes of the caller's node when that node goes down.
     SetOwnerPolicy(OwnerPolicy),
+    /// Tell a process, or the caller, what happens from now on.
+    Subscribe(Option<Pid>),
+    /// Tell it no more.
+    Unsubscribe(Option<Pid>),
+    /// What would change now.
+    Plan,
     /// The whole state, as a map.
     Status,
     /// One of VintageNet's properties.
@@ -90,7 +96,7 @@ impl Request {
     /// Whether it only reads; everything else is answered after a commit.
     #[must_use]
     pub const fn is_read(&self) -> bool {
-        matches!(self, Self::Status | Self::Get(_))
+        matches!(self, Self::Status | Self::Get(_) | Self::Plan | Self::Subscribe(_) | Self::Unsubscribe(_))
     }
 }
 
@@ -104,6 +110,11 @@ fn parse(function: &str, arguments: &[Term]) -> Option<Result<Request, Wrong>> {
         ("refresh_route_metrics", []) => Ok(Request::RefreshRouteMetrics),
         ("set_metric", [ifname, metric]) => set_metric(ifname, metric),
         ("set_owner_policy", [policy]) => arguments::owner_policy(policy).map(Request::SetOwnerPolicy),
+        ("subscribe", []) => Ok(Request::Subscribe(None)),
+        ("subscribe", [pid]) => arguments::pid(pid).map(|pid| Request::Subscribe(Some(pid))),
+        ("unsubscribe", []) => Ok(Request::Unsubscribe(None)),
+        ("unsubscribe", [pid]) => arguments::pid(pid).map(|pid| Request::Unsubscribe(Some(pid))),
+        ("plan", []) => Ok(Request::Plan),
         ("status", []) => Ok(Request::Status),
         ("get", [property]) => Ok(Request::Get(property.clone())),
         ("stop", []) => Ok(Request::Stop),

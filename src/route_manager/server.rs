@@ -8,16 +8,17 @@ use tracing::{debug, info};
 
 use super::NAMES;
 use super::kernel::Kernel;
-use super::news::Watch;
 use super::owners::{OwnerPolicy, Owners};
+use super::planned::planned;
 use super::request::{Refusal, Request};
 use super::saved::Journal;
 use super::status::{View, posix};
+use super::tell::{self, Teller};
 use crate::node::{Answer, Caller, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply};
 use crate::route::{
     Call, DesiredState, Effect, FIRST_TABLE, IfName, Ranking, SetBy, Status, Wish, WishError, available_interfaces,
 };
-use crate::term::{Show, Term, atom, binary, integer, tuple};
+use crate::term::{Pid, Show, Term, atom, binary, integer, tuple};
 
 /// How long a batch that failed as a whole waits for its next try.
 const RETRY: Duration = Duration::from_secs(1);
@@ -55,7 +56,7 @@ pub struct RouteManager {
     owners: Owners,
     settings: Settings,
     journal: Journal,
-    watch: Watch,
+    teller: Teller,
     /// Callers whose requests are in the desired state, and not yet in the kernel.
     uncommitted: Vec<Waiting>,
     /// The desired state differs from what was last saved.
@@ -96,7 +97,7 @@ impl RouteManager {
             owners,
             settings,
             journal,
-            watch: Watch::default(),
+            teller: Teller::default(),
             uncommitted: Vec::new(),
             is_unsaved: false,
             // Nothing to change, but perhaps something to tell.
@@ -179,8 +180,9 @@ impl RouteManager {
             Message::NodeUp(news) => self.owners.node_up(&news.node),
             Message::NodeDown(news) => self.owners.node_down(&news.node, Instant::now()),
             Message::Lagged(_) => self.owners.see(&self.node.nodes(|_| true), Instant::now()),
-            // It monitors nobody, and whoever links to it or sends it exit signals is not obeyed.
-            Message::Down { .. } | Message::Exit { .. } => {}
+            Message::Down { reference, .. } => self.teller.ended(&reference),
+            // Whoever links to it or sends it exit signals is not obeyed.
+            Message::Exit { .. } => {}
         }
     }
 
@@ -188,15 +190,38 @@ impl RouteManager {
         if request.is_read() {
             // What was asked before must be seen; what is asked later must not.
             self.commit();
-            let view = self.view();
-            let value = match &request {
-                Request::Get(path) => view.property(path),
-                _ => view.status(),
-            };
-            return caller.reply(Answer::Value(value));
+            return self.read(request, caller);
         }
         let from = caller.sender();
         self.write(request, Some(&from), Some(caller));
+    }
+
+    fn read(&mut self, request: Request, caller: Caller) {
+        match request {
+            Request::Get(path) => caller.reply(self.view().property(&path)),
+            Request::Plan => {
+                let changes = self.kernel.planned();
+                caller.reply(planned(&changes, self.kernel.world(), self.kernel.protocol()));
+            }
+            Request::Subscribe(pid) => self.subscribe(pid, caller),
+            Request::Unsubscribe(pid) => {
+                if let Some(pid) = pid.or_else(|| caller.sender().pid) {
+                    self.teller.unsubscribe(&self.process, &pid);
+                }
+                caller.reply(atom("ok"));
+            }
+            _ => caller.reply(self.view().status()),
+        }
+    }
+
+    fn subscribe(&mut self, pid: Option<Pid>, caller: Caller) {
+        let Some(pid) = pid.or_else(|| caller.sender().pid) else { return caller.reply(error([atom("badarg")])) };
+        let mut teller = std::mem::take(&mut self.teller);
+        let (reply, told) = teller.subscribe(&self.process, pid, &self.view());
+        self.teller = teller;
+        // The reply first, then the present state.
+        caller.reply(reply);
+        tell::send(&self.process, told);
     }
 
     /// Folds a request into the desired state. Its caller is answered after the commit, or at once if it is refused.
@@ -246,7 +271,9 @@ impl RouteManager {
                 Ok(Effect::Unchanged)
             }
             Request::Stop => Err(error([atom("not_allowed")])),
-            Request::Status | Request::Get(_) => Ok(Effect::Unchanged),
+            Request::Status | Request::Get(_) | Request::Plan | Request::Subscribe(_) | Request::Unsubscribe(_) => {
+                Ok(Effect::Unchanged)
+            }
         }
     }
 
@@ -289,19 +316,16 @@ impl RouteManager {
             info!(changed, best = best.map(tracing::field::display), "routes changed");
         }
         if is_new {
-            self.tell_news();
+            self.tell();
         }
         self.journal.compact();
     }
 
-    /// Tells what nobody asked for: the one place where events come out.
-    fn tell_news(&mut self) {
-        let contested = self.kernel.contested(&self.state);
-        let shadows = self.kernel.shadows(&self.state, &self.ranking);
-        for news in self.watch.compare(contested, shadows) {
-            let links = &self.kernel.world().links;
-            news.log(|ifindex| links.get(&ifindex).map(|link| link.name));
-        }
+    /// Tells what is new: the one place where events come out.
+    fn tell(&mut self) {
+        let mut teller = std::mem::take(&mut self.teller);
+        teller.tell(&self.process, &self.view());
+        self.teller = teller;
     }
 
     /// `sys`: reads what was asked before, and ends for those who may.
@@ -351,8 +375,7 @@ impl RouteManager {
             state: &self.state,
             ranking: &self.ranking,
             kernel: &self.kernel,
-            node: self.node.name(),
-            nodes: self.node.nodes(|_| true),
+            node: &self.node,
             unsaved: self.journal.unsaved().map(posix),
         }
     }

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use super::arguments;
 use super::kernel::Kernel;
+use crate::node::Node;
 use crate::route::{
     Change, DesiredState, Entry, ForeignDefault, IfName, InterfaceType, Metric, Ranking, Reason, SetBy, Status,
     TableName, Wish, available_interfaces, connection, entries, extra_entries, interface_connection, weight,
@@ -18,8 +19,7 @@ pub(super) struct View<'a> {
     pub state: &'a DesiredState,
     pub ranking: &'a Ranking,
     pub kernel: &'a Kernel,
-    pub node: String,
-    pub nodes: Vec<String>,
+    pub node: &'a Node,
     /// Why the desired state is not on disk, if it is not.
     pub unsaved: Option<Term>,
 }
@@ -33,13 +33,13 @@ impl View<'_> {
             Some(reason) => tuple([atom("unsaved"), reason.clone()]),
         };
         keyed([
-            ("node", atom(&self.node)),
+            ("node", atom(&self.node.name())),
             ("connection", atom(connection(self.state).as_str())),
             ("available_interfaces", self.available_interfaces()),
             ("interfaces", self.interfaces()),
             ("entries", shown(&entries(self.state, self.ranking))),
             ("extra_entries", shown(&extra_entries(self.state, self.ranking))),
-            ("nodes", list(self.nodes.iter().map(|name| atom(name)).collect::<Vec<_>>())),
+            ("nodes", list(self.node.nodes(|_| true).iter().map(|name| atom(name)).collect::<Vec<_>>())),
             ("protocol", integer(i64::from(self.kernel.protocol()))),
             ("version", binary(env!("CARGO_PKG_VERSION"))),
             ("state", saved),
@@ -73,10 +73,7 @@ impl View<'_> {
     fn interface(&self, name: IfName, wish: &Wish, pending: &BTreeMap<IfName, Reason>) -> Term {
         let link = self.kernel.world().link_named(name);
         let metric = self.state.metric(name, self.ranking);
-        let install = match pending.get(&name) {
-            None => atom("installed"),
-            Some(why) => tuple([atom("pending"), reason(*why)]),
-        };
+        let install = pending.get(&name).map_or(Install::Installed, |why| Install::Pending(*why));
         keyed([
             ("type", atom(InterfaceType::of(name).as_str())),
             ("status", atom(wish.status.as_str())),
@@ -89,14 +86,14 @@ impl View<'_> {
             ("default_gateway", wish.gateway.map_or_else(nil, address)),
             ("ifindex", link.map_or_else(nil, |(ifindex, _)| integer(i64::from(ifindex)))),
             ("link", link.map_or_else(nil, |(_, link)| atom(if link.is_up { "up" } else { "down" }))),
-            ("install", install),
+            ("install", install.to_term()),
             ("set_by", wish.set_by.as_ref().map_or_else(nil, set_by)),
             ("held_until", nil()),
             ("shadowed_by", self.kernel.shadow_of(wish, metric).map_or_else(nil, |foreign| self.foreign(foreign))),
         ])
     }
 
-    fn foreign(&self, foreign: &ForeignDefault) -> Term {
+    pub(super) fn foreign(&self, foreign: &ForeignDefault) -> Term {
         let link = self.kernel.world().links.get(&foreign.ifindex);
         keyed([
             ("gateway", foreign.gateway.map_or_else(nil, address)),
@@ -110,6 +107,24 @@ impl View<'_> {
     fn orphaned(&self) -> Term {
         let command = |object| Change::Add(object).command(self.kernel.world(), self.kernel.protocol());
         list(self.kernel.orphans().iter().map(|orphan| binary(command(*orphan))).collect::<Vec<_>>())
+    }
+}
+
+/// Whether all of an interface is in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Install {
+    /// It is.
+    Installed,
+    /// Something waits for what the reason names.
+    Pending(Reason),
+}
+
+impl Install {
+    pub(super) fn to_term(self) -> Term {
+        match self {
+            Self::Installed => atom("installed"),
+            Self::Pending(why) => tuple([atom("pending"), reason(why)]),
+        }
     }
 }
 
@@ -174,7 +189,7 @@ fn subnet(ip: IpAddr, prefix_len: u8) -> Term {
     tuple([address(ip), integer(i64::from(prefix_len))])
 }
 
-fn address(ip: IpAddr) -> Term {
+pub(super) fn address(ip: IpAddr) -> Term {
     match ip {
         IpAddr::V4(ip) => tuple(ip.octets().map(|byte| integer(i64::from(byte)))),
         IpAddr::V6(ip) => tuple(ip.segments().map(|word| integer(i64::from(word)))),
@@ -185,7 +200,7 @@ fn name_term(name: &IfName) -> Term {
     binary(name.as_bytes())
 }
 
-fn nil() -> Term {
+pub(super) fn nil() -> Term {
     atom("nil")
 }
 

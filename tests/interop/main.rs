@@ -12,6 +12,7 @@ mod cookies;
 mod dialling;
 mod elixir;
 mod epmd;
+mod events;
 mod forms;
 mod hardship;
 mod links;

@@ -1,0 +1,245 @@
+//! What subscribers are told: the present state first, then every change, numbered without holes.
+//!
+//! Pure: pictures of the state come in, terms for each subscriber go out. Who has ended is told from outside.
+//!
+//! The numbers are each subscriber's own, from 1. Nothing is dropped and nothing waits here: what a node does not read is
+//! bounded by its connection ([`NodeConfig::outbox_limit`](crate::node::NodeConfig::outbox_limit)), which is closed
+//! when it is exceeded, and its subscriptions end with it.
+
+use std::collections::BTreeMap;
+
+use eetf::{Pid, Reference};
+
+use super::status::Install;
+use crate::route::IfName;
+use crate::term::{Term, atom, binary, integer, list, tuple};
+
+/// Processes that may subscribe at once.
+const MAX_SUBSCRIBERS: usize = 1024;
+
+/// The subscribers, and what they know.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    subscribers: Vec<Subscriber>,
+    picture: Picture,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    pid: Pid,
+    /// Our monitor on it.
+    reference: Reference,
+    last: i64,
+}
+
+/// All that events are about.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Picture {
+    /// VintageNet's properties, by path: what `{get, Path}` answers. In the order in which they are told.
+    pub properties: BTreeMap<Path, Term>,
+    /// How the interfaces stand that are known.
+    pub installs: BTreeMap<IfName, Install>,
+}
+
+/// A property's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Path {
+    /// `["interface", IfName, "connection"]`
+    Interface(IfName),
+    /// `["connection"]`
+    Connection,
+    /// `["available_interfaces"]`
+    AvailableInterfaces,
+}
+
+/// What happened, for all subscribers alike; the number comes in front.
+type Event = Vec<Term>;
+
+/// A message and the process that it is for.
+pub(super) type Told = (Pid, Term);
+
+impl Path {
+    pub(super) fn to_term(self) -> Term {
+        match self {
+            Self::AvailableInterfaces => list([binary("available_interfaces")]),
+            Self::Connection => list([binary("connection")]),
+            Self::Interface(name) => list([binary("interface"), binary(name.as_bytes()), binary("connection")]),
+        }
+    }
+}
+
+impl Events {
+    /// Whether anybody listens. If not, pictures need not be taken.
+    pub(super) fn is_heard(&self) -> bool {
+        !self.subscribers.is_empty()
+    }
+
+    pub(super) fn has(&self, pid: &Pid) -> bool {
+        self.subscribers.iter().any(|subscriber| subscriber.pid == *pid)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.subscribers.len() >= MAX_SUBSCRIBERS
+    }
+
+    /// Begins to tell `pid`, which has no subscription yet; `picture` is how things are. Gives what it is told at once.
+    pub(super) fn subscribe(&mut self, node: &str, pid: Pid, reference: Reference, picture: Picture) -> Vec<Told> {
+        // Those who listen already have been told all of it.
+        self.picture = picture;
+        let mut subscriber = Subscriber { pid, reference, last: 0 };
+        let present = changes(&Picture::default(), &self.picture);
+        let told = present.into_iter().map(|event| subscriber.told(node, event)).collect();
+        self.subscribers.push(subscriber);
+        told
+    }
+
+    /// Ends a subscription; gives our monitor, if there was one.
+    pub(super) fn unsubscribe(&mut self, pid: &Pid) -> Option<Reference> {
+        let at = self.subscribers.iter().position(|subscriber| subscriber.pid == *pid)?;
+        Some(self.subscribers.remove(at).reference)
+    }
+
+    /// A subscriber has ended, or its node is gone.
+    pub(super) fn ended(&mut self, reference: &Reference) {
+        self.subscribers.retain(|subscriber| subscriber.reference != *reference);
+    }
+
+    /// Things are as in `picture` now, and `foreign` has happened: what to tell whom.
+    pub(super) fn changed(&mut self, node: &str, picture: Picture, foreign: Vec<Term>) -> Vec<Told> {
+        let mut events = changes(&self.picture, &picture);
+        events.extend(foreign.into_iter().map(|what| vec![atom("foreign"), what]));
+        self.picture = picture;
+        let mut told = Vec::new();
+        for subscriber in &mut self.subscribers {
+            told.extend(events.iter().map(|event| subscriber.told(node, event.clone())));
+        }
+        told
+    }
+}
+
+impl Subscriber {
+    /// `{route_manager, Node, {Seq, ...}}`
+    fn told(&mut self, node: &str, event: Event) -> Told {
+        self.last += 1;
+        let numbered = std::iter::once(integer(self.last)).chain(event).collect::<Vec<_>>();
+        (self.pid.clone(), tuple([atom("route_manager"), atom(node), tuple(numbered)]))
+    }
+}
+
+/// What leads from one picture to another: the interfaces' own changes first, what follows from them last.
+fn changes(old: &Picture, new: &Picture) -> Vec<Event> {
+    let nil = || atom("nil");
+    let mut events = Vec::new();
+    for (name, install) in &new.installs {
+        let before = old.installs.get(name);
+        if before != Some(install) {
+            events.push(vec![atom("install"), binary(name.as_bytes()), install.to_term()]);
+        }
+        if matches!((before, install), (Some(Install::Pending(_)), Install::Installed)) {
+            events.push(vec![atom("healed"), binary(name.as_bytes())]);
+        }
+    }
+    for name in old.installs.keys().filter(|name| !new.installs.contains_key(name)) {
+        events.push(vec![atom("install"), binary(name.as_bytes()), nil()]);
+    }
+    let gone = old.properties.iter().filter(|(path, _)| !new.properties.contains_key(path));
+    for (path, before) in gone {
+        events.push(vec![atom("property"), path.to_term(), before.clone(), nil()]);
+    }
+    for (path, after) in &new.properties {
+        let before = old.properties.get(path).cloned().unwrap_or_else(nil);
+        if before != *after {
+            events.push(vec![atom("property"), path.to_term(), before, after.clone()]);
+        }
+    }
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use eetf::Atom;
+
+    use super::*;
+    use crate::route::Reason;
+    use crate::term::{as_integer, as_tuple};
+
+    const NODE: &str = "br@h";
+
+    fn pid(id: u32) -> Pid {
+        Pid { node: Atom::from("p@h"), id, serial: 0, creation: 1 }
+    }
+
+    fn reference(id: u32) -> Reference {
+        Reference { node: Atom::from(NODE), id: vec![id], creation: 1 }
+    }
+
+    fn name(text: &str) -> IfName {
+        text.parse().unwrap()
+    }
+
+    fn picture(connection: &str, installs: &[(&str, Install)]) -> Picture {
+        let mut properties = BTreeMap::from([(Path::Connection, atom(connection))]);
+        properties.extend(installs.iter().map(|(text, _)| (Path::Interface(name(text)), atom(connection))));
+        Picture { properties, installs: installs.iter().map(|(text, install)| (name(text), *install)).collect() }
+    }
+
+    /// The numbers and the words of what one subscriber is told.
+    fn heard(told: &[Told], by: &Pid) -> Vec<(i64, String)> {
+        let its = told.iter().filter(|(pid, _)| pid == by);
+        its.map(|(_, message)| {
+            let [_, _, event] = as_tuple::<3>(message).unwrap();
+            let Term::Tuple(event) = event else { panic!("{event:?}") };
+            let words: Vec<_> = event.elements[1..].iter().map(|word| crate::term::Show(word).to_string()).collect();
+            (as_integer(&event.elements[0]).unwrap(), words.join(" "))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_present_first_and_then_every_change_without_holes() {
+        let mut events = Events::default();
+        let down = Install::Pending(Reason::LinkDown);
+        let told = events.subscribe(NODE, pid(1), reference(1), picture("lan", &[("eth0", down)]));
+        let present = [
+            "install <<\"eth0\">> {pending,link_down}",
+            "property [<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>] nil lan",
+            "property [<<\"connection\">>] nil lan",
+        ];
+        let numbered = |from: i64, words: &[&str]| -> Vec<(i64, String)> {
+            (from..).zip(words.iter().map(ToString::to_string)).collect()
+        };
+        assert_eq!(heard(&told, &pid(1)), numbered(1, &present));
+        let up = picture("internet", &[("eth0", Install::Installed)]);
+        let late = events.changed(NODE, up.clone(), vec![atom("something")]);
+        let change = [
+            "install <<\"eth0\">> installed",
+            "healed <<\"eth0\">>",
+            "property [<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>] lan internet",
+            "property [<<\"connection\">>] lan internet",
+            "foreign something",
+        ];
+        assert_eq!(heard(&late, &pid(1)), numbered(4, &change));
+        let second = events.subscribe(NODE, pid(2), reference(2), up.clone());
+        assert_eq!(heard(&second, &pid(2)).len(), 3, "its own numbers, from 1");
+        assert!(events.changed(NODE, up, Vec::new()).is_empty());
+        let cleared = events.changed(NODE, picture("disconnected", &[]), Vec::new());
+        let gone = "property [<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>] internet nil".to_owned();
+        let end = ["install <<\"eth0\">> nil", gone.as_str(), "property [<<\"connection\">>] internet disconnected"];
+        assert_eq!(heard(&cleared, &pid(1)), numbered(9, &end));
+        assert_eq!(heard(&cleared, &pid(2)), numbered(4, &end));
+    }
+
+    #[test]
+    fn who_has_ended_is_told_nothing_more() {
+        let mut events = Events::default();
+        for id in [1, 2] {
+            events.subscribe(NODE, pid(id), reference(id), Picture::default());
+        }
+        assert!(events.has(&pid(1)) && events.is_heard());
+        events.ended(&reference(1));
+        assert_eq!(events.changed(NODE, picture("lan", &[]), Vec::new()).len(), 1);
+        assert_eq!(events.unsubscribe(&pid(2)), Some(reference(2)));
+        assert_eq!(events.unsubscribe(&pid(2)), None);
+        assert!(!events.is_heard());
+    }
+}

@@ -1,0 +1,125 @@
+//! `subscribe`, `unsubscribe` and `plan`: what a process on a BEAM is told, and when.
+
+use crate::support::{Beam, Rig, eventually};
+
+/// Subscribes the BEAM's driver process; `Next` gives the next event without its number, which must be the next one.
+fn subscribed() -> Option<Rig> {
+    let rig = Rig::start()?;
+    listen(&rig.beam);
+    Some(rig)
+}
+
+fn listen(beam: &Beam) {
+    beam.ok("put(seq, 0), Next = fun() -> {route_manager, N, Event} = driver:await(5000), Seq = get(seq) + 1, \
+         Seq = element(1, Event), put(seq, Seq), erlang:delete_element(1, Event) end, ok.");
+    beam.expect(&[("gen_server:call(RM, subscribe).", "ok")]);
+}
+
+const CONNECTION: &str = "{property,[<<\"connection\">>],";
+const AVAILABLE: &str = "{property,[<<\"available_interfaces\">>],";
+
+#[test]
+fn a_subscriber_hears_the_present_first_and_then_every_change_in_order() {
+    let Some(rig) = subscribed() else { return };
+    rig.beam.expect(&[
+        ("Next().", &format!("{CONNECTION}nil,disconnected}}")),
+        ("Next().", &format!("{AVAILABLE}nil,[]}}")),
+        ("gen_server:call(RM, {set_route, \"eth0\", [{{192,168,1,50}, 24}], {192,168,1,1}}).", "ok"),
+        ("Next().", "{install,<<\"eth0\">>,installed}"),
+        ("Next().", "{property,[<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>],nil,lan}"),
+        ("Next().", &format!("{CONNECTION}disconnected,lan}}")),
+        ("Next().", &format!("{AVAILABLE}[],[<<\"eth0\">>]}}")),
+        ("gen_server:call(RM, {set_connection_status, \"eth0\", internet}).", "ok"),
+        ("Next().", "{property,[<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>],lan,internet}"),
+        ("Next().", &format!("{CONNECTION}lan,internet}}")),
+        ("gen_server:call(RM, {set_connection_status, \"eth0\", internet}).", "ok"),
+        ("driver:await(100).", "timeout"),
+    ]);
+    rig.net.ip(&["link", "set", "eth0", "down"]);
+    rig.beam.expect(&[("Next().", "{install,<<\"eth0\">>,{pending,link_down}}")]);
+    rig.net.ip(&["link", "set", "eth0", "up"]);
+    rig.beam.expect(&[
+        ("Next().", "{install,<<\"eth0\">>,installed}"),
+        ("Next().", "{healed,<<\"eth0\">>}"),
+        ("gen_server:call(RM, {clear_route, \"eth0\"}).", "ok"),
+        ("Next().", "{install,<<\"eth0\">>,nil}"),
+        ("Next().", "{property,[<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>],internet,disconnected}"),
+        ("Next().", &format!("{CONNECTION}internet,disconnected}}")),
+        ("Next().", &format!("{AVAILABLE}[<<\"eth0\">>],[]}}")),
+        ("gen_server:call(RM, unsubscribe).", "ok"),
+        ("gen_server:call(RM, unsubscribe).", "ok"),
+        ("gen_server:call(RM, {set_route, \"eth0\", [{{192,168,1,50}, 24}], {192,168,1,1}}).", "ok"),
+        ("driver:await(100).", "timeout"),
+    ]);
+}
+
+#[test]
+fn what_other_programs_do_is_an_event_too() {
+    let Some(rig) = subscribed() else { return };
+    rig.beam.expect(&[
+        ("gen_server:call(RM, {set_route, \"eth0\", [{{192,168,1,50}, 24}], {192,168,1,1}}).", "ok"),
+        ("length([Next() || _ <- lists:seq(1, 6)]).", "6"),
+    ]);
+    rig.net.ip(&["route", "add", "default", "via", "192.168.2.1", "dev", "wlan0", "proto", "dhcp"]);
+    rig.beam.expect(&[
+        ("{foreign, {shadowed, <<\"eth0\">>, By}} = Next(), maps:get(gateway, By).", "{192,168,2,1}"),
+        ("{maps:get(ifname, By), maps:get(metric, By), maps:get(protocol, By)}.", "{<<\"wlan0\">>,0,16}"),
+    ]);
+    rig.net.ip(&["route", "del", "default", "via", "192.168.2.1", "dev", "wlan0", "proto", "dhcp"]);
+    rig.beam.expect(&[("Next().", "{foreign,{unshadowed,<<\"eth0\">>}}")]);
+}
+
+#[test]
+fn late_dead_and_sleeping_subscribers_harm_nobody() {
+    let Some(rig) = subscribed() else { return };
+    rig.beam.expect(&[
+        ("length([Next() || _ <- lists:seq(1, 2)]).", "2"),
+        // One that sleeps, one that dies, and one that is named by another process.
+        ("Sleeper = spawn(fun() -> ok = gen_server:call(RM, subscribe), timer:sleep(infinity) end), is_pid(Sleeper).", "true"),
+        ("Dead = spawn(fun() -> ok = gen_server:call(RM, subscribe) end), is_pid(Dead).", "true"),
+        ("Self = self(), Other = spawn(fun F() -> receive M -> Self ! {other, M}, F() end end), gen_server:call(RM, {subscribe, Other}).", "ok"),
+        ("{other, {route_manager, N, {1, property, _, nil, disconnected}}} = driver:await(5000), ok.", "ok"),
+        ("{other, {route_manager, N, {2, property, _, nil, []}}} = driver:await(5000), ok.", "ok"),
+        ("gen_server:call(RM, {unsubscribe, Other}).", "ok"),
+        ("Set = fun(S) -> gen_server:call(RM, {set_connection_status, \"eth0\", S}) end, ok.", "ok"),
+        ("lists:usort([Set(lists:nth(1 + I rem 2, [lan, internet])) || I <- lists:seq(1, 500)]).", "[ok]"),
+    ]);
+    let Some(late) = Beam::start(&rig.epmd.place(), &rig.daemon.cookie) else { return };
+    late.know(&rig.daemon);
+    listen(&late);
+    late.expect(&[
+        ("Next().", "{install,<<\"eth0\">>,installed}"),
+        ("Next().", "{property,[<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>],nil,lan}"),
+        ("Next().", &format!("{CONNECTION}nil,lan}}")),
+    ]);
+    // What the first one has heard leads to where things are.
+    rig.beam
+        .ok("All = fun F() -> case driver:flush() of [] -> []; L -> L ++ F() end end, Heard = All(), length(Heard).");
+    rig.beam.expect(&[
+        ("lists:last([New || {route_manager, _, {_, property, [<<\"connection\">>], _, New}} <- Heard]).", "lan"),
+        ("[element(1, E) || {route_manager, _, E} <- Heard] =:= lists:seq(3, 2 + length(Heard)).", "true"),
+    ]);
+    // Those who have ended are forgotten with their monitors.
+    drop(late);
+    eventually("only the living are left", || {
+        rig.beam.ok("element(2, process_info(Sleeper, monitored_by)) =/= [].") == "true"
+    });
+    rig.beam.expect(&[
+        ("exit(Sleeper, kill), Set(internet).", "ok"),
+        ("{route_manager, N, Event} = driver:await(5000), element(1, Event) =:= 3 + length(Heard).", "true"),
+    ]);
+}
+
+#[test]
+fn bad_subscribers_and_functions() {
+    let Some(rig) = Rig::start() else { return };
+    rig.beam.expect(&[
+        ("element(1, element(2, gen_server:call(RM, {subscribe, nobody}))).", "badarg"),
+        ("rpc:call(N, route_manager, subscribe, [self()]).", "ok"),
+        ("rpc:call(N, route_manager, subscribe, [self()]).", "ok"),
+        ("length(driver:flush()).", "2"),
+        ("rpc:call(N, route_manager, unsubscribe, [self()]).", "ok"),
+        ("gen_server:call(RM, plan).", "[]"),
+        ("rpc:call(N, 'Elixir.VintageNet.RouteManager', plan, []).", "[]"),
+    ]);
+}
