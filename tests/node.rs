@@ -6,6 +6,8 @@
 mod dialling;
 #[path = "node/gen_server.rs"]
 mod gen_server;
+#[path = "node/hard.rs"]
+mod hard;
 #[path = "node/signals.rs"]
 mod signals;
 #[path = "node/start_stop.rs"]

@@ -125,6 +125,8 @@ impl Epmd {
             said_taken: false,
         };
         let task = tokio::spawn(keeper.run(stop.clone()));
+        // From here on, so that whoever loses patience with us ends the task too.
+        let handle = EpmdHandle { status: watched.clone(), stop, task: Some(task), mode };
         let decided = async {
             tokio::select! {
                 // The refusal first: the task ends with it, and its status as well.
@@ -134,7 +136,7 @@ impl Epmd {
             }
         };
         timeout(START_PATIENCE, decided).await.unwrap_or(Ok(()))?;
-        Ok(EpmdHandle { status: watched, stop, task: Some(task), mode })
+        Ok(handle)
     }
 }
 

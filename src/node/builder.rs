@@ -75,8 +75,9 @@ impl NodeBuilder {
         self
     }
 
-    /// Offers to be visible. A visible node that does not speak the protocol of `global` keeps `global:sync/0` of its peers
-    /// waiting.
+    /// Offers to be visible. Not for a cluster in use: a visible node that does not speak the protocol of `global`, as this
+    /// one does not, keeps `global:sync/0` of its peers waiting, and when it is lost, their
+    /// `prevent_overlapping_partitions` makes them cut each other off.
     pub const fn visible(mut self) -> Self {
         self.start.hidden = Some(false);
         self

@@ -31,7 +31,7 @@ impl Node {
             },
             ("erlang", "halt", [] | [_] | [_, _]) => match halt_status(args) {
                 // It never returns: the caller sees the node go down.
-                Some(status) if self.permits(Right::Admin) => return self.halt(&caller, status),
+                Some(status) if self.permits(Right::Admin) => return self.halt(caller, status),
                 Some(_) => Answer::Value(not_allowed()),
                 None => Answer::error("badarg", module, function, args),
             },
@@ -124,8 +124,9 @@ impl Node {
         });
     }
 
-    fn halt(&self, caller: &Caller, status: u8) {
+    fn halt(&self, caller: Caller, status: u8) {
         info!(node = caller.node(), status, "halt, as a caller asked");
+        caller.forget();
         self.inner.halting.send_replace(Some(status));
     }
 

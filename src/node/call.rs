@@ -43,7 +43,7 @@ impl Node {
         request: Term,
         patience: Duration,
     ) -> Result<Term, CallError> {
-        let end = Instant::now() + patience;
+        let end = after(patience);
         let connected = timeout_at(end, self.channel_to(to.node())).await.map_err(|_| CallError::Timeout)?;
         let not_connected = || CallError::NotConnected(to.node().unwrap_or_default().to_owned());
         let channel = connected.map_err(|_| not_connected())?;
@@ -54,6 +54,7 @@ impl Node {
             return Err(not_connected());
         }
         call.send(request);
+        let _ = timeout_at(end, call.channel.room()).await;
         let outcome = timeout_at(end, outcome).await;
         call.is_down = matches!(outcome, Ok(Ok(Err(_))));
         match outcome {
@@ -68,16 +69,23 @@ impl Node {
         let Some([tag, reply]) = as_tuple::<2>(payload) else { return false };
         let Some(reference) = alias_of(tag) else { return false };
         let mut state = self.state();
-        let Some(relations) = state.relations(channel.peer()) else { return false };
-        if !matches!(relations.watched.get(&reference), Some(Watcher::Call(_))) {
+        let Some(relations) = state.relations(&channel.way) else { return false };
+        if !matches!(relations.watcher(&reference), Some(Watcher::Call(_))) {
             return false;
         }
-        if let Some(Watcher::Call(caller)) = relations.watched.remove(&reference) {
+        if let Some(Watcher::Call(caller)) = relations.unwatch(&reference) {
             // The caller may have given up meanwhile.
             let _ = caller.send(Ok(reply.clone()));
         }
         true
     }
+}
+
+/// The end of a time that may be as long as there is.
+pub(super) fn after(time: Duration) -> Instant {
+    // 136 years are as good as more.
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or_else(|| now + Duration::from_secs(u32::MAX.into()))
 }
 
 /// A call under way. When it ends, in whatever way, its monitor ends too.
@@ -109,8 +117,8 @@ impl Call<'_> {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         let (target, reference) = (self.target.clone(), self.reference.clone());
-        if let Some(relations) = self.node.state().relations(self.channel.peer()) {
-            relations.watched.remove(&reference);
+        if let Some(relations) = self.node.state().relations(&self.channel.way) {
+            relations.unwatch(&reference);
         }
         if !self.is_down {
             self.channel.send(Control::DemonitorP { from: self.us.clone(), target, reference }, None);

@@ -8,70 +8,97 @@ use std::sync::Arc;
 use eetf::{Pid, Term};
 
 use super::Node;
-use super::connection::Connection;
 use super::incarnation::Incarnation;
-use super::state::Way;
+use super::state::{Way, pid_numbers};
 use crate::dist::{self, Control, Flags};
 
 /// A way to a node.
 #[derive(Debug, Clone)]
-pub(super) enum Channel {
-    /// To our own processes.
-    Local { node: Node, us: Arc<Incarnation> },
-    /// To a peer.
-    Remote(Arc<Connection>),
+pub(super) struct Channel {
+    node: Node,
+    us: Arc<Incarnation>,
+    /// The connection; `None` to our own processes.
+    pub way: Way,
 }
 
 impl Channel {
     pub(super) fn new(node: &Node, way: Way) -> Self {
-        way.map_or_else(|| Self::local(node), Self::Remote)
+        Self { node: node.clone(), us: node.incarnation(), way }
     }
 
     pub(super) fn local(node: &Node) -> Self {
-        Self::Local { node: node.clone(), us: node.incarnation() }
+        Self::new(node, None)
+    }
+
+    pub(super) const fn is_local(&self) -> bool {
+        self.way.is_none()
     }
 
     /// The node at the other end.
     pub(super) fn peer(&self) -> &str {
-        match self {
-            Self::Local { us, .. } => &us.name,
-            Self::Remote(connection) => &connection.peer.name,
-        }
+        self.way.as_ref().map_or(&self.us.name, |connection| &connection.peer.name)
     }
 
     /// What both ends have.
     pub(super) fn flags(&self) -> Flags {
-        match self {
-            Self::Local { .. } => Flags::OFFERED,
-            Self::Remote(connection) => connection.peer.flags,
-        }
+        self.way.as_ref().map_or(Flags::OFFERED, |connection| connection.peer.flags)
     }
 
-    /// Sends a control message. To a connection that is closed it goes nowhere, as signals do. Never waits, and must not
-    /// be called under the lock of the state.
+    /// Sends a control message. To a connection that is closed it goes nowhere, as signals do. Never waits. To our own
+    /// processes it must not be called under the lock of the state.
     pub(super) fn send(&self, control: Control, payload: Option<Term>) {
-        match self {
-            Self::Remote(connection) => connection.send(&control, payload.as_ref()),
-            Self::Local { node, .. } => {
+        match &self.way {
+            Some(connection) => connection.send(&control, payload.as_ref()),
+            None => {
                 let message = dist::Message { control, token: None, payload };
-                if let Some(delivery) = node.dispatch(self, message) {
+                if let Some(delivery) = self.node.dispatch(self, message) {
                     delivery.now();
                 }
             }
         }
     }
 
+    /// Sends a message to a process that this end has heard of over the channel: to another node, if it lives there.
+    pub(super) fn send_to(&self, us: Pid, to: Pid, message: Term) {
+        self.reach(&to.node.name.clone(), move |channel| {
+            channel.send(Control::send(channel.flags(), us, to), Some(message));
+        });
+    }
+
+    /// Does something over the way to `node`, which is most often this one; connects to it first if need be.
+    pub(super) fn reach(&self, node: &str, act: impl FnOnce(&Self) + Send + 'static) {
+        if node == self.peer() {
+            return act(self);
+        }
+        match self.node.channel(Some(node)) {
+            Some(channel) => act(&channel),
+            None => {
+                let (us, node) = (self.node.clone(), node.to_owned());
+                self.node.spawn_task(async move {
+                    if let Ok(channel) = us.channel_to(Some(&node)).await {
+                        act(&channel);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Waits until what was sent before is on its way, if there is much of it.
+    pub(super) async fn room(&self) {
+        if let Some(connection) = &self.way {
+            connection.room().await;
+        }
+    }
+
     /// How a process at the other end is called in our tables. Our own have one name there, whatever the node is called
     /// at the moment.
     pub(super) fn entry(&self, pid: Pid) -> Pid {
-        match self {
-            Self::Local { .. } => here(pid.id),
-            Self::Remote(_) => pid,
-        }
+        if self.is_local() { Pid { node: eetf::Atom::from(""), creation: 0, ..pid } } else { pid }
     }
 }
 
 /// One of our own processes, whatever the node is called.
-fn here(id: u32) -> Pid {
-    Pid { node: eetf::Atom::from(""), id, serial: 0, creation: 0 }
+pub(super) fn here(number: u32) -> Pid {
+    let (id, serial) = pid_numbers(number);
+    Pid { node: eetf::Atom::from(""), id, serial, creation: 0 }
 }

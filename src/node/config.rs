@@ -14,11 +14,11 @@ use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
 pub struct NodeConfig {
     /// The cookie, shared with every peer.
     pub cookie: Zeroizing<Vec<u8>>,
-    /// Offer `PUBLISHED`, so that peers list us in `nodes/0`.
+    /// Offer `PUBLISHED`, so that peers list us in `nodes/0`; see [`NodeBuilder::visible`](super::NodeBuilder::visible).
     pub is_visible: bool,
     /// A peer that is silent this long is down.
     pub net_ticktime: Duration,
-    /// How often a tick goes out in it, 4 to 1000.
+    /// How often a tick goes out in it, 4 to 1000; what is beyond is taken for the nearest of these.
     pub net_tickintensity: u16,
     /// Where it listens, and with which port mapper it registers.
     pub listen: Listen,

@@ -26,6 +26,9 @@ use crate::term::Limits;
 /// How much is read at once at most; also what a quiet connection keeps.
 const READ_SIZE: usize = 16 << 10;
 
+/// Bytes that may wait for a peer before our own processes wait, as BEAMs have it (`dist_buf_busy_limit`).
+const ROOM: usize = 1 << 20;
+
 /// A frame of length 0.
 const TICK: [u8; 4] = [0; 4];
 
@@ -74,6 +77,14 @@ impl Connection {
     /// Sends a control message. To a connection that is closed it goes nowhere, as signals do.
     pub(super) fn send(&self, control: &Control, payload: Option<&Term>) {
         self.push(|out| control.encode(payload, out));
+    }
+
+    /// Waits while so much waits for the peer that a BEAM would suspend whoever sends to it.
+    pub(super) async fn room(&self) {
+        tokio::select! {
+            () = self.closed.cancelled() => {}
+            () = self.outbox.room(ROOM) => {}
+        }
     }
 
     /// Closes at once; the first reason counts.
@@ -200,7 +211,7 @@ pub(super) async fn run(node: Node, up: Up, stream: TcpStream, buffer: BytesMut)
 }
 
 async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: OwnedReadHalf, mut buffer: BytesMut) {
-    let channel = Channel::Remote(Arc::clone(connection));
+    let channel = Channel::new(node, Some(Arc::clone(connection)));
     let decoder = FrameDecoder::new(Header::Four, node.inner.config.frame_limit);
     loop {
         loop {

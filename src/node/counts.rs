@@ -1,7 +1,6 @@
 //! What a node holds at the moment: for metrics, and for tests that nothing is left behind.
 
 use super::Node;
-use super::state::Watcher;
 
 /// How many of each there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,11 +40,10 @@ impl Node {
             ..Counts::default()
         };
         for (_, relations) in state.all_relations() {
-            counts.monitored_by += relations.monitors.len();
-            counts.links += relations.links.len();
-            // A subscriber is counted as one.
-            let ours = |watcher: &&Watcher| !matches!(watcher, Watcher::Subscriber);
-            counts.monitors += relations.watched.values().filter(ours).count();
+            let [monitored_by, monitors, links] = relations.count();
+            counts.monitored_by += monitored_by;
+            counts.monitors += monitors;
+            counts.links += links;
         }
         counts
     }

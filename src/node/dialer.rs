@@ -6,10 +6,11 @@
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::call::after;
 use super::connection::{self, Up};
 use super::handshake_io::{HandshakeIo, SetupError};
 use super::resolver::is_long;
@@ -141,7 +142,7 @@ impl Node {
         if !is_node_name(peer) {
             return Err(failed("not a node name".into()));
         }
-        let end = Instant::now() + self.inner.config.setup_time;
+        let end = after(self.inner.config.setup_time);
         loop {
             let verdict = match self.want(peer, address, wish).map_err(|reason| failed(reason.into()))? {
                 Wanted::Up => return Ok(()),

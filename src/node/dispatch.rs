@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::Node;
-use super::channel::Channel;
+use super::channel::{Channel, here};
 use super::mailbox::Mailbox;
 use super::message::{Answer, Message, server_call, to_message, to_server_call};
 use super::net_kernel::{NetKernelCall, NodedownReason};
@@ -15,7 +15,7 @@ use crate::term::{as_atom, as_tuple, atom, tuple};
 
 /// Ids of the processes that every node has; mailboxes begin at 100.
 pub(super) const NET_KERNEL: u32 = 1;
-const REX: u32 = 2;
+pub(super) const REX: u32 = 2;
 
 /// A message on its way to a mailbox.
 pub(super) struct Delivery {
@@ -54,7 +54,7 @@ impl Node {
     /// Acts on a message. What it gives is to be delivered before the next one.
     #[must_use]
     pub(super) fn dispatch(&self, channel: &Channel, message: dist::Message) -> Option<Delivery> {
-        if let Channel::Remote(connection) = channel
+        if let Some(connection) = &channel.way
             && watcher(&message.control).is_some_and(|pid| pid.node.name != connection.peer.name)
         {
             // As a BEAM does: what it would have to be told could not be said over this connection.
@@ -101,7 +101,7 @@ impl Node {
             }
             Term::Reference(alias) if has(altact::ALIAS) => {
                 let id = self.state().processes.alias(&alias)?;
-                self.exit_signal(channel, from, &self.pid(id), payload)
+                self.exit_signal(channel, from, &here(id), payload)
             }
             Term::Pid(to) if has(altact::EXIT) => self.exit_signal(channel, from, &to, payload),
             Term::Pid(to) => self.send_to_pid(channel, Some(from), &to, payload),
@@ -173,25 +173,7 @@ impl Node {
     }
 
     pub(super) fn resolve(&self, target: &Target) -> Option<u32> {
-        match target {
-            Target::Name(name) => match name.name.as_str() {
-                "net_kernel" => Some(NET_KERNEL),
-                "rex" => Some(REX),
-                name => self.state().processes.named(name),
-            },
-            Target::Pid(pid) => {
-                let is_alive = self.is_ours(pid)
-                    && (matches!(pid.id, NET_KERNEL | REX) || self.state().processes.mailbox(pid.id).is_some());
-                is_alive.then_some(pid.id)
-            }
-        }
-    }
-
-    /// Whether a pid is of this life of the node, or of all of them.
-    pub(super) fn is_ours(&self, pid: &Pid) -> bool {
-        let us = self.incarnation();
-        let is_of_now = pid.node.name == us.name && pid.creation == us.creation;
-        (is_of_now || pid.node.name.is_empty()) && pid.serial == 0
+        self.state().resolve(target)
     }
 
     /// `net_kernel` answers `net_adm:ping/1`, where `is_auth` after a handshake is always yes, and `monitor_nodes`.

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::call::after;
 use crate::dist::{FrameDecoder, FrameError, HandshakeError, Header, local_packet_limit};
 
 /// Why a handshake failed.
@@ -57,7 +58,7 @@ impl HandshakeIo {
     pub(super) fn new(stream: TcpStream, setup_time: Duration) -> Self {
         // Without it every reply waits for the peer's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
-        Self { stream, buffer: BytesMut::new(), setup_time, deadline: Instant::now() + setup_time }
+        Self { stream, buffer: BytesMut::new(), setup_time, deadline: after(setup_time) }
     }
 
     /// The next packet. Bytes alone do not restart the timer.
@@ -84,7 +85,7 @@ impl HandshakeIo {
         }
         let write = tokio::time::timeout_at(self.deadline, self.stream.write_all(&out));
         write.await.map_err(|_| SetupError::Timeout)??;
-        self.deadline = Instant::now() + self.setup_time;
+        self.deadline = after(self.setup_time);
         Ok(())
     }
 }

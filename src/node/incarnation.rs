@@ -119,7 +119,7 @@ impl Node {
             Some(epmd) => epmd.creation(EPMD_PATIENCE).await,
             None => random_creation(),
         };
-        let intensity = u32::from(start.net_tickintensity.unwrap_or(config.net_tickintensity));
+        let intensity = u32::from(start.net_tickintensity.unwrap_or(config.net_tickintensity).clamp(4, 1000));
         let ticktime = start.net_ticktime.map_or(config.net_ticktime, |s| Duration::from_secs(s.get().into()));
         self.inner.net_kernel.begin(TickTime::new(ticktime, intensity));
         let incarnation = Incarnation {
@@ -138,7 +138,8 @@ impl Node {
         Ok(())
     }
 
-    /// Lets nobody new in; connections go on.
+    /// Begins to stop: nobody new comes in, nobody is dialled any more, and a change of the net_ticktime under way stays as
+    /// it is. Connections go on until [`Node::stop`].
     pub fn stop_accepting(&self) {
         self.incarnation().stopping.cancel();
     }

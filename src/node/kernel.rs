@@ -80,7 +80,10 @@ impl NetKernel {
     pub(super) fn new(config: &NodeConfig) -> Self {
         Self {
             allow: Mutex::default(),
-            ticktime: Mutex::new(TickTime::new(config.net_ticktime, u32::from(config.net_tickintensity))),
+            ticktime: Mutex::new(TickTime::new(
+                config.net_ticktime,
+                u32::from(config.net_tickintensity.clamp(4, 1000)),
+            )),
             socket_defaults: watch::Sender::new(config.socket_defaults.clone()),
         }
     }
@@ -228,7 +231,7 @@ impl Node {
 
     /// Whether there is a connection to `peer` now; `None` if `caller` may not ask for one.
     pub(super) async fn connect_if_allowed(&self, peer: &str, caller: &str) -> Option<bool> {
-        if peer == self.name() || self.state().connection(peer).is_some() {
+        if peer == self.name() || self.state().is_up(peer) {
             return Some(true);
         }
         let is_name = peer.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
@@ -275,7 +278,7 @@ impl Node {
 
     /// `GenServer.call({:net_kernel, node}, {:monitor_nodes, flag, options})`: the calling process subscribes.
     pub(super) fn watch_nodes(&self, channel: &Channel, pid: &Pid, flag: &Term, options: Option<&Term>) -> Term {
-        if pid.node.name != channel.peer() || matches!(channel, Channel::Local { .. }) {
+        if pid.node.name != channel.peer() || channel.is_local() {
             // Its end would not be told by the node that asks. Our own processes have `Process::monitor_nodes`.
             return tuple([atom("error"), atom("not_allowed")]);
         }
@@ -288,8 +291,8 @@ impl Node {
                 channel.send(Control::MonitorP { from: us, target, reference }, None);
             }
             Some(Watch::End(reference)) => {
-                if let Some(relations) = self.state().relations(channel.peer()) {
-                    relations.watched.remove(&reference);
+                if let Some(relations) = self.state().relations(&channel.way) {
+                    relations.unwatch(&reference);
                 }
                 channel.send(Control::DemonitorP { from: us, target, reference }, None);
             }

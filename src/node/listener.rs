@@ -205,6 +205,10 @@ impl Node {
         // Held until the connection is in the table, so that it misses no change of the net_ticktime.
         let ticktime = self.inner.net_kernel.ticktime();
         let mut state = self.state();
+        // Whoever stops the node has seen all connections that there are.
+        if state.incarnation.stopping.is_cancelled() {
+            return Err(SetupError::GivenUp("the node stops"));
+        }
         if !state.may_come_up(&peer.name, attempt) {
             return Err(SetupError::GivenUp("another connection came up first"));
         }

@@ -130,12 +130,14 @@ impl Answer {
     }
 }
 
-/// Someone who waits for an answer. Dropping it answers nothing: a `gen_server:call` then runs into its time-out.
+/// Someone who waits for an answer. Dropping it answers a `gen_server:call` with nothing, so that it runs into its
+/// time-out; functions called by `rpc` and `erpc`, which may have none, end as if their process had died (`noproc`).
 #[derive(Debug)]
 pub struct Caller {
     pub(super) channel: Channel,
-    pub(super) us: Pid,
-    pub(super) to: ReplyTo,
+    us: Pid,
+    /// `None` once it is answered.
+    to: Option<ReplyTo>,
 }
 
 /// The forms of waiting.
@@ -164,13 +166,16 @@ impl Caller {
     #[must_use]
     pub fn sender(&self) -> Sender {
         let pid = match &self.to {
-            ReplyTo::Gen { pid, .. }
-            | ReplyTo::RexGen { pid, .. }
-            | ReplyTo::Rex { pid }
-            | ReplyTo::Server { pid, .. } => pid,
-            ReplyTo::Spawned(spawned) => &spawned.parent,
+            Some(
+                ReplyTo::Gen { pid, .. }
+                | ReplyTo::RexGen { pid, .. }
+                | ReplyTo::Rex { pid }
+                | ReplyTo::Server { pid, .. },
+            ) => Some(pid),
+            Some(ReplyTo::Spawned(spawned)) => Some(&spawned.parent),
+            None => None,
         };
-        Sender { node: self.node().to_owned(), pid: Some(pid.clone()) }
+        Sender { node: self.node().to_owned(), pid: pid.cloned() }
     }
 
     /// Answers a system message for a process that is no `gen_server`, and cannot be stopped: `gen_server:stop` then
@@ -181,22 +186,50 @@ impl Caller {
     }
 
     /// Answers. The bytes go out when the task that answers next waits, all that have gathered in one write.
-    pub fn reply(self, answer: impl Into<Answer>) {
-        let answer = answer.into();
-        match self.to {
-            ReplyTo::Gen { pid, tag } => reply_gen(&self.channel, self.us, pid, tag, value_of(answer)),
+    pub fn reply(mut self, answer: impl Into<Answer>) {
+        if let Some(to) = self.to.take() {
+            self.answer(to, answer.into());
+        }
+    }
+
+    fn answer(&self, to: ReplyTo, answer: Answer) {
+        let us = self.us.clone();
+        match to {
+            ReplyTo::Gen { pid, tag } => reply_gen(&self.channel, us, pid, tag, value_of(answer)),
+            ReplyTo::RexGen { pid, tag } => reply_gen(&self.channel, us, pid, tag, rpc_result(answer)),
+            ReplyTo::Rex { pid } => self.channel.send_to(us, pid, tuple([atom("rex"), rpc_result(answer)])),
             ReplyTo::Server { pid, name } => {
-                let message = tuple([name.into(), self.us.node.clone().into(), value_of(answer)]);
-                let control = Control::send(self.channel.flags(), self.us, pid);
-                self.channel.send(control, Some(message));
-            }
-            ReplyTo::RexGen { pid, tag } => reply_gen(&self.channel, self.us, pid, tag, rpc_result(answer)),
-            ReplyTo::Rex { pid } => {
-                let message = tuple([atom("rex"), rpc_result(answer)]);
-                let control = Control::send(self.channel.flags(), self.us, pid);
-                self.channel.send(control, Some(message));
+                let node = us.node.clone();
+                self.channel.send_to(us, pid, tuple([name.into(), node.into(), value_of(answer)]));
             }
             ReplyTo::Spawned(spawned) => spawned.end(&self.channel, answer),
+        }
+    }
+
+    /// Who calls with a gen call, and the tag of the reply, for somebody else to answer.
+    pub(super) fn into_gen(mut self) -> Option<(Pid, Term)> {
+        match self.to.take() {
+            Some(ReplyTo::Gen { pid, tag }) => Some((pid, tag)),
+            _ => None,
+        }
+    }
+
+    /// Answers never: the function that was called does not return.
+    pub(super) fn forget(mut self) {
+        self.to = None;
+    }
+
+    pub(super) const fn new(channel: Channel, us: Pid, to: ReplyTo) -> Self {
+        Self { channel, us, to: Some(to) }
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        match self.to.take() {
+            // These have time-outs, and monitor the process.
+            None | Some(ReplyTo::Gen { .. } | ReplyTo::Server { .. }) => {}
+            Some(to) => self.answer(to, Answer::Exit(atom("noproc"))),
         }
     }
 }
@@ -219,14 +252,17 @@ fn rpc_result(answer: Answer) -> Term {
     }
 }
 
-/// `gen:reply/2`: to the alias that the tag holds if both sides know aliases, to the pid otherwise.
+/// `gen:reply/2`: to the alias that the tag holds if both sides know aliases, to the pid otherwise. The caller may live on
+/// another node than the one that has passed its call on.
 fn reply_gen(channel: &Channel, us: Pid, pid: Pid, tag: Term, value: Term) {
-    let flags = channel.flags();
-    let control = match alias_of(&tag) {
-        Some(alias) if flags.contains(Flags::ALIAS) => Control::alias_send(flags, us, alias),
-        _ => Control::send(flags, us, pid),
-    };
-    channel.send(control, Some(tuple([tag, value])));
+    channel.reach(&pid.node.name.clone(), move |channel| {
+        let flags = channel.flags();
+        let control = match alias_of(&tag) {
+            Some(alias) if flags.contains(Flags::ALIAS) => Control::alias_send(flags, us, alias),
+            _ => Control::send(flags, us, pid),
+        };
+        channel.send(control, Some(tuple([tag, value])));
+    });
 }
 
 /// The tag of a call whose reply is to go to an alias: `[alias | Ref]` (`gen.erl`).
@@ -303,7 +339,7 @@ pub(super) fn to_message(channel: &Channel, from: Option<Pid>, us: Pid, payload:
         return Message::Info(wrapped.into());
     }
     let Some((pid, tag)) = wrapped.elements.get(1).and_then(from_of) else { return Message::Info(wrapped.into()) };
-    let caller = Caller { channel: channel.clone(), us, to: ReplyTo::Gen { pid, tag } };
+    let caller = Caller::new(channel.clone(), us, ReplyTo::Gen { pid, tag });
     match wrapped.elements.pop() {
         Some(request) if is_system => Message::System(caller, request),
         Some(request) => Message::Call(caller, request),
@@ -322,7 +358,7 @@ pub(super) fn server_call<'a>(channel: &Channel, payload: &'a Term) -> Option<(&
 /// That call. The reply begins with a word that the caller knows, by custom the name (`rpc.erl`).
 pub(super) fn to_server_call(channel: &Channel, us: Pid, name: &Atom, pid: &Pid, request: &Term) -> Message {
     let to = ReplyTo::Server { pid: pid.clone(), name: name.clone() };
-    Message::Call(Caller { channel: channel.clone(), us, to }, request.clone())
+    Message::Call(Caller::new(channel.clone(), us, to), request.clone())
 }
 
 /// `{Pid, {Pid, Tag}, Request}`.

@@ -145,7 +145,7 @@ use incarnation::{Incarnation, Running};
 use kernel::NetKernel;
 use state::State;
 
-/// A running node. Clones are the same node.
+/// A node. Clones are the same node. Once started, it runs until [`Node::stop`], also when all clones are gone.
 #[derive(Clone)]
 pub struct Node {
     inner: Arc<Inner>,
@@ -184,9 +184,9 @@ impl Node {
 
     /// Names of connected nodes: visible ones, hidden ones, or all.
     #[must_use]
-    pub fn nodes(&self, which: fn(&NodeInfo) -> bool) -> Vec<String> {
+    pub fn nodes(&self, which: impl Fn(&NodeInfo) -> bool) -> Vec<String> {
         let infos = self.state().infos();
-        infos.into_iter().filter(which).map(|info| info.name).collect()
+        infos.into_iter().filter(|info| which(info)).map(|info| info.name).collect()
     }
 
     /// Closes the connection to `peer`, if there is one; says whether there was.
@@ -209,9 +209,11 @@ impl Node {
         self.incarnation().tasks.spawn(task);
     }
 
+    /// The pid of a process by its number.
     fn pid(&self, id: u32) -> Pid {
         let us = self.incarnation();
-        Pid { node: Atom::from(us.name.as_str()), id, serial: 0, creation: us.creation }
+        let (id, serial) = state::pid_numbers(id);
+        Pid { node: Atom::from(us.name.as_str()), id, serial, creation: us.creation }
     }
 
     fn fresh_pid(&self) -> Pid {

@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 pub(super) struct Outbox {
     frames: Mutex<Vec<u8>>,
     ready: Notify,
+    /// Everything that waited has been taken.
+    taken: Notify,
     limit: usize,
 }
 
@@ -19,7 +21,7 @@ pub(super) struct Full;
 
 impl Outbox {
     pub(super) fn new(limit: usize) -> Self {
-        Self { frames: Mutex::default(), ready: Notify::new(), limit }
+        Self { frames: Mutex::default(), ready: Notify::new(), taken: Notify::new(), limit }
     }
 
     /// Lets `encode` append whole frames.
@@ -43,6 +45,17 @@ impl Outbox {
         }
     }
 
+    /// Waits while more than `most` bytes wait to be taken.
+    pub(super) async fn room(&self, most: usize) {
+        loop {
+            let taken = self.taken.notified();
+            if self.frames.lock().unwrap_or_else(PoisonError::into_inner).len() <= most {
+                return;
+            }
+            taken.await;
+        }
+    }
+
     /// Takes what is there now.
     pub(super) fn take_now(&self) -> Vec<u8> {
         std::mem::take(&mut self.frames.lock().unwrap_or_else(PoisonError::into_inner))
@@ -50,6 +63,12 @@ impl Outbox {
 
     fn try_take(&self, spent: &mut Option<Vec<u8>>) -> Option<Vec<u8>> {
         let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
-        (!frames.is_empty()).then(|| std::mem::replace(&mut *frames, spent.take().unwrap_or_default()))
+        if frames.is_empty() {
+            return None;
+        }
+        let full = std::mem::replace(&mut *frames, spent.take().unwrap_or_default());
+        drop(frames);
+        self.taken.notify_waiters();
+        Some(full)
     }
 }

@@ -5,22 +5,26 @@ use std::time::Duration;
 use eetf::{Pid, Reference, Term};
 
 use super::call::CallError;
-use super::channel::Channel;
+use super::channel::{Channel, here};
 use super::dialer::DialError;
 use super::mailbox::{Inbox, mailbox};
 use super::message::Message;
 use super::net_kernel::MonitorOptions;
-use super::state::Watcher;
+use super::state::{Monitor, Watcher};
 use super::{Destination, Node};
 use crate::dist::{Control, Target};
 use crate::term::{atom, integer, tuple};
+
+/// Characters in an atom.
+const MAX_NAME: usize = 255;
 
 /// A process of the node. Its body is whoever reads its mailbox. When it is dropped, its monitors and links hear
 /// `noproc`; see [`Process::exit`].
 ///
 /// As in OTP, a message, monitor or link to a process on a node that is not connected connects to it first, as
 /// [`NodeConfig::auto_connect`](super::NodeConfig::auto_connect) allows. That is what these functions wait for, and
-/// nothing else; signals of one process to another arrive in the order in which they were sent.
+/// messages also while very much waits for a node that reads slowly. Signals of one process to another arrive in the
+/// order in which they were sent.
 #[derive(Debug)]
 pub struct Process {
     node: Node,
@@ -51,9 +55,11 @@ impl Process {
         self.node.pid(self.id)
     }
 
-    /// Registers the process as `name`; says whether the name was free. A process may have several names.
+    /// Registers the process as `name`; says whether the name was free, and can be one: an atom of at most 255 characters
+    /// that is not `undefined`. A process may have several names.
     pub fn register(&self, name: &str) -> bool {
-        !super::builtin::is_reserved(name) && self.node.state().processes.register(name, self.id)
+        let is_name = name != "undefined" && (1..=MAX_NAME).contains(&name.chars().count());
+        is_name && !super::builtin::is_reserved(name) && self.node.state().processes.register(name, self.id)
     }
 
     /// Gives a name back; says whether the process had it.
@@ -119,6 +125,7 @@ impl Process {
             Target::Pid(pid) => Control::send(channel.flags(), from, pid),
         };
         channel.send(control, Some(message));
+        channel.room().await;
         Ok(())
     }
 
@@ -166,14 +173,29 @@ impl Process {
         self.monitor_over(&channel, &process, &reference).then_some(reference)
     }
 
+    /// Says whether there is one now, or a `Down` on its way.
     fn monitor_over(&self, channel: &Channel, process: &Destination, reference: &Reference) -> bool {
-        let target = process.target();
+        let (us, target) = (self.pid(), process.target());
         let watcher = Watcher::Process { id: self.id, target: target.clone() };
-        let is_watched = self.node.watch(channel, reference, watcher);
-        if is_watched {
-            channel.send(Control::MonitorP { from: self.pid(), target, reference: reference.clone() }, None);
+        let mut state = self.node.state();
+        if !state.processes.has(self.id) {
+            return true;
         }
-        is_watched
+        let monitored = if channel.is_local() { state.resolve(&target) } else { None };
+        let Some(relations) = state.relations(&channel.way) else { return false };
+        if let Some(connection) = &channel.way {
+            // Under the lock, so that what our end sends comes after it.
+            relations.watch(reference.clone(), watcher);
+            connection.send(&Control::MonitorP { from: us, target, reference: reference.clone() }, None);
+        } else if let Some(id) = monitored {
+            relations.watch(reference.clone(), watcher);
+            relations.add_monitor(reference.clone(), Monitor { id, target, watcher: here(self.id) });
+        } else {
+            drop(state);
+            let process = Destination::of(target, &self.node.name());
+            self.tell(Message::Down { reference: reference.clone(), process, reason: atom("noproc") });
+        }
+        true
     }
 
     /// Ends a monitor. A [`Message::Down`] that is in the mailbox already stays there. Says whether there was one to end.
@@ -186,34 +208,52 @@ impl Process {
     /// Links to a process: the end of either sends an exit signal to the other. `noproc` comes if it is not there,
     /// `noconnection` if its node cannot be reached or is lost.
     pub async fn link(&self, to: &Pid) {
-        let channel = self.node.channel_to(Some(&to.node.name)).await.ok();
-        let link = |channel: &Channel| {
-            let mut state = self.node.state();
-            let is_alive = state.processes.has(self.id);
-            let relations = state.relations(channel.peer()).filter(|_| is_alive)?;
-            Some(relations.link(self.id, channel.entry(to.clone())))
+        let linked = match self.node.channel_to(Some(&to.node.name)).await {
+            Ok(channel) => self.link_over(&channel, to),
+            Err(_) => Err("noconnection"),
         };
-        match channel.as_ref().map(|channel| (channel, link(channel))) {
-            Some((channel, Some(is_new))) => {
-                if is_new {
-                    channel.send(Control::Link { from: self.pid(), to: to.clone() }, None);
-                }
-            }
-            _ => self.node.lose_link(self.id, to.clone()),
+        if let Err(reason) = linked {
+            self.node.exit_by_link(self.id, to.clone(), atom(reason));
         }
+    }
+
+    fn link_over(&self, channel: &Channel, to: &Pid) -> Result<(), &'static str> {
+        let us = self.pid();
+        let mut state = self.node.state();
+        if *to == us || !state.processes.has(self.id) {
+            return Ok(());
+        }
+        let other = state.resolve(&Target::Pid(to.clone()));
+        let relations = state.relations(&channel.way).ok_or("noconnection")?;
+        if let Some(connection) = &channel.way {
+            // Under the lock, so that what our end sends comes after it.
+            if relations.link(self.id, to.clone()) {
+                connection.send(&Control::Link { from: us, to: to.clone() }, None);
+            }
+        } else {
+            let other = other.ok_or("noproc")?;
+            relations.link(self.id, here(other));
+            relations.linked(other, here(self.id));
+        }
+        Ok(())
     }
 
     /// Ends a link; no exit signal of that process comes any more.
     pub fn unlink(&self, to: &Pid) {
         let Some(channel) = self.node.channel(Some(&to.node.name)) else { return };
+        let us = self.pid();
         let mut state = self.node.state();
         let id = state.fresh_unlink_id();
-        let entry = channel.entry(to.clone());
-        let is_active = state.relations(channel.peer()).is_some_and(|relations| relations.unlink(self.id, &entry, id));
-        drop(state);
-        if is_active {
-            let id = integer(i64::try_from(id).unwrap_or(i64::MAX));
-            channel.send(Control::UnlinkId { id, from: self.pid(), to: to.clone() }, None);
+        let other = state.own_number(to);
+        let Some(relations) = state.relations(&channel.way) else { return };
+        if let Some(connection) = &channel.way {
+            if relations.unlink(self.id, to, id) {
+                let id = integer(i64::try_from(id).unwrap_or(i64::MAX));
+                connection.send(&Control::UnlinkId { id, from: us, to: to.clone() }, None);
+            }
+        } else if let Some(other) = other {
+            relations.unlinked(self.id, &here(other));
+            relations.unlinked(other, &here(self.id));
         }
     }
 
@@ -264,8 +304,8 @@ impl Node {
     pub(super) fn channel(&self, node: Option<&str>) -> Option<Channel> {
         match node {
             Some(node) if node != self.incarnation().name => {
-                let connection = self.state().connection(node).filter(|connection| !connection.is_closed());
-                connection.map(Channel::Remote)
+                let connection = self.state().connection(node).filter(|connection| !connection.is_closed())?;
+                Some(Channel::new(self, Some(connection)))
             }
             _ => Some(Channel::local(self)),
         }
@@ -281,23 +321,20 @@ impl Node {
         self.channel(node).ok_or_else(|| DialError::lost(peer))
     }
 
-    /// Enters a monitor of ours; false if the connection, or the process that monitors, is gone meanwhile.
+    /// Enters a monitor of ours; false if the connection is gone meanwhile.
     pub(super) fn watch(&self, channel: &Channel, reference: &Reference, watcher: Watcher) -> bool {
         let mut state = self.state();
-        if matches!(&watcher, Watcher::Process { id, .. } if !state.processes.has(*id)) {
-            return false;
-        }
-        let relations = state.relations(channel.peer());
-        relations.map(|relations| relations.watched.insert(reference.clone(), watcher)).is_some()
+        let relations = state.relations(&channel.way);
+        relations.map(|relations| relations.watch(reference.clone(), watcher)).is_some()
     }
 
     /// Takes a monitor of process `id` out.
     fn unwatch(&self, id: u32, reference: &Reference) -> Option<(Channel, Target)> {
         let mut state = self.state();
-        let found = state.all_relations().find_map(|(way, relations)| match relations.watched.get(reference) {
+        let found = state.all_relations().find_map(|(way, relations)| match relations.watcher(reference) {
             Some(Watcher::Process { id: its, target }) if *its == id => {
                 let target = target.clone();
-                relations.watched.remove(reference);
+                relations.unwatch(reference);
                 Some((way, target))
             }
             _ => None,

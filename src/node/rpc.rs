@@ -59,7 +59,7 @@ impl Node {
     pub(super) fn rex_message(&self, channel: &Channel, us: Pid, payload: Term) -> Option<Delivery> {
         match to_message(channel, None, us.clone(), payload) {
             Message::Call(call, request) => {
-                let ReplyTo::Gen { pid, tag } = call.to else { return None };
+                let (pid, tag) = call.into_gen()?;
                 let caller = caller(channel, &us, ReplyTo::RexGen { pid, tag });
                 match as_tuple::<5>(&request) {
                     Some([call, module, function, args, _leader])
@@ -90,8 +90,10 @@ impl Node {
                     return self.sbcast(channel, us, pid, name, message);
                 }
                 let [call, module, function, args, _leader] = as_tuple::<5>(request)?;
-                let caller = caller(channel, &us, ReplyTo::Rex { pid: pid.clone() });
-                if as_atom(call) == Some("call") { self.apply(caller, module, function, args) } else { None }
+                if as_atom(call) != Some("call") {
+                    return None;
+                }
+                self.apply(caller(channel, &us, ReplyTo::Rex { pid: pid.clone() }), module, function, args)
             }
             _ => None,
         }
@@ -128,7 +130,7 @@ impl Node {
 }
 
 fn caller(channel: &Channel, us: &Pid, to: ReplyTo) -> Caller {
-    Caller { channel: channel.clone(), us: us.clone(), to }
+    Caller::new(channel.clone(), us.clone(), to)
 }
 
 fn spawn_reply(request: &SpawnRequest, flags: i64, result: Term) -> Control {

@@ -1,15 +1,26 @@
 //! Monitors, links and exit signals, as they come in; and what the end of a process or a connection sets off.
 
+use std::collections::VecDeque;
+
 use eetf::{Pid, Reference, Term};
 
-use super::channel::Channel;
+use super::channel::{Channel, here};
 use super::connection::Connection;
 use super::dispatch::{Delivery, NET_KERNEL};
 use super::message::Message;
-use super::state::{EndSignal, Link, Monitor, Relations, Watcher};
+use super::state::{EndSignal, Lost, Monitor, Relations, Watcher};
 use super::{Destination, Node};
 use crate::dist::{Control, Target};
 use crate::term::{as_atom, atom};
+
+/// What an exit signal does to a process.
+enum Taken {
+    /// It is a message to it.
+    Message(Box<Delivery>),
+    /// It ends the process.
+    Ends,
+    Nothing,
+}
 
 impl Node {
     // --- connections ---
@@ -36,52 +47,43 @@ impl Node {
 
     /// Each monitor and link over a connection that is gone fires `noconnection`.
     fn lose(&self, peer: &str, relations: Relations) {
-        for (reference, watcher) in relations.watched {
+        let Lost { watched, links } = relations.lose();
+        for (reference, watcher) in watched {
             self.fire(watcher, peer, reference, atom("noconnection"));
         }
-        for ((id, remote), link) in relations.links {
-            if link == Link::Active {
-                self.lose_link(id, remote);
-            }
+        for (id, remote) in links {
+            self.exit_by_link(id, remote, atom("noconnection"));
         }
     }
 
     // --- monitors ---
 
     pub(super) fn monitored(&self, channel: &Channel, from: Pid, target: Target, reference: Reference) {
-        match self.resolve(&target) {
-            Some(id) => {
-                let monitor = Monitor { id, target, watcher: channel.entry(from) };
-                if let Some(relations) = self.state().relations(channel.peer()) {
-                    relations.monitors.insert(reference, monitor);
-                }
+        let mut state = self.state();
+        if let Some(id) = state.resolve(&target) {
+            // Under the lock that has found it: its end must find the monitor.
+            let monitor = Monitor { id, target, watcher: channel.entry(from) };
+            if let Some(relations) = state.relations(&channel.way) {
+                relations.add_monitor(reference, monitor);
             }
-            None => {
-                let (control, payload) =
-                    Control::monitor_exit(channel.flags(), target, from, reference, atom("noproc"));
-                channel.send(control, payload);
-            }
+            return;
         }
+        drop(state);
+        let (control, payload) = Control::monitor_exit(channel.flags(), target, from, reference, atom("noproc"));
+        channel.send(control, payload);
     }
 
     pub(super) fn demonitored(&self, channel: &Channel, reference: &Reference) {
-        if let Some(relations) = self.state().relations(channel.peer()) {
-            relations.monitors.remove(reference);
+        if let Some(relations) = self.state().relations(&channel.way) {
+            relations.remove_monitor(reference);
         }
     }
 
     /// A monitor of ours has fired.
     pub(super) fn process_down(&self, channel: &Channel, reference: &Reference, reason: Term) {
-        let watcher = self.state().relations(channel.peer()).and_then(|relations| relations.watched.remove(reference));
+        let watcher = self.state().relations(&channel.way).and_then(|relations| relations.unwatch(reference));
         if let Some(watcher) = watcher {
             self.fire(watcher, channel.peer(), reference.clone(), reason);
-        }
-    }
-
-    /// A link that could not be made.
-    pub(super) fn lose_link(&self, id: u32, to: Pid) {
-        if let Some(delivery) = self.take_exit(id, to, atom("noconnection")) {
-            delivery.now();
         }
     }
 
@@ -105,25 +107,27 @@ impl Node {
     // --- links ---
 
     pub(super) fn linked(&self, channel: &Channel, from: Pid, to: Pid) {
-        match self.resolve(&Target::Pid(to.clone())) {
-            Some(id) => {
-                if let Some(relations) = self.state().relations(channel.peer()) {
-                    relations.linked(id, channel.entry(from));
-                }
+        let mut state = self.state();
+        if let Some(id) = state.resolve(&Target::Pid(to.clone())) {
+            // Under the lock that has found it, as with monitors.
+            if let Some(relations) = state.relations(&channel.way) {
+                relations.linked(id, channel.entry(from));
             }
-            None => {
-                let (control, payload) = Control::exit(channel.flags(), to, from, atom("noproc"));
-                channel.send(control, payload);
-            }
+            return;
         }
+        drop(state);
+        let (control, payload) = Control::exit(channel.flags(), to, from, atom("noproc"));
+        channel.send(control, payload);
     }
 
     pub(super) fn unlinked(&self, channel: &Channel, id: Term, from: Pid, to: Pid) {
-        if self.is_ours(&to)
-            && let Some(relations) = self.state().relations(channel.peer())
+        let mut state = self.state();
+        if let Some(number) = state.own_number(&to)
+            && let Some(relations) = state.relations(&channel.way)
         {
-            relations.unlinked(to.id, &channel.entry(from.clone()));
+            relations.unlinked(number, &channel.entry(from.clone()));
         }
+        drop(state);
         // The ack must come before any other signal to that pid: it is queued here, at once.
         channel.send(Control::UnlinkIdAck { id, from: to, to: from }, None);
     }
@@ -134,8 +138,10 @@ impl Node {
             Term::BigInteger(id) => u64::try_from(&id.value).ok(),
             _ => None,
         };
-        if let (Some(id), Some(relations)) = (id, self.state().relations(channel.peer())) {
-            relations.unlink_acked(to.id, &channel.entry(from), id);
+        let mut state = self.state();
+        let number = state.own_number(to);
+        if let (Some(id), Some(number), Some(relations)) = (id, number, state.relations(&channel.way)) {
+            relations.unlink_acked(number, &channel.entry(from), id);
         }
     }
 
@@ -143,48 +149,96 @@ impl Node {
 
     /// A linked process has ended.
     pub(super) fn linked_exit(&self, channel: &Channel, from: Pid, to: &Pid, reason: Term) -> Option<Delivery> {
-        let is_linked = self.is_ours(to)
-            && self
-                .state()
-                .relations(channel.peer())
-                .is_some_and(|relations| relations.unlinked(to.id, &channel.entry(from.clone())));
-        if is_linked { self.take_exit(to.id, from, reason) } else { None }
+        let mut state = self.state();
+        let id = state.own_number(to)?;
+        let is_linked = state.relations(&channel.way)?.unlinked(id, &channel.entry(from.clone()));
+        drop(state);
+        if is_linked { self.obey(id, from, reason) } else { None }
     }
 
     /// `exit/2`.
     pub(super) fn exit_signal(&self, channel: &Channel, from: Pid, to: &Pid, reason: Term) -> Option<Delivery> {
-        let id = self.resolve(&Target::Pid(to.clone()))?;
-        let manners = self.state().processes.manners(id)?;
-        if as_atom(&reason) != Some("kill") {
-            return self.take_exit(id, from, reason);
+        let state = self.state();
+        let id = state.resolve(&Target::Pid(to.clone()))?;
+        let manners = state.processes.manners(id)?;
+        drop(state);
+        let is_its_own = channel.is_local() && from == *to;
+        match as_atom(&reason) {
+            Some("kill") => {
+                if channel.is_local() || !manners.is_shielded || self.permits(super::net_kernel::Right::Admin) {
+                    self.end_process(id, &atom("killed"));
+                }
+                None
+            }
+            // A process that sends it to itself means it.
+            Some("normal") if is_its_own && !manners.traps_exits => {
+                self.end_process(id, &reason);
+                None
+            }
+            _ => self.obey(id, from, reason),
         }
-        let is_local = matches!(channel, Channel::Local { .. });
-        if is_local || !manners.is_shielded || self.permits(super::net_kernel::Right::Admin) {
-            self.end_process(id, &atom("killed"));
+    }
+
+    /// A link of ours could not be made, or has been lost.
+    pub(super) fn exit_by_link(&self, id: u32, from: Pid, reason: Term) {
+        if let Some(delivery) = self.obey(id, from, reason) {
+            delivery.now();
+        }
+    }
+
+    fn obey(&self, id: u32, from: Pid, reason: Term) -> Option<Delivery> {
+        match self.take_exit(id, from, &reason) {
+            Taken::Message(delivery) => return Some(*delivery),
+            Taken::Ends => self.end_process(id, &reason),
+            Taken::Nothing => {}
         }
         None
     }
 
     /// What an exit signal does to a process: a message if it traps exits; nothing, if the reason is `normal`; its end.
-    fn take_exit(&self, id: u32, from: Pid, reason: Term) -> Option<Delivery> {
+    fn take_exit(&self, id: u32, from: Pid, reason: &Term) -> Taken {
         let state = self.state();
-        let (manners, mailbox) = (state.processes.manners(id)?, state.processes.mailbox(id)?);
+        let (Some(manners), Some(mailbox)) = (state.processes.manners(id), state.processes.mailbox(id)) else {
+            return Taken::Nothing;
+        };
         drop(state);
         if manners.traps_exits {
-            return Some(Delivery { mailbox, message: Message::Exit { from, reason } });
+            let message = Message::Exit { from, reason: reason.clone() };
+            return Taken::Message(Box::new(Delivery { mailbox, message }));
         }
-        if as_atom(&reason) != Some("normal") {
-            self.end_process(id, &reason);
-        }
-        None
+        if as_atom(reason) == Some("normal") { Taken::Nothing } else { Taken::Ends }
     }
 
-    /// Ends a process: links and monitors hear `reason`. If it has ended before, nothing happens.
+    /// Ends a process: links and monitors hear `reason`. If it has ended before, nothing happens. Those of our own that
+    /// end by their links to it follow one after the other: a chain of links may be long.
     pub(super) fn end_process(&self, id: u32, reason: &Term) {
-        let signals = self.state().end_process(id, reason);
-        for signal in signals.into_iter().flatten() {
-            self.send_end(id, signal, reason);
+        let mut ending = VecDeque::from([id]);
+        while let Some(id) = ending.pop_front() {
+            let signals = self.state().end_process(id, reason);
+            for signal in signals.into_iter().flatten() {
+                match signal {
+                    EndSignal::Exit { over: None, to } => ending.extend(self.end_linked(id, &to, reason)),
+                    signal => self.send_end(id, signal, reason),
+                }
+            }
         }
+    }
+
+    /// One of our own was linked to `ended`. Gives it, if it ends by that.
+    fn end_linked(&self, ended: u32, to: &Pid, reason: &Term) -> Option<u32> {
+        let mut state = self.state();
+        let id = state.own_number(to)?;
+        let is_linked = state.relations(&None)?.unlinked(id, &here(ended));
+        drop(state);
+        if !is_linked {
+            return None;
+        }
+        match self.take_exit(id, self.pid(ended), reason) {
+            Taken::Message(delivery) => delivery.now(),
+            Taken::Ends => return Some(id),
+            Taken::Nothing => {}
+        }
+        None
     }
 
     fn send_end(&self, id: u32, signal: EndSignal, reason: &Term) {

@@ -12,17 +12,18 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use places::{Admission, Verdict, Wanted};
-pub(super) use processes::{EndSignal, Processes, Way};
-pub(super) use relations::{Link, Monitor, Relations, Watcher};
+pub(super) use processes::{EndSignal, Processes, Way, pid_numbers, process_number};
+pub(super) use relations::{Lost, Monitor, Relations, Watcher};
 
 use places::Pending;
 
 use super::NodeInfo;
 use super::connection::Connection;
+use super::dispatch::{NET_KERNEL, REX};
 use super::incarnation::Incarnation;
 use super::net_kernel::NodeEvent;
 use super::watchers::Watchers;
-use crate::dist::Control;
+use crate::dist::{Control, Target};
 
 /// First word of a reference that OTP 25 can take.
 const MAX_FIRST_WORD: u32 = 1 << 18;
@@ -155,14 +156,41 @@ impl State {
         }
     }
 
+    // --- processes ---
+
+    /// The living process of ours that this names.
+    pub(super) fn resolve(&self, target: &Target) -> Option<u32> {
+        match target {
+            Target::Name(name) => match name.name.as_str() {
+                "net_kernel" => Some(NET_KERNEL),
+                "rex" => Some(REX),
+                name => self.processes.named(name),
+            },
+            Target::Pid(pid) => {
+                let number = self.own_number(pid)?;
+                (matches!(number, NET_KERNEL | REX) || self.processes.has(number)).then_some(number)
+            }
+        }
+    }
+
+    /// The number of a process, living or not, whose pid is of this life of the node, or of all of them.
+    pub(super) fn own_number(&self, pid: &Pid) -> Option<u32> {
+        let us = &self.incarnation;
+        let is_of_now = pid.node.name == us.name && pid.creation == us.creation;
+        if is_of_now || pid.node.name.is_empty() { process_number(pid) } else { None }
+    }
+
     // --- monitors and links ---
 
-    /// What binds us to the processes of `peer`, or our processes to each other.
-    pub(super) fn relations(&mut self, peer: &str) -> Option<&mut Relations> {
-        if peer == self.incarnation.name {
-            return Some(&mut self.own);
+    /// What binds us to the processes at the other end of a channel; `None` if the connection is gone.
+    pub(super) fn relations(&mut self, way: &Way) -> Option<&mut Relations> {
+        match way {
+            None => Some(&mut self.own),
+            Some(connection) => {
+                let up = self.up(&connection.peer.name).filter(|up| up.connection.id == connection.id);
+                up.map(|up| &mut up.relations)
+            }
         }
-        self.up(peer).map(|up| &mut up.relations)
     }
 
     pub(super) fn all_relations(&mut self) -> impl Iterator<Item = (Way, &mut Relations)> {

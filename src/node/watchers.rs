@@ -16,6 +16,8 @@ pub(super) struct Watchers {
     subscriptions: Subscriptions<Subscriber>,
     /// Our monitor on each subscriber elsewhere.
     monitors: HashMap<Pid, Reference>,
+    /// The same, the other way round.
+    monitored: HashMap<Reference, Pid>,
 }
 
 /// Who has subscribed.
@@ -62,9 +64,13 @@ impl Watchers {
         let watch = match (self.subscriptions.has(&subscriber), self.monitors.contains_key(pid)) {
             (true, false) => {
                 self.monitors.insert(pid.clone(), fresh.clone());
+                self.monitored.insert(fresh.clone(), pid.clone());
                 Some(Watch::Begin(fresh))
             }
-            (false, true) => self.monitors.remove(pid).map(Watch::End),
+            (false, true) => self.monitors.remove(pid).map(|reference| {
+                self.monitored.remove(&reference);
+                Watch::End(reference)
+            }),
             _ => None,
         };
         (answer, watch)
@@ -72,8 +78,8 @@ impl Watchers {
 
     /// A process on `peer` has ended, says the monitor `reference`.
     pub(super) fn ended(&mut self, peer: &str, reference: &Reference) {
-        let ended = |(pid, monitor): (&Pid, &Reference)| (monitor == reference).then(|| pid.clone());
-        if let Some(pid) = self.monitors.iter().find_map(ended).filter(|pid| pid.node.name == peer) {
+        let pid = self.monitored.get(reference).filter(|pid| pid.node.name == peer).cloned();
+        if let Some(pid) = pid {
             self.forget(&pid);
         }
     }
@@ -115,7 +121,9 @@ impl Watchers {
     }
 
     fn forget(&mut self, pid: &Pid) {
-        self.monitors.remove(pid);
+        if let Some(reference) = self.monitors.remove(pid) {
+            self.monitored.remove(&reference);
+        }
         self.subscriptions.drop_subscriber(&Subscriber::Remote(pid.clone()));
     }
 }
@@ -161,6 +169,6 @@ mod tests {
         assert_eq!(watchers.len(), 2);
         watchers.node_down("q@h");
         watchers.process_ended(100);
-        assert!(watchers.monitors.is_empty() && watchers.len() == 0);
+        assert!(watchers.monitors.is_empty() && watchers.monitored.is_empty() && watchers.len() == 0);
     }
 }

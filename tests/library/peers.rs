@@ -345,3 +345,20 @@ fn priority_signals_of_otp_28_arrive_like_others() {
         assert!(matches!(bench.next(&mut us), Message::Info(message) if message == atom(text)));
     }
 }
+
+#[test]
+fn functions_of_a_process_that_ends_with_calls_in_its_mailbox_end_with_noproc() {
+    let Some(bench) = Bench::start() else { return };
+    let process = bench.node.spawn();
+    process.export("module");
+    bench.ok("K = rpc:async_call(N, module, function, []), {_, M} = spawn_monitor(N, module, function, []), ok.");
+    let queued = || bench.node.counts().processes;
+    assert_eq!(queued(), 1);
+    bench.expect(&[("rpc:call(N, erlang, node, []) =:= N.", "true"), ("rpc:nb_yield(K).", "timeout")]);
+    drop(process);
+    bench.expect(&[
+        ("rpc:yield(K).", "{badrpc,{'EXIT',noproc}}"),
+        ("receive {'DOWN', M, process, _, Why} -> Why after 5000 -> timeout end.", "noproc"),
+        ("element(1, rpc:call(N, module, function, [])).", "badrpc"),
+    ]);
+}

@@ -20,11 +20,11 @@ pub struct Start {
     pub domain: NameKind,
     /// In seconds.
     pub net_ticktime: Option<NonZeroU32>,
-    /// Ticks in a net_ticktime, 4 to 1000.
+    /// Ticks in a net_ticktime, 4 to 1000; what is beyond is taken for the nearest of these.
     pub net_tickintensity: Option<u16>,
     /// Whether to listen, and to register with epmd. A node that does not can only dial.
     pub dist_listen: Option<bool>,
-    /// Whether to be hidden.
+    /// Whether to be hidden. See [`NodeBuilder::visible`](crate::node::NodeBuilder::visible) for what it means not to be.
     pub hidden: Option<bool>,
 }
 

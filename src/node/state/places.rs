@@ -105,6 +105,11 @@ impl State {
         Some(Wanted::Pending(receiver))
     }
 
+    /// Whether `peer` is connected, and its nodeup delivered.
+    pub(in crate::node) fn is_up(&self, peer: &str) -> bool {
+        matches!(self.slots.get(peer), Some(Slot::Up(up)) if up.is_announced && !up.connection.is_closed())
+    }
+
     /// Begins to dial `peer`, for which nothing may stand in the table.
     pub(in crate::node) fn begin_dial(&mut self, peer: &str) -> (u64, CancellationToken, oneshot::Receiver<Verdict>) {
         let (attempt, abort) = self.next_attempt();

@@ -6,14 +6,30 @@ use std::sync::Arc;
 use eetf::{Pid, Reference, Term};
 
 use super::State;
-use super::relations::{Link, Watcher};
+use super::relations::Monitor;
 use crate::dist::Target;
 use crate::node::connection::Connection;
 use crate::node::mailbox::Mailbox;
 
-/// Pids stay below 2^15, which OTP 25 can take; small ids are left to the processes every node has.
-const FIRST_ID: u32 = 100;
-const MAX_ID: u32 = 1 << 15;
+/// A process's number, in a pid as id and serial: `id < 2^15`, `serial < 2^13`, which OTP 25 can take. Small numbers are
+/// left to the processes every node has; none comes back before all others have been used.
+const ID_BITS: u32 = 15;
+const SERIAL_BITS: u32 = 13;
+const FIRST: u32 = 100;
+const END: u32 = 1 << (ID_BITS + SERIAL_BITS);
+
+/// Id and serial of a process's pid.
+pub(in crate::node) const fn pid_numbers(number: u32) -> (u32, u32) {
+    (number & ((1 << ID_BITS) - 1), number >> ID_BITS)
+}
+
+/// The number of the process that has this pid; `None` if no process can have it.
+pub(in crate::node) const fn process_number(pid: &Pid) -> Option<u32> {
+    if pid.id >> ID_BITS != 0 || pid.serial >> SERIAL_BITS != 0 {
+        return None;
+    }
+    Some(pid.serial << ID_BITS | pid.id)
+}
 
 /// The processes of the node.
 #[derive(Debug, Default)]
@@ -57,7 +73,7 @@ pub(in crate::node) type Way = Option<Arc<Connection>>;
 impl Processes {
     pub(in crate::node) fn fresh_id(&mut self) -> u32 {
         loop {
-            self.last_id = if self.last_id + 1 < MAX_ID { (self.last_id + 1).max(FIRST_ID) } else { FIRST_ID };
+            self.last_id = if self.last_id + 1 < END { (self.last_id + 1).max(FIRST) } else { FIRST };
             if !self.all.contains_key(&self.last_id) {
                 return self.last_id;
             }
@@ -169,23 +185,47 @@ impl State {
         self.watchers.process_ended(id);
         let mut signals = Vec::new();
         for (over, relations) in self.all_relations() {
+            let bonds = relations.end(id);
             // OTP sends the exit of a link before the DOWN of a monitor.
-            for ((_, to), link) in relations.links.extract_if(|(linked, _), _| *linked == id) {
-                if link == Link::Active {
-                    signals.push(EndSignal::Exit { over: over.clone(), to });
-                }
-            }
-            for (reference, monitor) in relations.monitors.extract_if(|_, monitor| monitor.id == id) {
-                let (over, to) = (over.clone(), monitor.watcher);
-                signals.push(EndSignal::Down { over, target: monitor.target, to, reference });
-            }
-            let is_its = |watcher: &Watcher| matches!(watcher, Watcher::Process { id: its, .. } if *its == id);
-            for (reference, watcher) in relations.watched.extract_if(|_, watcher| is_its(watcher)) {
-                if let Watcher::Process { target, .. } = watcher {
-                    signals.push(EndSignal::Demonitor { over: over.clone(), target, reference });
-                }
-            }
+            signals.extend(bonds.linked.into_iter().map(|to| EndSignal::Exit { over: over.clone(), to }));
+            signals.extend(bonds.monitors.into_iter().map(|(reference, monitor)| {
+                let Monitor { target, watcher: to, .. } = monitor;
+                EndSignal::Down { over: over.clone(), target, to, reference }
+            }));
+            let watched = bonds.watched.into_iter();
+            signals.extend(watched.map(|(reference, target)| EndSignal::Demonitor {
+                over: over.clone(),
+                target,
+                reference,
+            }));
         }
         Some(signals)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::mailbox::mailbox;
+
+    #[test]
+    fn pids_have_their_number_in_id_and_serial_and_come_back_last() {
+        let mut processes = Processes::default();
+        let first = processes.fresh_id();
+        assert_eq!(pid_numbers(first), (100, 0));
+        processes.last_id = (1 << ID_BITS) - 1;
+        let kept = processes.add(mailbox(1).0);
+        assert_eq!(pid_numbers(kept), (0, 1));
+        processes.last_id = END - 1;
+        assert_eq!(processes.fresh_id(), FIRST, "around");
+        processes.last_id = kept - 1;
+        assert_eq!(processes.fresh_id(), kept + 1, "not one that lives");
+        for number in [FIRST, kept, END - 1] {
+            let (id, serial) = pid_numbers(number);
+            let pid = Pid { node: eetf::Atom::from("n@h"), id, serial, creation: 1 };
+            assert_eq!(process_number(&pid), Some(number));
+        }
+        let strange = Pid { node: eetf::Atom::from("n@h"), id: 1 << ID_BITS, serial: 0, creation: 1 };
+        assert_eq!(process_number(&strange), None);
     }
 }

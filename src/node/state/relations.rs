@@ -1,6 +1,6 @@
 //! Monitors and links between our processes and those of one node, ours included.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use eetf::{Pid, Reference, Term};
 use tokio::sync::oneshot;
@@ -11,11 +11,23 @@ use crate::dist::Target;
 #[derive(Debug, Default)]
 pub(in crate::node) struct Relations {
     /// Processes there that watch ours.
-    pub monitors: HashMap<Reference, Monitor>,
+    monitors: HashMap<Reference, Monitor>,
     /// Processes there that we watch.
-    pub watched: HashMap<Reference, Watcher>,
+    watched: HashMap<Reference, Watcher>,
     /// By our process and theirs.
-    pub links: HashMap<(u32, Pid), Link>,
+    links: HashMap<u32, HashMap<Pid, Link>>,
+    /// Both kinds of monitors, by our process: its end must not look at all there are.
+    by_process: HashMap<u32, HashSet<Reference>>,
+}
+
+/// What a process that has ended was bound by.
+#[derive(Debug, Default)]
+pub(in crate::node) struct Bonds {
+    /// Active links.
+    pub linked: Vec<Pid>,
+    pub monitors: Vec<(Reference, Monitor)>,
+    /// What it watched.
+    pub watched: Vec<(Reference, Target)>,
 }
 
 /// A process that watches one of ours.
@@ -50,20 +62,70 @@ pub(in crate::node) enum Link {
     Unlinking(u64),
 }
 
+/// What bound our processes to a node that is gone.
+#[derive(Debug)]
+pub(in crate::node) struct Lost {
+    pub watched: Vec<(Reference, Watcher)>,
+    pub links: Vec<(u32, Pid)>,
+}
+
 impl Relations {
+    // --- monitors ---
+
+    pub(in crate::node) fn add_monitor(&mut self, reference: Reference, monitor: Monitor) {
+        self.by_process.entry(monitor.id).or_default().insert(reference.clone());
+        self.monitors.insert(reference, monitor);
+    }
+
+    pub(in crate::node) fn remove_monitor(&mut self, reference: &Reference) {
+        if let Some(monitor) = self.monitors.remove(reference) {
+            self.forget(monitor.id, reference);
+        }
+    }
+
+    pub(in crate::node) fn watch(&mut self, reference: Reference, watcher: Watcher) {
+        if let Watcher::Process { id, .. } = &watcher {
+            self.by_process.entry(*id).or_default().insert(reference.clone());
+        }
+        self.watched.insert(reference, watcher);
+    }
+
+    pub(in crate::node) fn watcher(&self, reference: &Reference) -> Option<&Watcher> {
+        self.watched.get(reference)
+    }
+
+    pub(in crate::node) fn unwatch(&mut self, reference: &Reference) -> Option<Watcher> {
+        let watcher = self.watched.remove(reference)?;
+        if let Watcher::Process { id, .. } = &watcher {
+            self.forget(*id, reference);
+        }
+        Some(watcher)
+    }
+
+    fn forget(&mut self, id: u32, reference: &Reference) {
+        if let Some(its) = self.by_process.get_mut(&id) {
+            its.remove(reference);
+            if its.is_empty() {
+                self.by_process.remove(&id);
+            }
+        }
+    }
+
+    // --- links ---
+
     /// `LINK` came in. One that is being unlinked stays so: the peer has not seen our unlink yet.
     pub(in crate::node) fn linked(&mut self, id: u32, remote: Pid) {
-        self.links.entry((id, remote)).or_insert(Link::Active);
+        self.links.entry(id).or_default().entry(remote).or_insert(Link::Active);
     }
 
     /// We link. Says whether the peer has to be told.
     pub(in crate::node) fn link(&mut self, id: u32, remote: Pid) -> bool {
-        self.links.insert((id, remote), Link::Active) != Some(Link::Active)
+        self.links.entry(id).or_default().insert(remote, Link::Active) != Some(Link::Active)
     }
 
     /// We unlink. Says whether the peer has to be told.
     pub(in crate::node) fn unlink(&mut self, id: u32, remote: &Pid, unlink_id: u64) -> bool {
-        match self.links.get_mut(&(id, remote.clone())) {
+        match self.links.get_mut(&id).and_then(|links| links.get_mut(remote)) {
             Some(link @ Link::Active) => {
                 *link = Link::Unlinking(unlink_id);
                 true
@@ -74,20 +136,58 @@ impl Relations {
 
     /// `UNLINK_ID_ACK` came in. One of an earlier unlink, before a new link, means nothing.
     pub(in crate::node) fn unlink_acked(&mut self, id: u32, remote: &Pid, unlink_id: u64) {
-        let key = (id, remote.clone());
-        if self.links.get(&key) == Some(&Link::Unlinking(unlink_id)) {
-            self.links.remove(&key);
-        }
+        self.remove_link(id, remote, Link::Unlinking(unlink_id));
     }
 
     /// `UNLINK_ID` or an exit signal came in. Says whether the link was active; then it is gone.
     pub(in crate::node) fn unlinked(&mut self, id: u32, remote: &Pid) -> bool {
-        let key = (id, remote.clone());
-        let is_active = self.links.get(&key) == Some(&Link::Active);
-        if is_active {
-            self.links.remove(&key);
+        self.remove_link(id, remote, Link::Active)
+    }
+
+    /// Removes a link if it is as it is thought to be; says whether it was.
+    fn remove_link(&mut self, id: u32, remote: &Pid, thought: Link) -> bool {
+        let Some(links) = self.links.get_mut(&id) else { return false };
+        let is_so = links.get(remote) == Some(&thought);
+        if is_so {
+            links.remove(remote);
+            if links.is_empty() {
+                self.links.remove(&id);
+            }
         }
-        is_active
+        is_so
+    }
+
+    // --- ends ---
+
+    /// Process `id` has ended: takes out what bound it.
+    pub(in crate::node) fn end(&mut self, id: u32) -> Bonds {
+        let links = self.links.remove(&id).unwrap_or_default();
+        let linked = links.into_iter().filter(|(_, link)| *link == Link::Active).map(|(remote, _)| remote).collect();
+        let mut bonds = Bonds { linked, ..Bonds::default() };
+        for reference in self.by_process.remove(&id).unwrap_or_default() {
+            if let Some(monitor) = self.monitors.remove(&reference) {
+                bonds.monitors.push((reference, monitor));
+            } else if let Some(Watcher::Process { target, .. }) = self.watched.remove(&reference) {
+                bonds.watched.push((reference, target));
+            }
+        }
+        bonds
+    }
+
+    /// The node is gone: who watched there, and who was linked to whom.
+    pub(in crate::node) fn lose(self) -> Lost {
+        let active = |id, links: HashMap<Pid, Link>| {
+            links.into_iter().filter(|(_, link)| *link == Link::Active).map(move |(remote, _)| (id, remote))
+        };
+        let links = self.links.into_iter().flat_map(|(id, links)| active(id, links)).collect();
+        Lost { watched: self.watched.into_iter().collect(), links }
+    }
+
+    /// Monitors of theirs, monitors and calls of ours, links.
+    pub(in crate::node) fn count(&self) -> [usize; 3] {
+        // A subscriber is counted as one.
+        let ours = self.watched.values().filter(|watcher| !matches!(watcher, Watcher::Subscriber)).count();
+        [self.monitors.len(), ours, self.links.values().map(HashMap::len).sum()]
     }
 }
 
@@ -125,7 +225,7 @@ mod tests {
         relations.linked(100, remote());
         assert!(!relations.unlinked(100, &remote()), "a link that crossed our unlink");
         relations.unlink_acked(100, &remote(), 2);
-        assert_eq!(relations.links.len(), 1, "another id is not ours");
+        assert_eq!(relations.count()[2], 1, "another id is not ours");
         relations.unlink_acked(100, &remote(), 1);
         assert!(relations.links.is_empty());
     }
@@ -137,5 +237,23 @@ mod tests {
         assert!(relations.link(100, remote()), "the peer is told again");
         relations.unlink_acked(100, &remote(), 1);
         assert!(relations.unlinked(100, &remote()));
+    }
+
+    #[test]
+    fn the_end_of_a_process_takes_its_own_and_leaves_the_others() {
+        let mut relations = linked();
+        relations.linked(101, remote());
+        let reference = |n| Reference { node: Atom::from("n@h"), id: vec![n], creation: 1 };
+        let target = || Target::Pid(remote());
+        for (n, id) in [(1, 100), (2, 101)] {
+            relations.add_monitor(reference(n), Monitor { id, target: target(), watcher: remote() });
+            relations.watch(reference(n + 2), Watcher::Process { id, target: target() });
+        }
+        let bonds = relations.end(100);
+        assert_eq!((bonds.linked.len(), bonds.monitors.len(), bonds.watched.len()), (1, 1, 1));
+        assert_eq!(relations.count(), [1, 1, 1]);
+        relations.remove_monitor(&reference(2));
+        assert!(relations.unwatch(&reference(4)).is_some());
+        assert!(relations.by_process.is_empty(), "and the index with them");
     }
 }
