@@ -12,6 +12,7 @@ mod desired;
 mod diff;
 mod entry;
 mod ifname;
+mod interface_config;
 mod object;
 mod plan;
 mod properties;
@@ -27,6 +28,7 @@ pub use desired::{
 pub use diff::diff;
 pub use entry::{Entry, TableName, entries, extra_entries};
 pub use ifname::{IfName, IfNameError};
+pub use interface_config::{InterfaceConfig, MAX_WEIGHT, NamePattern};
 pub use object::{Change, Changes, Connected, Family, MAIN_TABLE, Object, Prefix, Queue, Route, Rule};
 pub use plan::{Plan, PlanOptions, Reason, plan};
 pub use properties::{available_interfaces, connection, interface_connection};

@@ -4,9 +4,10 @@
 //! `lib/vintage_net/interface/name_utilities.ex` for the weight), so that a device that moves over keeps its metrics.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 
-use super::{IfName, Status};
+use super::{IfName, InterfaceConfig, Status};
 
 /// The kind of an interface, guessed from its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +25,9 @@ pub enum InterfaceType {
 }
 
 impl InterfaceType {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Ethernet, Self::Wifi, Self::Mobile, Self::Local, Self::Unknown];
+
     /// The kind that `name` stands for: the first prefix that fits.
     #[must_use]
     pub fn of(name: IfName) -> Self {
@@ -46,8 +50,7 @@ impl InterfaceType {
     /// The type that `word` names.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        let all = [Self::Ethernet, Self::Wifi, Self::Mobile, Self::Local, Self::Unknown];
-        all.into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -110,35 +113,71 @@ impl Pattern {
     fn fits(self, kind: InterfaceType, status: Status) -> bool {
         self.interface_type.is_none_or(|k| k == kind) && self.status.is_none_or(|s| s == status)
     }
+
+    /// Whether all that fits `other` fits this one as well.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        self.interface_type.is_none_or(|kind| other.interface_type == Some(kind))
+            && self.status.is_none_or(|status| other.status == Some(status))
+    }
 }
 
-/// The order of preference, best first, and the interfaces to which it does not apply.
+/// `ethernet:internet`, with `*` for any.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.interface_type.map_or("*", InterfaceType::as_str);
+        write!(f, "{kind}:{}", self.status.map_or("*", Status::as_str))
+    }
+}
+
+/// The order of preference, best first, and what is said of single interfaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ranking {
     /// The first pattern that fits gives the rank; an interface that none fits is disabled.
     pub patterns: Vec<Pattern>,
-    /// Interfaces whose metric is configured, whatever the patterns say.
-    pub overrides: BTreeMap<IfName, Metric>,
+    /// The first whose names fit an interface counts for it, and no other.
+    pub interfaces: Vec<InterfaceConfig>,
+    /// The statuses that count for now in place of the reported ones.
+    pub held: BTreeMap<IfName, Status>,
 }
 
 impl Ranking {
-    /// The metric of interface `name`. `asked` is what a caller set for it: it wins over the configured override,
+    /// What is configured for interface `name`.
+    #[must_use]
+    pub fn config(&self, name: IfName) -> Option<&InterfaceConfig> {
+        self.interfaces.iter().find(|config| config.names.fits(name))
+    }
+
+    /// The type of interface `name`.
+    #[must_use]
+    pub fn interface_type(&self, name: IfName) -> InterfaceType {
+        self.config(name).and_then(|config| config.interface_type).unwrap_or_else(|| InterfaceType::of(name))
+    }
+
+    /// The weight of interface `name`.
+    #[must_use]
+    pub fn weight(&self, name: IfName) -> u32 {
+        self.config(name).and_then(|config| config.weight).unwrap_or_else(|| weight(name))
+    }
+
+    /// The metric of interface `name`. `asked` is what a caller set for it: it wins over the configured metric,
     /// which wins over the patterns. Disconnected is disabled whatever they say.
     #[must_use]
     pub fn metric(&self, name: IfName, status: Status, asked: Option<Metric>) -> Metric {
+        let status = self.held.get(&name).copied().unwrap_or(status);
         if status == Status::Disconnected {
             return Metric::Disabled;
         }
-        let fixed = asked.or_else(|| self.overrides.get(&name).copied());
+        let fixed = asked.or_else(|| self.config(name)?.metric);
         fixed.unwrap_or_else(|| self.ranked(name, status))
     }
 
     /// `(rank + 1) * 10 + weight`, as VintageNet counts.
     fn ranked(&self, name: IfName, status: Status) -> Metric {
-        let kind = InterfaceType::of(name);
+        let kind = self.interface_type(name);
         let rank = self.patterns.iter().position(|pattern| pattern.fits(kind, status));
         let class = rank.and_then(|rank| u32::try_from(rank).ok()?.checked_add(1)?.checked_mul(CLASS_SIZE));
-        class.and_then(|class| Metric::new(class.saturating_add(weight(name)))).unwrap_or(Metric::Disabled)
+        class.and_then(|class| Metric::new(class.saturating_add(self.weight(name)))).unwrap_or(Metric::Disabled)
     }
 }
 
@@ -153,7 +192,7 @@ impl Default for Ranking {
             .into_iter()
             .flat_map(|status| kinds.map(|interface_type| Pattern { interface_type, status: Some(status) }))
             .collect();
-        Self { patterns, overrides: BTreeMap::new() }
+        Self { patterns, interfaces: Vec::new(), held: BTreeMap::new() }
     }
 }
 
@@ -213,7 +252,8 @@ mod tests {
     #[test]
     fn callers_win_over_configuration_and_configuration_over_patterns() {
         let mut ranking = Ranking::default();
-        ranking.overrides.insert(name("eth0"), Metric::Disabled);
+        ranking.interfaces =
+            vec![InterfaceConfig { metric: Some(Metric::Disabled), ..InterfaceConfig::new("eth0".parse().unwrap()) }];
         let metric = |asked| ranking.metric(name("eth0"), Status::Lan, asked);
         assert_eq!(metric(None), Metric::Disabled);
         assert_eq!(metric(Metric::new(7)).number(), Some(7));
@@ -225,9 +265,47 @@ mod tests {
 
     #[test]
     fn a_pattern_for_any_status_leaves_disconnected_disabled() {
-        let ranking =
-            Ranking { patterns: vec![Pattern { interface_type: None, status: None }], overrides: BTreeMap::new() };
+        let ranking = Ranking { patterns: vec![Pattern { interface_type: None, status: None }], ..Ranking::default() };
         assert_eq!(ranking.metric(name("eth0"), Status::Lan, None).number(), Some(10));
         assert_eq!(ranking.metric(name("eth0"), Status::Disconnected, None), Metric::Disabled);
+    }
+
+    #[test]
+    fn the_first_configuration_that_fits_counts_alone() {
+        let config = |names: &str, interface_type, weight| InterfaceConfig {
+            interface_type,
+            weight,
+            ..InterfaceConfig::new(names.parse().unwrap())
+        };
+        let interfaces = vec![
+            config("eth1", None, Some(7)),
+            config("eth*", Some(InterfaceType::Mobile), Some(3)),
+            config("*", Some(InterfaceType::Wifi), None),
+        ];
+        let ranking = Ranking { interfaces, ..Ranking::default() };
+        for (text, kind, weighs, metric) in [
+            ("eth1", InterfaceType::Ethernet, 7, 17),
+            ("eth0", InterfaceType::Mobile, 3, 33),
+            ("usb2", InterfaceType::Wifi, 2, 22),
+        ] {
+            let name = name(text);
+            assert_eq!((ranking.interface_type(name), ranking.weight(name)), (kind, weighs), "{text}");
+            assert_eq!(ranking.metric(name, Status::Internet, None).number(), Some(metric), "{text}");
+        }
+    }
+
+    #[test]
+    fn patterns_in_words_and_what_they_cover() {
+        let words: Vec<String> = Ranking::default().patterns.iter().map(Pattern::to_string).collect();
+        assert_eq!(
+            words.join(" "),
+            "ethernet:internet wifi:internet mobile:internet *:internet ethernet:lan wifi:lan mobile:lan *:lan"
+        );
+        let pattern = |interface_type, status| Pattern { interface_type, status };
+        let any = pattern(None, None);
+        let wired = pattern(Some(InterfaceType::Ethernet), Some(Status::Lan));
+        let lan = pattern(None, Some(Status::Lan));
+        assert!(any.covers(wired) && lan.covers(wired) && wired.covers(wired) && any.covers(any));
+        assert!(!wired.covers(lan) && !lan.covers(any) && !lan.covers(pattern(None, Some(Status::Internet))));
     }
 }
