@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
 
-use super::ConfigError;
 use super::options::{Alone, Options, PREFIX, keys, variable};
+use super::{ConfigError, ranking};
+use crate::route::Ranking;
 
 /// Environment variables, as given to the program.
 pub type Variables = BTreeMap<OsString, OsString>;
@@ -62,26 +63,39 @@ pub fn unknown_variables(variables: &Variables) -> Vec<String> {
 }
 
 /// What a file says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FileLayer {
+    /// What flags could say as well.
+    pub options: Options,
+    /// The order of the ways out.
+    pub ranking: Ranking,
+    /// All but the ranking, as it was written.
+    pub others: toml::Table,
+}
+
+/// Reads a file.
 ///
 /// # Errors
 ///
 /// A [`ConfigError`] with the file, the line or the key, and the reason.
-pub fn from_file(path: &Path) -> Result<Options, ConfigError> {
+pub fn from_file(path: &Path) -> Result<FileLayer, ConfigError> {
     let file = || path.to_owned();
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { file: file(), source })?;
-    let table: toml::Table = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
+    let mut table: toml::Table = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
         file: file(),
         line: line_of(&text, error.span().map_or(0, |span| span.start)),
         // Not the whole error: that shows the line itself.
         reason: error.message().to_owned(),
     })?;
+    let ranking = ranking::take(&mut table, path)?;
     let keys = keys();
     for (key, value) in &table {
         if key == "cookie" {
             return Err(ConfigError::CookieInFile { file: file() });
         }
         if !keys.contains(key) {
-            let suggestion = nearest(key, &keys).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+            let all: Vec<String> = keys.iter().cloned().chain(ranking::KEYS.map(str::to_owned)).collect();
+            let suggestion = nearest(key, &all).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
             return Err(ConfigError::UnknownKey { file: file(), key: key.clone(), suggestion });
         }
         let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
@@ -91,7 +105,7 @@ pub fn from_file(path: &Path) -> Result<Options, ConfigError> {
             reason: error.message().to_owned(),
         })?;
     }
-    let options: Options = table.try_into().map_err(|error: toml::de::Error| ConfigError::Value {
+    let options: Options = table.clone().try_into().map_err(|error: toml::de::Error| ConfigError::Value {
         file: file(),
         key: String::new(),
         reason: error.message().to_owned(),
@@ -99,13 +113,12 @@ pub fn from_file(path: &Path) -> Result<Options, ConfigError> {
     if options.name.is_some() && options.sname.is_some() {
         return Err(ConfigError::BothNames { whence: path.display().to_string() });
     }
-    Ok(options)
+    Ok(FileLayer { options, ranking, others: table })
 }
 
-/// The file to read: the one that was asked for, or the default one if it is there.
-pub(super) fn file_to_read(flag: Option<&Path>, variables: &Variables, default: &Path) -> Option<PathBuf> {
-    let asked = flag.map(Path::to_owned).or_else(|| get(variables, "BEAMROUTE_CONFIG").map(PathBuf::from));
-    asked.or_else(|| default.exists().then(|| default.to_owned()))
+/// The file that was asked for.
+pub(super) fn asked_file(flag: Option<&Path>, variables: &Variables) -> Option<PathBuf> {
+    flag.map(Path::to_owned).or_else(|| get(variables, "BEAMROUTE_CONFIG").map(PathBuf::from))
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
@@ -113,7 +126,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 }
 
 /// The name that resembles most, if it does at all.
-fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase()), candidate))

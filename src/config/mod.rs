@@ -13,6 +13,7 @@ pub mod cookie;
 pub mod layers;
 pub mod listen;
 pub mod options;
+pub mod ranking;
 pub mod value;
 
 use std::io;
@@ -25,10 +26,12 @@ pub use erl_dist::node::NodeName;
 pub use layers::Variables;
 pub use listen::Listening;
 pub use options::Options;
+pub use ranking::RankingFile;
 pub use value::{Admin, LogFormat, Netns, OnExit};
 
 use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
 use crate::node::{AutoConnect, SocketDefaults, node_name, peer_name};
+use crate::route::Ranking;
 
 /// Everything `beamroute run` goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +80,10 @@ pub struct Config {
     pub protocol: u8,
     /// The priority of our rules.
     pub rule_priority: u32,
+    /// The order of the ways out.
+    pub ranking: Ranking,
+    /// Where that is read again.
+    pub ranking_file: RankingFile,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
     /// Sentences to log as warnings once there is a log.
@@ -209,9 +216,11 @@ impl Config {
     pub fn resolve(flags: Options, file: Option<&Path>, around: &Surroundings) -> Result<Config, ConfigError> {
         let variables = &around.variables;
         let environment = layers::from_environment(variables)?;
-        let file = layers::file_to_read(file, variables, &around.default_file);
+        let asked = layers::asked_file(file, variables);
+        let default = &around.default_file;
+        let file = asked.clone().or_else(|| default.exists().then(|| default.clone()));
         let from_file = file.as_deref().map(layers::from_file).transpose()?.unwrap_or_default();
-        let options = flags.over(environment).over(from_file);
+        let options = flags.over(environment).over(from_file.options);
 
         if options.visible == Some(true) {
             return Err(ConfigError::Visible);
@@ -248,6 +257,8 @@ impl Config {
             log_format: options.log_format.unwrap_or_default(),
             protocol: options.protocol.map_or(110, |protocol| protocol.0),
             rule_priority: options.rule_priority.map_or(30_000, |priority| priority.0),
+            ranking: from_file.ranking,
+            ranking_file: RankingFile::new(asked, default.clone(), from_file.others),
             file,
             warnings: layers::unknown_variables(variables),
         };
