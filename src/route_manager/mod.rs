@@ -23,12 +23,14 @@ mod request;
 mod saved;
 mod server;
 mod status;
+mod steering;
 mod tell;
 
 pub use kernel::Kernel;
 pub use request::{Refusal, Request};
 pub use saved::{Journal, JournalError, Restored};
 pub use server::{Ended, RouteManager, Settings};
+pub use steering::{ReadRanking, Steering};
 
 /// The names under which the process is registered, and the modules whose functions it answers.
 pub const NAMES: [&str; 2] = ["route_manager", "Elixir.VintageNet.RouteManager"];

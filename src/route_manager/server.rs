@@ -13,10 +13,11 @@ use super::planned::planned;
 use super::request::{Refusal, Request};
 use super::saved::Journal;
 use super::status::{View, posix};
+use super::steering::Steering;
 use super::tell::{self, Teller};
 use crate::node::{Answer, Caller, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply};
 use crate::route::{
-    Call, DesiredState, Effect, FIRST_TABLE, IfName, Ranking, SetBy, Status, Wish, WishError, available_interfaces,
+    Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Status, Wish, WishError, available_interfaces,
 };
 use crate::term::{Pid, Show, Term, atom, binary, integer, tuple};
 
@@ -52,7 +53,7 @@ pub struct RouteManager {
     process: Process,
     kernel: Kernel,
     state: DesiredState,
-    ranking: Ranking,
+    steering: Steering,
     owners: Owners,
     settings: Settings,
     journal: Journal,
@@ -75,10 +76,17 @@ struct Waiting {
 }
 
 impl RouteManager {
-    /// Registers the process on `node`. It goes on with `state`, which `kernel` has been brought to, and saves it in
-    /// `journal`.
+    /// Registers the process on `node`. It goes on with `state`, which `kernel` has been brought to by the ranking of
+    /// `steering`, and saves it in `journal`.
     #[must_use]
-    pub fn new(node: Node, kernel: Kernel, state: DesiredState, journal: Journal, settings: Settings) -> Self {
+    pub fn new(
+        node: Node,
+        kernel: Kernel,
+        state: DesiredState,
+        steering: Steering,
+        journal: Journal,
+        settings: Settings,
+    ) -> Self {
         let owners = Owners::restore(journal.policies().clone(), Instant::now());
         let process = node.spawn();
         for name in NAMES {
@@ -93,7 +101,7 @@ impl RouteManager {
             process,
             kernel,
             state,
-            ranking: Ranking::default(),
+            steering,
             owners,
             settings,
             journal,
@@ -117,6 +125,11 @@ impl RouteManager {
                 biased;
                 () = shutdown.cancelled() => break,
                 () = self.kernel.changed() => None,
+                () = self.steering.asked() => {
+                    // As if a caller had asked; the log says what became of it.
+                    self.write(Request::RefreshRouteMetrics, None, None);
+                    None
+                }
                 () = sleep_until(due) => None,
                 message = self.process.receive() => message,
             };
@@ -260,7 +273,10 @@ impl RouteManager {
                 self.wish(ifname, who, |state, call| state.set_status(ifname, status, why, call))
             }
             Request::SetMetric { ifname, metric } => self.state.set_metric(ifname, metric).map_err(refused),
-            Request::RefreshRouteMetrics => Ok(Effect::Changed),
+            Request::RefreshRouteMetrics => match self.steering.read() {
+                Ok(()) => Ok(Effect::Changed),
+                Err(reason) => Err(error([atom("bad_config"), binary(reason)])),
+            },
             Request::SetOwnerPolicy(policy) => {
                 let is_set = from.is_some_and(|from| self.owners.set(&from.node, policy));
                 self.journal.set_policies(self.owners.policies());
@@ -304,7 +320,7 @@ impl RouteManager {
             self.journal.save(&self.state);
         }
         let is_new = std::mem::take(&mut self.is_dirty);
-        let changed = if is_new { self.kernel.commit(&self.state, &self.ranking) } else { 0 };
+        let changed = if is_new { self.kernel.commit(&self.state, self.steering.ranking()) } else { 0 };
         let not_saved = self.journal.unsaved().map(|errno| error([atom("not_saved"), posix(errno)]));
         for Waiting { caller, reply, is_promise } in self.uncommitted.drain(..) {
             let reply = not_saved.clone().filter(|_| is_promise).unwrap_or(reply);
@@ -312,7 +328,7 @@ impl RouteManager {
         }
         // After the replies, so that no caller waits for a log line.
         if changed > 0 {
-            let best = available_interfaces(&self.state, &self.ranking).first().copied();
+            let best = available_interfaces(&self.state, self.steering.ranking()).first().copied();
             info!(changed, best = best.map(tracing::field::display), "routes changed");
         }
         if is_new {
@@ -373,7 +389,7 @@ impl RouteManager {
     fn view(&self) -> View<'_> {
         View {
             state: &self.state,
-            ranking: &self.ranking,
+            ranking: self.steering.ranking(),
             kernel: &self.kernel,
             node: &self.node,
             unsaved: self.journal.unsaved().map(posix),

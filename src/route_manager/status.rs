@@ -9,8 +9,8 @@ use super::arguments;
 use super::kernel::Kernel;
 use crate::node::Node;
 use crate::route::{
-    Change, DesiredState, Entry, ForeignDefault, IfName, InterfaceType, Metric, Ranking, Reason, SetBy, Status,
-    TableName, Wish, available_interfaces, connection, entries, extra_entries, interface_connection, weight,
+    Change, DesiredState, Entry, ForeignDefault, IfName, Metric, Ranking, Reason, SetBy, Status, TableName, Wish,
+    available_interfaces, connection, entries, extra_entries, interface_connection,
 };
 use crate::term::{Term, as_list, as_text, atom, binary, integer, list, map, tuple};
 
@@ -44,6 +44,7 @@ impl View<'_> {
             ("version", binary(env!("CARGO_PKG_VERSION"))),
             ("state", saved),
             ("orphaned", self.orphaned()),
+            ("ranking", list(self.ranking.patterns.iter().map(|p| binary(p.to_string())).collect::<Vec<_>>())),
         ])
     }
 
@@ -75,11 +76,11 @@ impl View<'_> {
         let metric = self.state.metric(name, self.ranking);
         let install = pending.get(&name).map_or(Install::Installed, |why| Install::Pending(*why));
         keyed([
-            ("type", atom(InterfaceType::of(name).as_str())),
+            ("type", atom(self.ranking.interface_type(name).as_str())),
             ("status", atom(wish.status.as_str())),
             ("why", wish.why.as_ref().map_or_else(nil, binary)),
             ("since", integer(i64::try_from(wish.since_ms).unwrap_or(i64::MAX))),
-            ("weight", integer(i64::from(weight(name)))),
+            ("weight", integer(i64::from(self.ranking.weight(name)))),
             ("metric", metric_term(metric)),
             ("table", integer(i64::from(wish.table))),
             ("ip_subnets", list(wish.subnets.iter().map(|s| subnet(s.ip(), s.prefix_len())).collect::<Vec<_>>())),

@@ -8,17 +8,21 @@ mod networkd;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{Admin, Config, CookieError, Listening, NameKind, OnExit};
+use crate::config::{Admin, Config, CookieError, Listening, NameKind, OnExit, RankingFile};
 use crate::epmd::EpmdState;
 use crate::netlink::{self, Missing, Netlink, NetlinkError};
 use crate::node::{Listen, Node, NodeConfig, Resolver, Start, StartError};
-use crate::route::{DesiredState, PlanOptions, Ranking};
-use crate::route_manager::{Ended, Journal, JournalError, Kernel, Restored, RouteManager, Settings};
+use crate::route::{DesiredState, PlanOptions};
+use crate::route_manager::{
+    Ended, Journal, JournalError, Kernel, ReadRanking, Restored, RouteManager, Settings, Steering,
+};
 
 pub use exclusive::Exclusive;
 pub use log::init as init_log;
@@ -73,17 +77,21 @@ pub fn run(config: Config) -> Result<u8, ServiceError> {
     runtime.block_on(async {
         // From here on a signal ends the daemon in order, also while it starts.
         let mut signals = Signals::watch()?;
+        let mut hangup = watch(SignalKind::hangup())?;
         let mut service = tokio::select! {
             service = Service::start(config.clone()) => service?,
             _ = signals.ending() => return end_early(&config),
         };
         service.log_ready();
-        let status = tokio::select! {
-            signal = signals.ending() => {
-                info!(signal, "stopping");
-                0
+        let status = loop {
+            tokio::select! {
+                signal = signals.ending() => {
+                    info!(signal, "stopping");
+                    break 0;
+                }
+                status = service.ended() => break status,
+                _ = hangup.recv() => service.reload(),
             }
-            status = service.ended() => status,
         };
         service.stop().await;
         Ok(status)
@@ -96,6 +104,7 @@ pub struct Service {
     epmd: EpmdState,
     manager: tokio::task::JoinHandle<Ended>,
     shutdown: CancellationToken,
+    reload: Arc<Notify>,
     address: SocketAddr,
     listening: Listening,
     _exclusive: Exclusive,
@@ -128,7 +137,9 @@ impl Service {
         let clears_on_exit = config.on_exit == OnExit::Clear;
         let settings = Settings { max_interfaces: config.max_interfaces, is_admin_allowed, clears_on_exit };
         let shutdown = CancellationToken::new();
-        let manager = RouteManager::new(node.clone(), kernel, state, journal, settings);
+        let reload = Arc::new(Notify::new());
+        let steering = Steering::new(config.ranking, read_ranking(config.ranking_file), Arc::clone(&reload));
+        let manager = RouteManager::new(node.clone(), kernel, state, steering, journal, settings);
         let name = config.node_name.to_string();
         let start = if config.name_kind == NameKind::Long { Start::long(name) } else { Start::short(name) };
         // Its process has its mailbox: whoever connects from here on is answered.
@@ -139,7 +150,7 @@ impl Service {
         for peer in &config.connect {
             node.keep_connected(&peer.to_string());
         }
-        Ok(Self { node, epmd, manager, shutdown, address, listening, _exclusive: exclusive })
+        Ok(Self { node, epmd, manager, shutdown, reload, address, listening, _exclusive: exclusive })
     }
 
     /// The node, for callers inside the program.
@@ -152,6 +163,12 @@ impl Service {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Has the ranking read again; the log says what became of it.
+    pub fn reload(&self) {
+        info!("reading the ranking again");
+        self.reload.notify_one();
     }
 
     /// Says that the node is ready, and who cannot reach it.
@@ -238,8 +255,24 @@ fn open(config: &Config) -> Result<Opened, ServiceError> {
     let mut kernel = Kernel::new(netlink, world, options, config.protocol, state.as_ref());
     kernel.recheck_every(config.recheck);
     let state = state.unwrap_or_else(|| DesiredState::new(max_interfaces));
-    kernel.commit(&state, &Ranking::default());
+    kernel.commit(&state, &config.ranking);
     Ok(Opened { kernel, state, journal, exclusive })
+}
+
+/// The way to read the ranking again. What else has changed in the file is only named.
+fn read_ranking(mut file: RankingFile) -> ReadRanking {
+    Box::new(move || {
+        let reread = file.read().map_err(|error| error.to_string())?;
+        if !reread.needs_restart.is_empty() {
+            let keys = reread.needs_restart.join(", ");
+            warn!(keys, "changed in the configuration file; these count from the next start on");
+        }
+        Ok(reread.ranking)
+    })
+}
+
+fn watch(kind: SignalKind) -> Result<Signal, ServiceError> {
+    signal(kind).map_err(|source| ServiceError::System { doing: "watch signals", source })
 }
 
 /// The signals that end the daemon.
@@ -250,7 +283,6 @@ struct Signals {
 
 impl Signals {
     fn watch() -> Result<Self, ServiceError> {
-        let watch = |kind| signal(kind).map_err(|source| ServiceError::System { doing: "watch signals", source });
         Ok(Self { term: watch(SignalKind::terminate())?, int: watch(SignalKind::interrupt())? })
     }
 
