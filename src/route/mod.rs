@@ -7,6 +7,7 @@
 //! wishes (DesiredState) ─ ranking ─→ entries ─ World ─→ wanted objects ─ diff ─→ changes
 //! ```
 
+mod calm;
 mod command;
 mod desired;
 mod diff;
@@ -22,6 +23,7 @@ mod subnet;
 mod tables;
 mod world;
 
+pub use calm::{Calm, Now, ways_out};
 pub use desired::{
     Call, DEFAULT_MAX_INTERFACES, DesiredState, Effect, MAX_CLEARED, RestoreError, SetBy, Wish, WishError,
 };
@@ -42,3 +44,5 @@ pub use world::{Address, ForeignDefault, Link, World};
 mod fixture;
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod ranking_laws;

@@ -1,0 +1,146 @@
+//! Flap damping: when a reported status begins to count. Time arrives as an argument.
+//!
+//! - An interface that is reported to have `internet` counts as `lan` until it has had it for its `hold_up`. Having
+//!   been disconnected before makes no difference: as `lan` it is a way out behind all others at once.
+//! - Being held up needs another way out: while no other interface has and counts as having `internet`, with a default
+//!   route in main, nobody is. Whoever was let through so is not held again until it has lost `internet`.
+//! - An interface that had `internet` and ceases to, also when it is disconnected, counts as having it for its
+//!   `hold_down` longer. If it has it again by then, nothing has happened. Clearing its route ends that at once.
+//! - Nothing here is saved: after a restart, what was last reported counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::{DesiredState, IfName, MAIN_TABLE, Object, Plan, Ranking, Status, World};
+
+/// What was reported of each known interface, and what of it counts.
+#[derive(Debug, Clone, Default)]
+pub struct Calm {
+    tracks: BTreeMap<IfName, Track>,
+}
+
+/// A moment, on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// By the clock that never jumps.
+    pub at: Instant,
+    /// Unix time in milliseconds.
+    pub unix_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Track {
+    reported: Status,
+    counted: Status,
+    /// Since when the two differ.
+    since: Option<Now>,
+}
+
+impl Calm {
+    /// Whatever `state` has been told counts.
+    #[must_use]
+    pub fn of(state: &DesiredState) -> Self {
+        let track = |status| Track { reported: status, counted: status, since: None };
+        Self { tracks: state.interfaces().iter().map(|(name, wish)| (*name, track(wish.status))).collect() }
+    }
+
+    /// Takes in the status that is reported of an interface now; `None` if it is not known any more.
+    pub fn see(&mut self, name: IfName, status: Option<Status>, now: Now) {
+        let Some(status) = status else {
+            self.tracks.remove(&name);
+            return;
+        };
+        let unknown = Track { reported: Status::Disconnected, counted: Status::Disconnected, since: None };
+        let track = self.tracks.entry(name).or_insert(unknown);
+        if track.reported == status {
+            return;
+        }
+        track.reported = status;
+        let is_internet = status == Status::Internet;
+        match (track.counted == Status::Internet, is_internet) {
+            (true, true) => track.since = None,
+            (true, false) => track.since = track.since.or(Some(now)),
+            (false, true) => (track.counted, track.since) = (Status::Lan, Some(now)),
+            (false, false) => track.count(),
+        }
+    }
+
+    /// Lets count what has been held for long enough, or what nobody else can stand in for: `ways_out` tells who has a
+    /// default route in main as far as the kernel goes. Gives the interfaces whose reported status does not count, with
+    /// the one that does.
+    pub fn settle(
+        &mut self,
+        ranking: &Ranking,
+        now: Instant,
+        ways_out: impl FnOnce() -> BTreeSet<IfName>,
+    ) -> BTreeMap<IfName, Status> {
+        for (name, track) in &mut self.tracks {
+            if track.until(*name, ranking).is_some_and(|until| until <= now) {
+                track.count();
+            }
+        }
+        if self.tracks.values().any(Track::is_held_up) {
+            let ways_out = ways_out();
+            let stands_in = |(name, track): (&IfName, &Track)| track.is_internet() && ways_out.contains(name);
+            if !self.tracks.iter().any(stands_in) {
+                let held = self.tracks.iter_mut().filter(|(name, track)| track.is_held_up() && ways_out.contains(name));
+                held.for_each(|(_, track)| track.count());
+            }
+        }
+        let held = self.tracks.iter().filter(|(_, track)| track.since.is_some());
+        held.map(|(name, track)| (*name, track.counted)).collect()
+    }
+
+    /// When the next status begins to count.
+    #[must_use]
+    pub fn due(&self, ranking: &Ranking) -> Option<Instant> {
+        self.tracks.iter().filter_map(|(name, track)| track.until(*name, ranking)).min()
+    }
+
+    /// When the reported status of `name` begins to count, in Unix milliseconds; `None` if it does.
+    #[must_use]
+    pub fn held_until(&self, name: IfName, ranking: &Ranking) -> Option<u64> {
+        let track = self.tracks.get(&name)?;
+        let hold = u64::try_from(track.hold(name, ranking).as_millis()).unwrap_or(u64::MAX);
+        Some(track.since?.unix_ms.saturating_add(hold))
+    }
+}
+
+impl Track {
+    const fn count(&mut self) {
+        self.counted = self.reported;
+        self.since = None;
+    }
+
+    /// It has `internet`, and this counts.
+    fn is_internet(&self) -> bool {
+        self.reported == Status::Internet && self.since.is_none()
+    }
+
+    fn is_held_up(&self) -> bool {
+        self.reported == Status::Internet && self.since.is_some()
+    }
+
+    fn hold(&self, name: IfName, ranking: &Ranking) -> Duration {
+        let config = ranking.config(name);
+        config.map_or(Duration::ZERO, |config| if self.is_held_up() { config.hold_up } else { config.hold_down })
+    }
+
+    fn until(&self, name: IfName, ranking: &Ranking) -> Option<Instant> {
+        self.since?.at.checked_add(self.hold(name, ranking))
+    }
+}
+
+/// The interfaces that `plan` gives a default route in main.
+#[must_use]
+pub fn ways_out(plan: &Plan, world: &World) -> BTreeSet<IfName> {
+    let routes = plan.objects.iter().filter_map(|object| match object {
+        Object::Route(route) if route.table == MAIN_TABLE && route.dst.is_default() => Some(route.ifindex),
+        _ => None,
+    });
+    routes.filter_map(|ifindex| world.links.get(&ifindex)).map(|link| link.name).collect()
+}
+
+#[cfg(test)]
+#[path = "calm_tests.rs"]
+mod tests;
