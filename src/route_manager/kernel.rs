@@ -298,6 +298,14 @@ impl Kernel {
         error!(left = self.world.ours.len(), "some of our routes and rules could not be cleared");
     }
 
+    /// The plan that `ranking` would make now, without what others keep deleting.
+    #[must_use]
+    pub fn foresee(&self, state: &DesiredState, ranking: &Ranking) -> Plan {
+        let mut plan = plan(state, ranking, &self.world, &self.options);
+        plan.do_without(|object| self.contests.holds(object));
+        plan
+    }
+
     /// The caller has changed its wishes: what was refused may be taken now.
     pub fn forget_refusals(&mut self) {
         self.refused.clear();

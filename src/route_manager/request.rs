@@ -93,6 +93,17 @@ impl Request {
         parsed.map_err(|wrong| Refusal::BadArgument(format!("{function}: {wrong}")))
     }
 
+    /// The interface whose wish it is about.
+    #[must_use]
+    pub const fn about(&self) -> Option<IfName> {
+        match self {
+            Self::SetRoute { ifname, .. } | Self::ClearRoute(ifname) | Self::SetConnectionStatus { ifname, .. } => {
+                Some(*ifname)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it only reads; everything else is answered after a commit.
     #[must_use]
     pub const fn is_read(&self) -> bool {

@@ -167,7 +167,8 @@ impl RouteManager {
     /// When a turn is due although nothing has happened.
     fn due(&self) -> Option<Instant> {
         let retry = self.kernel.wants_retry().then(|| Instant::now() + RETRY);
-        [retry, self.journal.retry_at(), self.owners.deadline(), self.kernel.due()].into_iter().flatten().min()
+        let deadlines = [self.journal.retry_at(), self.owners.deadline(), self.kernel.due(), self.steering.due()];
+        deadlines.into_iter().chain([retry]).flatten().min()
     }
 
     fn message(&mut self, message: Message) {
@@ -239,12 +240,15 @@ impl RouteManager {
 
     /// Folds a request into the desired state. Its caller is answered after the commit, or at once if it is refused.
     fn write(&mut self, request: Request, from: Option<&Sender>, caller: Option<Caller>) {
-        let is_saved = is_saved(&request);
+        let (is_saved, about) = (is_saved(&request), request.about());
         let result = self.fold(request, from);
         if result == Ok(Effect::Changed) {
             // What was refused for the old wishes may be taken for the new ones.
             self.kernel.forget_refusals();
             self.is_dirty = true;
+            if let Some(name) = about {
+                self.steering.see(name, &self.state, now_ms());
+            }
         }
         self.is_unsaved |= is_saved && matches!(result, Ok(Effect::Changed | Effect::Noted));
         if let Some(caller) = caller {
@@ -319,8 +323,14 @@ impl RouteManager {
         if std::mem::take(&mut self.is_unsaved) || is_due {
             self.journal.save(&self.state);
         }
-        let is_new = std::mem::take(&mut self.is_dirty);
-        let changed = if is_new { self.kernel.commit(&self.state, self.steering.ranking()) } else { 0 };
+        let is_held_no_more = self.steering.due().is_some_and(|due| due <= Instant::now());
+        let is_new = std::mem::take(&mut self.is_dirty) || is_held_no_more;
+        let changed = if is_new {
+            self.steering.settle(&self.state, &self.kernel);
+            self.kernel.commit(&self.state, self.steering.ranking())
+        } else {
+            0
+        };
         let not_saved = self.journal.unsaved().map(|errno| error([atom("not_saved"), posix(errno)]));
         for Waiting { caller, reply, is_promise } in self.uncommitted.drain(..) {
             let reply = not_saved.clone().filter(|_| is_promise).unwrap_or(reply);
@@ -390,6 +400,7 @@ impl RouteManager {
         View {
             state: &self.state,
             ranking: self.steering.ranking(),
+            steering: &self.steering,
             kernel: &self.kernel,
             node: &self.node,
             unsaved: self.journal.unsaved().map(posix),

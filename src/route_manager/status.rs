@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use super::arguments;
 use super::kernel::Kernel;
+use super::steering::Steering;
 use crate::node::Node;
 use crate::route::{
     Change, DesiredState, Entry, ForeignDefault, IfName, Metric, Ranking, Reason, SetBy, Status, TableName, Wish,
@@ -18,6 +19,7 @@ use crate::term::{Term, as_list, as_text, atom, binary, integer, list, map, tupl
 pub(super) struct View<'a> {
     pub state: &'a DesiredState,
     pub ranking: &'a Ranking,
+    pub steering: &'a Steering,
     pub kernel: &'a Kernel,
     pub node: &'a Node,
     /// Why the desired state is not on disk, if it is not.
@@ -67,14 +69,24 @@ impl View<'_> {
     }
 
     fn interfaces(&self) -> Term {
-        let pending = self.kernel.pending(self.state);
+        let pending = self.pending();
         map(self.state.interfaces().iter().map(|(name, wish)| (name_term(name), self.interface(*name, wish, &pending))))
+    }
+
+    /// Interfaces of which something is not installed, or does not count yet, and why.
+    pub(super) fn pending(&self) -> BTreeMap<IfName, Reason> {
+        let mut pending = self.kernel.pending(self.state);
+        for name in self.ranking.held.keys() {
+            pending.entry(*name).or_insert(Reason::Held);
+        }
+        pending
     }
 
     fn interface(&self, name: IfName, wish: &Wish, pending: &BTreeMap<IfName, Reason>) -> Term {
         let link = self.kernel.world().link_named(name);
         let metric = self.state.metric(name, self.ranking);
         let install = pending.get(&name).map_or(Install::Installed, |why| Install::Pending(*why));
+        let held_until = self.steering.held_until(name);
         keyed([
             ("type", atom(self.ranking.interface_type(name).as_str())),
             ("status", atom(wish.status.as_str())),
@@ -89,7 +101,7 @@ impl View<'_> {
             ("link", link.map_or_else(nil, |(_, link)| atom(if link.is_up { "up" } else { "down" }))),
             ("install", install.to_term()),
             ("set_by", wish.set_by.as_ref().map_or_else(nil, set_by)),
-            ("held_until", nil()),
+            ("held_until", held_until.map_or_else(nil, |ms| integer(i64::try_from(ms).unwrap_or(i64::MAX)))),
             ("shadowed_by", self.kernel.shadow_of(wish, metric).map_or_else(nil, |foreign| self.foreign(foreign))),
         ])
     }

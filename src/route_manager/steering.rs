@@ -1,28 +1,33 @@
-//! The ranking that counts, and how it is read again while we run.
+//! The ranking that counts, how it is read again while we run, and what is held.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::Notify;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
-use crate::route::Ranking;
+use super::kernel::Kernel;
+use crate::route::{Calm, DesiredState, IfName, Now, Ranking, ways_out};
 
 /// Reads the ranking from where it is configured; the error is a sentence that names file, key and reason.
 pub type ReadRanking = Box<dyn FnMut() -> Result<Ranking, String> + Send + Sync>;
 
 /// The ranking, where it comes from, and who asks for it to be read again.
 pub struct Steering {
+    /// With what is held.
     ranking: Ranking,
+    calm: Calm,
     read: ReadRanking,
     asked: Arc<Notify>,
 }
 
 impl Steering {
-    /// Begins with `ranking`, which `read` brings anew when `asked` is notified, or a caller asks.
+    /// Begins with `ranking`, which `read` brings anew when `asked` is notified, or a caller asks. All that `state`
+    /// holds counts.
     #[must_use]
-    pub fn new(ranking: Ranking, read: ReadRanking, asked: Arc<Notify>) -> Self {
-        Self { ranking, read, asked }
+    pub fn new(ranking: Ranking, state: &DesiredState, read: ReadRanking, asked: Arc<Notify>) -> Self {
+        Self { ranking, calm: Calm::of(state), read, asked }
     }
 
     /// The ranking that counts.
@@ -38,7 +43,8 @@ impl Steering {
     /// Reads the ranking again. If it is bad, the old one stays, and the sentence says why.
     pub(super) fn read(&mut self) -> Result<(), String> {
         match (self.read)() {
-            Ok(ranking) => {
+            Ok(mut ranking) => {
+                ranking.held.clone_from(&self.ranking.held);
                 if ranking != self.ranking {
                     let order = ranking.patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
                     info!(order, interfaces = ranking.interfaces.len(), "a new ranking");
@@ -51,6 +57,37 @@ impl Steering {
                 Err(reason)
             }
         }
+    }
+}
+
+/// What is held.
+impl Steering {
+    /// Takes in what `state` says of interface `name`.
+    pub(super) fn see(&mut self, name: IfName, state: &DesiredState, unix_ms: u64) {
+        let status = state.interfaces().get(&name).map(|wish| wish.status);
+        self.calm.see(name, status, Now { at: Instant::now(), unix_ms });
+    }
+
+    /// Decides what counts now.
+    pub(super) fn settle(&mut self, state: &DesiredState, kernel: &Kernel) {
+        self.ranking.held.clear();
+        let ranking = &self.ranking;
+        let held =
+            self.calm.settle(ranking, Instant::now(), || ways_out(&kernel.foresee(state, ranking), kernel.world()));
+        for (name, status) in &held {
+            debug!(ifname = %name, counts_as = %status, until_ms = self.held_until(*name), "held");
+        }
+        self.ranking.held = held;
+    }
+
+    /// When what counts will change without anybody's doing.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.calm.due(&self.ranking)
+    }
+
+    /// When the status of `name` begins to count, in Unix milliseconds; `None` if it does.
+    pub(super) fn held_until(&self, name: IfName) -> Option<u64> {
+        self.calm.held_until(name, &self.ranking)
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn send(process: &Process, told: Vec<Told>) {
 
 fn picture(view: &View<'_>) -> Picture {
     let state = view.state;
-    let pending = view.kernel.pending(state);
+    let pending = view.pending();
     let install = |name| pending.get(name).map_or(Install::Installed, |why| Install::Pending(*why));
     let installs = state.interfaces().keys().map(|name| (*name, install(name))).collect();
     let names = state.interfaces().keys().copied().chain(state.cleared());

@@ -138,7 +138,7 @@ impl Service {
         let settings = Settings { max_interfaces: config.max_interfaces, is_admin_allowed, clears_on_exit };
         let shutdown = CancellationToken::new();
         let reload = Arc::new(Notify::new());
-        let steering = Steering::new(config.ranking, read_ranking(config.ranking_file), Arc::clone(&reload));
+        let steering = Steering::new(config.ranking, &state, read_ranking(config.ranking_file), Arc::clone(&reload));
         let manager = RouteManager::new(node.clone(), kernel, state, steering, journal, settings);
         let name = config.node_name.to_string();
         let start = if config.name_kind == NameKind::Long { Start::long(name) } else { Start::short(name) };
