@@ -24,6 +24,7 @@ mod raw_peer;
 mod reach;
 mod rpc;
 mod status;
+mod steering;
 mod subscribers;
 mod ticks;
 mod two_daemons;
