@@ -62,7 +62,7 @@ set_connection_status(Node, IfName, Status) ->
 set_connection_status(Node, IfName, Status, Why) ->
     gen_server:call(?SERVER(Node), {set_connection_status, IfName, Status, Why}).
 
-%% @doc Reads the ranking again and plans again.
+%% @doc Reads the ranking again and plans again; a bad file is `{error, {bad_config, Why}}' and changes nothing.
 -spec refresh_route_metrics(node()) -> reply().
 refresh_route_metrics(Node) ->
     gen_server:call(?SERVER(Node), refresh_route_metrics).

@@ -44,8 +44,9 @@ impl Calm {
         Self { tracks: state.interfaces().iter().map(|(name, wish)| (*name, track(wish.status))).collect() }
     }
 
-    /// Takes in the status that is reported of an interface now; `None` if it is not known any more.
-    pub fn see(&mut self, name: IfName, status: Option<Status>, now: Now) {
+    /// Takes in the status that is reported of an interface now; `None` if it is not known any more. Several reports
+    /// before the next [`Self::settle`] are worth as much as with one after each.
+    pub fn see(&mut self, name: IfName, status: Option<Status>, ranking: &Ranking, now: Now) {
         let Some(status) = status else {
             self.tracks.remove(&name);
             return;
@@ -55,6 +56,7 @@ impl Calm {
         if track.reported == status {
             return;
         }
+        track.expire(name, ranking, now.at);
         track.reported = status;
         let is_internet = status == Status::Internet;
         match (track.counted == Status::Internet, is_internet) {
@@ -63,6 +65,7 @@ impl Calm {
             (false, true) => (track.counted, track.since) = (Status::Lan, Some(now)),
             (false, false) => track.count(),
         }
+        track.expire(name, ranking, now.at);
     }
 
     /// Lets count what has been held for long enough, or what nobody else can stand in for: `ways_out` tells who has a
@@ -75,9 +78,7 @@ impl Calm {
         ways_out: impl FnOnce() -> BTreeSet<IfName>,
     ) -> BTreeMap<IfName, Status> {
         for (name, track) in &mut self.tracks {
-            if track.until(*name, ranking).is_some_and(|until| until <= now) {
-                track.count();
-            }
+            track.expire(*name, ranking, now);
         }
         if self.tracks.values().any(Track::is_held_up) {
             let ways_out = ways_out();
@@ -110,6 +111,13 @@ impl Track {
     const fn count(&mut self) {
         self.counted = self.reported;
         self.since = None;
+    }
+
+    /// Counts if its time has come.
+    fn expire(&mut self, name: IfName, ranking: &Ranking, now: Instant) {
+        if self.until(name, ranking).is_some_and(|until| until <= now) {
+            self.count();
+        }
     }
 
     /// It has `internet`, and this counts.

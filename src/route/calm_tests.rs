@@ -38,7 +38,7 @@ impl Scene {
 
     fn see(&mut self, text: &str, status: Status) {
         let now = self.now();
-        self.calm.see(name(text), Some(status), now);
+        self.calm.see(name(text), Some(status), &self.ranking, now);
     }
 
     /// What is held at `ms`, as words.
@@ -87,6 +87,23 @@ fn each_loss_begins_hold_up_anew_even_if_nobody_has_looked_meanwhile() {
 }
 
 #[test]
+fn a_flap_within_one_batch_is_a_flap() {
+    let mut scene = Scene::new(&[("eth0", 10_000, 0), ("wlan0", 0, 2_000)]);
+    scene.see("eth0", Status::Internet);
+    scene.see("wlan0", Status::Internet);
+    assert_eq!(scene.held(10_000), "");
+    scene.see("eth0", Status::Lan);
+    scene.see("eth0", Status::Internet);
+    assert_eq!((scene.held(10_000), scene.due()), ("eth0=lan".into(), Some(20_000)));
+    scene.see("wlan0", Status::Lan);
+    assert_eq!(scene.held(10_000), "wlan0=internet", "eth0 is the only one that has internet");
+    scene.ms = 12_000;
+    scene.see("wlan0", Status::Internet);
+    scene.see("wlan0", Status::Lan);
+    assert_eq!((scene.held(12_000), scene.due()), ("wlan0=internet".into(), Some(14_000)));
+}
+
+#[test]
 fn nobody_is_held_up_who_is_the_only_way_out() {
     let mut scene = Scene::new(&[("*", 10_000, 0)]);
     scene.see("eth0", Status::Internet);
@@ -102,7 +119,7 @@ fn nobody_is_held_up_who_is_the_only_way_out() {
     scene.see("ppp0", Status::Internet);
     scene.able.clear();
     assert_eq!(scene.held(5_000), "ppp0=lan", "it could not be used anyway");
-    scene.calm.see(name("ppp0"), None, scene.now());
+    scene.calm.see(name("ppp0"), None, &scene.ranking, scene.now());
     assert_eq!(scene.held(5_000), "");
 }
 
@@ -136,7 +153,7 @@ fn clearing_forgets_and_a_new_configuration_counts_at_once() {
     scene.ranking = Scene::new(&[("eth*", 0, 2_000)]).ranking;
     scene.see("eth0", Status::Lan);
     assert_eq!(scene.held(2), "eth0=internet");
-    scene.calm.see(name("eth0"), None, scene.now());
+    scene.calm.see(name("eth0"), None, &scene.ranking, scene.now());
     assert_eq!((scene.held(3), scene.due()), (String::new(), None));
 }
 
@@ -180,7 +197,7 @@ proptest! {
             let text = NAMES[step.index];
             scene.ms += step.ms;
             let (ms, now) = (scene.ms, scene.now());
-            scene.calm.see(name(text), step.status, now);
+            scene.calm.see(name(text), step.status, &scene.ranking, now);
             match step.status {
                 None => { reported.remove(text); }
                 Some(status) => {

@@ -65,7 +65,7 @@ impl Steering {
     /// Takes in what `state` says of interface `name`.
     pub(super) fn see(&mut self, name: IfName, state: &DesiredState, unix_ms: u64) {
         let status = state.interfaces().get(&name).map(|wish| wish.status);
-        self.calm.see(name, status, Now { at: Instant::now(), unix_ms });
+        self.calm.see(name, status, &self.ranking, Now { at: Instant::now(), unix_ms });
     }
 
     /// Decides what counts now.

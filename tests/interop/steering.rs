@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
+use rand::RngExt as _;
 use tempfile::TempDir;
 
 use crate::support::{Beam, Daemon, Epmd, Link, Monitor, Netns, eventually, repository};
@@ -208,6 +209,7 @@ fn who_comes_back_is_held_and_then_counts_by_itself() {
     site.says("eth0", "[internet,50,{pending,held}]");
     assert_eq!(site.ways(), "wlan0 20, wwan0 30, eth0 50, usb0 80");
     site.steer("[[interface]]\nmatch = \"eth*\"\nhold_up = \"300ms\"\n");
+    site.beam.expect(&[("Set(eth0, lan).", "ok"), ("Set(eth0, internet).", "ok")]);
     eventually("eth0 counts again, without a call", || site.ways() == DEFAULT);
     site.says("eth0", "[internet,10,installed]");
     site.beam.expect(&[(
@@ -243,9 +245,8 @@ fn failing_over_waits_and_a_return_or_a_clear_ends_the_wait() {
     site.beam.expect(&[("Set(eth0, internet).", "ok")]);
     site.says("eth0", "[internet,10,installed]");
     assert_eq!(monitor.since(), [""; 0], "nothing has moved");
-    site.beam.expect(&[("Set(eth0, lan).", "ok")]);
-    assert_eq!(site.ways(), DEFAULT);
     site.steer("[[interface]]\nmatch = \"eth0\"\nhold_down = \"200ms\"\n");
+    site.beam.expect(&[("Set(eth0, lan).", "ok")]);
     eventually("eth0 falls back, without a call", || site.ways() == "wlan0 20, wwan0 30, eth0 50, usb0 80");
     site.steer("[[interface]]\nmatch = \"wlan0\"\nhold_down = \"1h\"\n");
     site.beam.expect(&[("Set(wlan0, disconnected).", "ok")]);
@@ -264,6 +265,78 @@ fn a_restart_forgets_what_was_held() {
     site.daemon.kill();
     site.daemon = Site::options(&site.epmd, &site.net, &site.dir).start();
     assert_eq!(site.ways(), "wlan0 20, wwan0 30, eth0 50, usb0 80", "each as it was last reported");
+}
+
+/// What the words of a file mean, worked out anew: its lines, and `eth0`'s metric.
+fn expected(lines: &[&str], eth0: Option<u32>) -> Vec<String> {
+    let kinds = ["ethernet:internet", "wifi:internet", "mobile:internet", "unknown:lan"];
+    let mut ways: Vec<(usize, &str)> = Vec::new();
+    for (name, words) in NAMES.into_iter().zip(kinds) {
+        let (kind, status) = words.split_once(':').unwrap();
+        let fits = [words.to_owned(), format!("{kind}:*"), format!("*:{status}"), "*:*".to_owned()];
+        let line = lines.iter().position(|line| fits.iter().any(|fits| fits == line));
+        match (eth0, line) {
+            (Some(metric), _) if name == "eth0" => ways.push((usize::try_from(metric).unwrap(), name)),
+            (_, Some(line)) => ways.push(((line + 1) * 10, name)),
+            _ => {}
+        }
+    }
+    ways.sort_unstable();
+    ways.into_iter().map(|(metric, name)| format!("{name} {metric}")).collect()
+}
+
+#[test]
+fn any_ranking_orders_the_kernels_default_routes_and_the_change_leaves_no_gap() {
+    let Some(site) = Site::new("") else { return };
+    let monitor = Monitor::start(&site.net);
+    let mut random = rand::rng();
+    for _ in 0..40 {
+        let mut lines = vec![
+            "ethernet:internet",
+            "wifi:internet",
+            "mobile:internet",
+            "wifi:*",
+            "unknown:lan",
+            "*:internet",
+            "*:lan",
+            "*:*",
+        ];
+        for index in (1..lines.len()).rev() {
+            lines.swap(index, random.random_range(0..=index));
+        }
+        let everything = lines.iter().position(|line| *line == "*:*").unwrap();
+        // A line that another one covers is refused.
+        lines.truncate(everything + 1);
+        let before = |lines: &[&str], wide: &str, narrow: &str| {
+            let at = |word: &str| lines.iter().position(|line| *line == word);
+            at(wide).is_some_and(|wide| at(narrow).is_some_and(|narrow| wide < narrow))
+        };
+        for (wide, narrow) in [
+            ("*:internet", "ethernet:internet"),
+            ("*:internet", "wifi:internet"),
+            ("*:internet", "mobile:internet"),
+            ("wifi:*", "wifi:internet"),
+            ("*:lan", "unknown:lan"),
+        ] {
+            if before(&lines, wide, narrow) {
+                lines.retain(|line| *line != narrow);
+            }
+        }
+        let eth0 = random.random_bool(0.5).then(|| random.random_range(1..60));
+        let metric = eth0.map_or_else(String::new, |n| format!("[[interface]]\nmatch = \"eth0\"\nmetric = {n}\n"));
+        let mut ways = site.shown().len();
+        site.steer(&format!("ranking = {lines:?}\n{metric}"));
+        assert_eq!(site.ways(), expected(&lines, eth0).join(", "), "{lines:?} {eth0:?}");
+        for line in monitor.since().iter().filter(|line| line.contains("default via") && !line.contains("table")) {
+            if line.starts_with("Deleted") {
+                ways -= 1
+            } else {
+                ways += 1
+            }
+            assert!(ways > 0, "no default route after {line}");
+        }
+        assert_eq!(ways, site.shown().len());
+    }
 }
 
 /// A fenced block of the README: its language and its lines.
