@@ -251,9 +251,9 @@ mod tests {
 
     #[test]
     fn callers_win_over_configuration_and_configuration_over_patterns() {
-        let mut ranking = Ranking::default();
-        ranking.interfaces =
-            vec![InterfaceConfig { metric: Some(Metric::Disabled), ..InterfaceConfig::new("eth0".parse().unwrap()) }];
+        let disabled =
+            InterfaceConfig { metric: Some(Metric::Disabled), ..InterfaceConfig::new("eth0".parse().unwrap()) };
+        let mut ranking = Ranking { interfaces: vec![disabled], ..Ranking::default() };
         let metric = |asked| ranking.metric(name("eth0"), Status::Lan, asked);
         assert_eq!(metric(None), Metric::Disabled);
         assert_eq!(metric(Metric::new(7)).number(), Some(7));

@@ -85,6 +85,14 @@ impl Site {
         self.shown().iter().map(short).collect::<Vec<_>>().join(", ")
     }
 
+    /// Waits until the kernel has no more news of its own, which would wake the daemon.
+    fn settle(&self) {
+        eventually("addresses are settled", || {
+            let links = self.net.ip(&["-6", "-o", "addr", "show", "scope", "link"]);
+            links.lines().count() == NAMES.len() && !links.contains("tentative")
+        });
+    }
+
     /// `[Status, Metric, Install]` of an interface.
     #[track_caller]
     fn says(&self, name: &str, text: &str) {
@@ -195,6 +203,7 @@ fn a_new_ranking_moves_only_what_it_must_and_without_a_gap() {
 fn who_comes_back_is_held_and_then_counts_by_itself() {
     let Some(site) = Site::new("[[interface]]\nmatch = \"eth*\"\nhold_up = \"1h\"\n") else { return };
     assert_eq!(site.ways(), DEFAULT, "eth0 was the only one when it came");
+    site.settle();
     site.beam.expect(&[
         ("Set(eth0, lan).", "ok"),
         ("Set(eth0, internet).", "ok"),
@@ -237,6 +246,7 @@ fn who_is_the_only_way_out_is_not_held() {
 #[test]
 fn failing_over_waits_and_a_return_or_a_clear_ends_the_wait() {
     let Some(site) = Site::new("[[interface]]\nmatch = \"eth0\"\nhold_down = \"1h\"\n") else { return };
+    site.settle();
     let monitor = Monitor::start(&site.net);
     site.beam.expect(&[("Set(eth0, lan).", "ok")]);
     site.says("eth0", "[lan,10,{pending,held}]");
