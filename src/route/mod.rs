@@ -6,6 +6,8 @@
 //! ```text
 //! wishes (DesiredState) ─ ranking ─→ entries ─ World ─→ wanted objects ─ diff ─→ changes
 //! ```
+//!
+//! The ranking counts the reported statuses, or for a while others, as [`Calm`] decides.
 
 mod calm;
 mod command;

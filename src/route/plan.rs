@@ -44,7 +44,7 @@ pub enum Reason {
     NoIpv6,
     /// Someone else keeps changing it. Never the plan's own finding.
     Contested,
-    /// It was not preferred for long enough yet. Never the plan's own finding.
+    /// Its reported status does not count yet. Never the plan's own finding.
     Held,
     /// The kernel refused it; a POSIX error number. Never the plan's own finding.
     Netlink(i32),
