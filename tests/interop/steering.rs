@@ -210,7 +210,12 @@ fn who_comes_back_is_held_and_then_counts_by_itself() {
     let Some(site) = Site::new("[[interface]]\nmatch = \"eth*\"\nhold_up = \"1h\"\n") else { return };
     assert_eq!(site.ways(), DEFAULT, "eth0 was the only one when it came");
     site.settle();
+    let hears = |install: &str| {
+        format!("receive {{route_manager, N, {{_, install, <<\"eth0\">>, {install}}}}} -> ok after 20000 -> late end.")
+    };
     site.beam.expect(&[
+        ("gen_server:call(RM, subscribe).", "ok"),
+        (&hears("installed"), "ok"),
         ("Set(eth0, lan).", "ok"),
         ("Set(eth0, internet).", "ok"),
         ("Before = erlang:system_time(millisecond), ok.", "ok"),
@@ -222,11 +227,13 @@ fn who_comes_back_is_held_and_then_counts_by_itself() {
             "[<<\"wlan0\">>,<<\"wwan0\">>,<<\"eth0\">>,<<\"usb0\">>]"),
     ]);
     site.says("eth0", "[internet,50,{pending,held}]");
+    site.beam.expect(&[(&hears("{pending,held}"), "ok")]);
     assert_eq!(site.ways(), "wlan0 20, wwan0 30, eth0 50, usb0 80");
     site.steer("[[interface]]\nmatch = \"eth*\"\nhold_up = \"300ms\"\n");
     site.beam.expect(&[("Set(eth0, lan).", "ok"), ("Set(eth0, internet).", "ok")]);
     eventually("eth0 counts again, without a call", || site.ways() == DEFAULT);
     site.says("eth0", "[internet,10,installed]");
+    site.beam.expect(&[(&hears("installed"), "ok")]);
     site.beam.expect(&[(
         "maps:get(held_until, maps:get(<<\"eth0\">>, maps:get(interfaces, gen_server:call(RM, status)))).",
         "nil",
