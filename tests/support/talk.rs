@@ -14,7 +14,7 @@ pub struct Talk {
 }
 
 /// How long a frame may take.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = super::PATIENCE;
 
 /// What a peer says, and the frames that it must hear: a row of a table.
 pub type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
