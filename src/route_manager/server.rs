@@ -134,6 +134,8 @@ impl RouteManager {
                 message = self.process.receive() => message,
             };
             self.turn(first);
+            // One who may has killed it.
+            self.stopped = self.stopped.take().or_else(|| self.process.ended().cloned());
             // The writers first: what our own changes have stirred up in the kernel can wait, the callers cannot.
             tokio::task::yield_now().await;
         }

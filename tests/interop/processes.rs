@@ -109,6 +109,20 @@ fn stop_with_admin_all_is_ok_then_down_normal_then_exit_0() {
 }
 
 #[test]
+fn kill_with_admin_all_ends_the_daemon_and_without_does_nothing() {
+    let kill = "Pid = rpc:call(N, erlang, whereis, [route_manager]), M = monitor(process, Pid), exit(Pid, kill).";
+    let Some(mut rig) = Rig::with(&["--admin", "all"]) else { return };
+    rig.beam.expect(&[(kill, "true"), ("driver:await(5000) =:= {'DOWN', M, process, Pid, killed}.", "true")]);
+    assert_eq!(rig.daemon.exit_code(), Some(0));
+    let Some(rig) = Rig::start() else { return };
+    rig.beam.expect(&[
+        (kill, "true"),
+        ("gen_server:call(RM, {get, [<<\"connection\">>]}).", "disconnected"),
+        ("driver:flush().", "[]"),
+    ]);
+}
+
+#[test]
 fn gen_server_stop_with_admin_all() {
     let Some(mut rig) = Rig::with(&["--admin", "all"]) else { return };
     rig.beam.expect(&[
