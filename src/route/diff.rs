@@ -2,6 +2,7 @@
 //!
 //! Only objects with our protocol number, and connected routes that ours stand in for, are ever named here.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Change, Changes, Connected, Family, MAIN_TABLE, Object, Plan, Prefix, Queue, Route, World};
@@ -31,7 +32,7 @@ pub fn diff(world: &World, plan: &Plan, orphans: &BTreeSet<Object>) -> Changes {
     additions.extend(restored.into_iter().map(Change::RestoreConnected));
     additions.extend(arrive(world, plan, &unwanted, &missing, &mut going));
     let mut deletions: Vec<Object> = going.into_iter().collect();
-    deletions.sort_by_key(|object| (leaving_class(object), *object));
+    deletions.sort_by_key(leaving_order);
     let replaced = world.connected.iter().filter(|c| plan.stand_ins.contains(&(c.dst, c.ifindex)));
     let replaced = replaced.copied().map(Change::RemoveConnected);
     Changes { additions, deletions: deletions.into_iter().map(Change::Delete).chain(replaced).collect() }
@@ -73,6 +74,13 @@ fn leaving_class(object: &Object) -> u8 {
     }
 }
 
+/// In main the worst goes first: while the best one that goes is there, it carries the traffic, and after it the best
+/// one that stays; never a third one between them.
+fn leaving_order(object: &Object) -> (u8, Option<Reverse<Object>>, Object) {
+    let worst_first = (object.table() == MAIN_TABLE).then_some(Reverse(*object));
+    (leaving_class(object), worst_first, *object)
+}
+
 /// The deletions of what another interface has left in a table that is not its own any more, rules first.
 fn leave_tables(plan: &Plan, going: &mut BTreeSet<Object>) -> Vec<Change> {
     let is_left = |route: &Route| plan.tables.get(&route.table).is_some_and(|owner| *owner != Some(route.ifindex));
@@ -90,7 +98,7 @@ fn leave_tables(plan: &Plan, going: &mut BTreeSet<Object>) -> Vec<Change> {
     };
     let mut leaving: Vec<Object> = going.iter().filter(|object| leaves(object)).copied().collect();
     going.retain(|object| !leaves(object));
-    leaving.sort_by_key(|object| (leaving_class(object), *object));
+    leaving.sort_by_key(leaving_order);
     leaving.into_iter().map(Change::Delete).collect()
 }
 
