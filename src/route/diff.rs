@@ -32,7 +32,8 @@ pub fn diff(world: &World, plan: &Plan, orphans: &BTreeSet<Object>) -> Changes {
     additions.extend(restored.into_iter().map(Change::RestoreConnected));
     additions.extend(arrive(world, plan, &unwanted, &missing, &mut going));
     let mut deletions: Vec<Object> = going.into_iter().collect();
-    deletions.sort_by_key(leaving_order);
+    let place = places(world, &deletions);
+    deletions.sort_by_key(|object| leaving_order(object, &place));
     let replaced = world.connected.iter().filter(|c| plan.stand_ins.contains(&(c.dst, c.ifindex)));
     let replaced = replaced.copied().map(Change::RemoveConnected);
     Changes { additions, deletions: deletions.into_iter().map(Change::Delete).chain(replaced).collect() }
@@ -76,9 +77,18 @@ fn leaving_class(object: &Object) -> u8 {
 
 /// In main the worst goes first: while the best one that goes is there, it carries the traffic, and after it the best
 /// one that stays; never a third one between them.
-fn leaving_order(object: &Object) -> (u8, Option<Reverse<Object>>, Object) {
-    let worst_first = (object.table() == MAIN_TABLE).then_some(Reverse(*object));
-    (leaving_class(object), worst_first, *object)
+fn leaving_order(object: &Object, places: &BTreeMap<Object, usize>) -> (u8, Reverse<(u32, usize)>, Object) {
+    let worst = match object {
+        Object::Route(route) if route.table == MAIN_TABLE => (route.metric, places.get(object).copied().unwrap_or(0)),
+        _ => (0, 0),
+    };
+    (leaving_class(object), Reverse(worst), *object)
+}
+
+/// Where those of `objects` that have equals beside them stand among these.
+fn places(world: &World, objects: &[Object]) -> BTreeMap<Object, usize> {
+    let queues: BTreeSet<Queue> = objects.iter().filter_map(Object::queue).collect();
+    queues.into_iter().flat_map(|queue| world.in_order(queue).copied().zip(0..)).collect()
 }
 
 /// The deletions of what another interface has left in a table that is not its own any more, rules first.
@@ -98,7 +108,7 @@ fn leave_tables(plan: &Plan, going: &mut BTreeSet<Object>) -> Vec<Change> {
     };
     let mut leaving: Vec<Object> = going.iter().filter(|object| leaves(object)).copied().collect();
     going.retain(|object| !leaves(object));
-    leaving.sort_by_key(leaving_order);
+    leaving.sort_by_key(|object| leaving_order(object, &BTreeMap::new()));
     leaving.into_iter().map(Change::Delete).collect()
 }
 
