@@ -21,6 +21,7 @@ fn main() -> Status {
         Command::Run(args) => run(*args),
         Command::Status(args) => ask(args, Question::Status),
         Command::Routes(args) => ask(args, Question::Routes),
+        Command::Plan(args) => ask(args, Question::Plan),
         Command::Demo(args) => show(&args),
     }
 }

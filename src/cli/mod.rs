@@ -34,6 +34,8 @@ pub enum Command {
     Status(ask::AskArgs),
     /// Print a running node's rules and routes
     Routes(ask::AskArgs),
+    /// Print what a running node would change now, as ip commands
+    Plan(ask::AskArgs),
     /// Show it at work in a private network namespace, without touching this machine's routes
     Demo(DemoArgs),
 }

@@ -52,6 +52,7 @@ fn status_and_routes_as_tables_and_as_json() {
     let ours: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
     assert_eq!(keys, format!("[{}]", ours.join(",")), "the keys of the status map");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&of(&["routes", "--json"])).unwrap()[0][0], "rule");
+    assert_eq!((of(&["plan"]).as_str(), of(&["plan", "--json"]).as_str()), ("nothing to change\n", "[]\n"));
     rig.beam.expect(&[("nodes(connected) =:= [N].", "true")]);
 }
 
