@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use eetf::{Pid, Reference, Term};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::channel::Channel;
+use super::deadline::after;
 use super::message::{alias_of, alias_tag};
 use super::state::Watcher;
 use super::{Destination, Node};
@@ -79,13 +80,6 @@ impl Node {
         }
         true
     }
-}
-
-/// The end of a time that may be as long as there is.
-pub(super) fn after(time: Duration) -> Instant {
-    // 136 years are as good as more.
-    let now = Instant::now();
-    now.checked_add(time).unwrap_or_else(|| now + Duration::from_secs(u32::MAX.into()))
 }
 
 /// A call under way. When it ends, in whatever way, its monitor ends too.

@@ -10,12 +10,11 @@ use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::call::after;
 use super::connection::{self, Up};
+use super::deadline::after;
 use super::handshake_io::{HandshakeIo, SetupError};
-use super::resolver::is_long;
 use super::state::{Verdict, Wanted};
-use super::{AutoConnect, Ignored, Node};
+use super::{AutoConnect, Ignored, NameKind, Node, host_of};
 use crate::dist::{Dialing, Step, is_node_name};
 
 /// Why a node could not be reached.
@@ -177,7 +176,8 @@ impl Node {
                 AutoConnect::Once | AutoConnect::Always => {}
             }
         }
-        if address.is_none() && is_long(host(peer)) != is_long(host(&state.incarnation.name)) {
+        if address.is_none() && NameKind::of_host(host_of(peer)) != NameKind::of_host(host_of(&state.incarnation.name))
+        {
             return Err("one of us has a long name, the other a short one");
         }
         // The list is asked of attempts only: what is connected stays.
@@ -260,8 +260,4 @@ async fn shake_hands(io: &mut HandshakeIo, dialing: &mut Dialing, attempt: &Atte
             Step::Wait | Step::Verified(_) => {}
         }
     }
-}
-
-fn host(node: &str) -> &str {
-    node.split_once('@').map_or("", |(_, host)| host)
 }

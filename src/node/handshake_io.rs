@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::call::after;
+use super::deadline::after;
 use crate::dist::{FrameDecoder, FrameError, HandshakeError, Header, local_packet_limit};
 
 /// Why a handshake failed.

@@ -93,6 +93,7 @@ mod config;
 mod connection;
 mod cookie;
 mod counts;
+mod deadline;
 mod destination;
 mod dialer;
 mod dispatch;
@@ -131,7 +132,7 @@ pub use gen_server::{Function, GenServer, Next};
 pub use incarnation::{Ignored, NotFound, StartError};
 pub use kernel::{NetTicktime, OptionsError};
 pub use message::{Answer, Caller, Message, NodeNews, Sender};
-pub use name::{HostName, NameKind, NodeNameError, node_name, peer_name};
+pub use name::{HostName, NameKind, NodeNameError, host_of, node_name, peer_name};
 pub use net_kernel::socket_options::Einval;
 pub use net_kernel::{
     Defaults as SocketDefaults, MonitorOptions, NodeType, NodedownReason, OptionName, SocketOption, Start,

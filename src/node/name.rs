@@ -17,6 +17,13 @@ pub enum NameKind {
 }
 
 impl NameKind {
+    /// The kind of names that have this host: long ones, if it has a dot or is an address (`inet_tcp_dist.erl`:
+    /// `splitnode`).
+    #[must_use]
+    pub fn of_host(host: &str) -> NameKind {
+        if host.contains('.') || host.parse::<Ipv6Addr>().is_ok() { NameKind::Long } else { NameKind::Short }
+    }
+
     fn flag(self) -> &'static str {
         match self {
             NameKind::Long => "--name",
@@ -157,12 +164,12 @@ pub fn node_name(given: &str, kind: NameKind, this_host: &HostName) -> Result<No
     if !host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@') {
         return Err(NodeNameError::Host { name: if is_given { name() } else { format!("{head}@{host}") } });
     }
-    match (kind, is_long(&host)) {
-        (NameKind::Short, true) => {
+    match (kind, NameKind::of_host(&host)) {
+        (NameKind::Short, NameKind::Long) => {
             let short = format!("{head}@{}", host.split('.').next().unwrap_or_default());
             return Err(NodeNameError::DotInShort { name: name(), short });
         }
-        (NameKind::Long, false) => return Err(NodeNameError::NoDotInLong { name: name(), host }),
+        (NameKind::Long, NameKind::Short) => return Err(NodeNameError::NoDotInLong { name: name(), host }),
         _ => {}
     }
     let bytes = head.len() + 1 + host.len();
@@ -180,16 +187,21 @@ pub fn peer_name(given: &str, kind: NameKind) -> Result<NodeName, &'static str> 
     if head.is_empty() || host.is_empty() || !given.bytes().all(|byte| byte.is_ascii_graphic()) || host.contains('@') {
         return Err("not a node name: NODE@HOST");
     }
-    match (kind, is_long(host)) {
-        (NameKind::Short, true) => Err("a long name, and this node has a short one: they cannot talk to each other"),
-        (NameKind::Long, false) => Err("a short name, and this node has a long one: they cannot talk to each other"),
+    match (kind, NameKind::of_host(host)) {
+        (NameKind::Short, NameKind::Long) => {
+            Err("a long name, and this node has a short one: they cannot talk to each other")
+        }
+        (NameKind::Long, NameKind::Short) => {
+            Err("a short name, and this node has a long one: they cannot talk to each other")
+        }
         _ => NodeName::new(head, host).map_err(|_| "at most 255 bytes are allowed"),
     }
 }
 
-/// Whether the host is one of long names: with a dot, or an address (`inet_tcp_dist.erl`: `splitnode`).
-fn is_long(host: &str) -> bool {
-    host.contains('.') || host.parse::<Ipv6Addr>().is_ok()
+/// What stands behind the `@` of a node name; nothing, if there is none.
+#[must_use]
+pub fn host_of(node: &str) -> &str {
+    node.split_once('@').map_or("", |(_, host)| host)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ impl Resolver {
 
     /// Connects to the node `name@host`, within `patience`.
     pub(super) async fn connect(&self, peer: &str, patience: Duration) -> Result<TcpStream, SetupError> {
-        let end = super::call::after(patience);
+        let end = super::deadline::after(patience);
         let (name, host) = peer.split_once('@').ok_or(SetupError::GivenUp("not a node name"))?;
         let ips = self.addresses(host).await.map_err(|source| SetupError::Host(host.to_owned(), source))?;
         let mut port = None;
@@ -90,10 +90,4 @@ impl Resolver {
         ips.dedup();
         Ok(ips)
     }
-}
-
-/// Whether a host is one of long names: nodes of long and of short names cannot talk to each other
-/// (`inet_tcp_dist:splitnode/3`).
-pub(super) fn is_long(host: &str) -> bool {
-    host.contains('.') || host.parse::<IpAddr>().is_ok()
 }

@@ -1,10 +1,10 @@
 //! Terms → arguments, in every form that callers use.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::owners::OwnerPolicy;
 use crate::route::{IfName, Metric, Status, Subnet, is_unicast};
-use crate::term::{Pid, Show, Term, as_atom, as_integer, as_list, as_text, as_tuple};
+use crate::term::{Pid, Show, Term, as_atom, as_integer, as_ip, as_list, as_text, as_tuple};
 
 /// More than any reason that a person wrote; the desired state keeps it.
 const MAX_WHY_BYTES: usize = 4096;
@@ -55,24 +55,11 @@ pub(super) fn gateway(term: &Term) -> Result<Option<IpAddr>, Wrong> {
 /// A 4- or 8-tuple, or text.
 fn address(term: &Term) -> Result<IpAddr, Wrong> {
     let wrong = || format!("{} is not an IP address", Show(term));
-    if let Some(fields) = as_tuple::<4>(term) {
-        let bytes = numbers::<4, u8>(fields).ok_or_else(wrong)?;
-        return Ok(Ipv4Addr::from(bytes).into());
-    }
-    if let Some(fields) = as_tuple::<8>(term) {
-        let words = numbers::<8, u16>(fields).ok_or_else(wrong)?;
-        return Ok(Ipv6Addr::from(words).into());
+    if let Term::Tuple(_) = term {
+        return as_ip(term).ok_or_else(wrong);
     }
     let text = as_text(term).and_then(|text| String::from_utf8(text).ok());
     text.and_then(|text| text.parse().ok()).ok_or_else(wrong)
-}
-
-fn numbers<const N: usize, T: TryFrom<i64> + Copy + Default>(fields: &[Term; N]) -> Option<[T; N]> {
-    let mut numbers = [T::default(); N];
-    for (number, field) in numbers.iter_mut().zip(fields) {
-        *number = T::try_from(as_integer(field)?).ok()?;
-    }
-    Some(numbers)
 }
 
 /// `disconnected`, `lan` or `internet`.

@@ -23,6 +23,6 @@ pub use check::{CheckError, Limits, check};
 pub use decode::{DecodeError, decode, decode_prefix};
 pub use encode::{encode, encode_atom};
 pub use show::Show;
-pub use view::{as_atom, as_integer, as_list, as_text, as_tuple, is_nil};
+pub use view::{as_atom, as_integer, as_ip, as_list, as_text, as_tuple, is_nil};
 
 pub use eetf::{Atom, Binary, List, Map, Pid, Reference, Term, Tuple};

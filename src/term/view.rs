@@ -1,5 +1,7 @@
 //! Looking into terms without taking them apart.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use eetf::Term;
 
 /// The elements of a tuple of exactly `N`.
@@ -43,6 +45,23 @@ pub fn as_integer(term: &Term) -> Option<i64> {
         Term::BigInteger(integer) => i64::try_from(&integer.value).ok(),
         _ => None,
     }
+}
+
+/// An address as `inet` has it: a tuple of 4 bytes or 8 words.
+#[must_use]
+pub fn as_ip(term: &Term) -> Option<IpAddr> {
+    if let Some(fields) = as_tuple::<4>(term) {
+        return Some(Ipv4Addr::from(numbers::<4, u8>(fields)?).into());
+    }
+    Some(Ipv6Addr::from(numbers::<8, u16>(as_tuple(term)?)?).into())
+}
+
+fn numbers<const N: usize, T: TryFrom<i64> + Copy + Default>(fields: &[Term; N]) -> Option<[T; N]> {
+    let mut numbers = [T::default(); N];
+    for (number, field) in numbers.iter_mut().zip(fields) {
+        *number = T::try_from(as_integer(field)?).ok()?;
+    }
+    Some(numbers)
 }
 
 /// The bytes of a text: a binary as it is, a list of characters in UTF-8. Neither atoms nor nested lists are texts.

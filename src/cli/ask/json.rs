@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::table::address;
-use crate::term::{Show, Term, as_integer, as_text};
+use crate::term::{Show, Term, as_integer, as_ip, as_text};
 
 /// Pretty, with a line end.
 pub(super) fn text(term: &Term) -> String {
@@ -22,7 +21,7 @@ fn to_json(term: &Term) -> Value {
         Term::Float(float) => Value::from(float.value),
         Term::Binary(binary) => Value::String(String::from_utf8_lossy(&binary.bytes).into_owned()),
         Term::List(list) => Value::Array(list.elements.iter().map(to_json).collect()),
-        Term::Tuple(tuple) => match address(term) {
+        Term::Tuple(tuple) => match as_ip(term) {
             Some(ip) => Value::String(ip.to_string()),
             None => Value::Array(tuple.elements.iter().map(to_json).collect()),
         },

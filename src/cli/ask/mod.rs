@@ -12,7 +12,9 @@ use clap::Args;
 use super::ExitCode;
 use crate::config::{Config, ConfigError, Options, Surroundings};
 use crate::epmd::EpmdMode;
-use crate::node::{CallError, CookieError, DialError, Node, NodeConfig, Resolver, Start, StartError};
+use crate::node::{
+    CallError, CookieError, DialError, NameKind, Node, NodeConfig, Resolver, Start, StartError, host_of,
+};
 use crate::term::{Show, Term, as_atom, as_tuple, atom};
 
 /// As long as `gen_server:call/2` waits.
@@ -137,12 +139,14 @@ impl AskArgs {
 async fn ask(config: &Config, asked: Option<String>, request: Term) -> Result<Term, AskError> {
     let is_own = asked.is_none();
     let peer = asked.unwrap_or_else(|| config.node_name.to_string());
-    let host = peer.split_once('@').map_or("", |(_, host)| host);
+    let host = host_of(&peer);
     let node =
         Node::new(NodeConfig { resolver: Resolver::new(config.epmd_port), ..NodeConfig::new(&config.cookie.read()?) });
     let name = format!("beamroute-ask-{}@{host}", std::process::id());
-    let is_long = host.contains(['.', ':']);
-    let start = if is_long { Start::long(name) } else { Start::short(name) };
+    let start = match NameKind::of_host(host) {
+        NameKind::Long => Start::long(name),
+        NameKind::Short => Start::short(name),
+    };
     node.start(Start { dist_listen: Some(false), ..start }).await?;
     let connected = match fixed_address(config, host).filter(|_| is_own) {
         Some(address) => node.dial(&peer, address).await,

@@ -1,9 +1,8 @@
 //! The `status` map and the plan as tables for a terminal.
 
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use crate::term::{Show, Term, as_atom, as_integer, as_list, as_text, as_tuple, list};
+use crate::term::{Show, Term, as_atom, as_integer, as_ip, as_list, as_text, as_tuple, list};
 
 /// The interfaces, best first, and what there is to know besides.
 pub(super) fn status(answer: &Term) -> String {
@@ -33,7 +32,7 @@ fn interface(name: &str, about: &Term) -> Vec<String> {
         Some([_, reason]) => format!("pending: {}", Show(reason)),
         None => word(get(about, "install")),
     };
-    let gateway = get(about, "default_gateway").and_then(address).map_or_else(|| "-".to_owned(), |ip| ip.to_string());
+    let gateway = get(about, "default_gateway").and_then(as_ip).map_or_else(|| "-".to_owned(), |ip| ip.to_string());
     let mut row = vec![name.to_owned(), word(get(about, "type")), word(get(about, "status"))];
     row.push(get(about, "since").and_then(number).map_or_else(|| "-".to_owned(), ago));
     row.extend(["metric", "table", "link"].map(|key| word(get(about, key))));
@@ -45,7 +44,7 @@ fn interface(name: &str, about: &Term) -> Vec<String> {
 fn notes(name: &str, about: &Term) -> String {
     let mut text = String::new();
     if let Some(by) = get(about, "shadowed_by").filter(|by| as_atom(by).is_none()) {
-        let gateway = get(by, "gateway").and_then(address).map_or_else(String::new, |ip| format!(" via {ip}"));
+        let gateway = get(by, "gateway").and_then(as_ip).map_or_else(String::new, |ip| format!(" via {ip}"));
         let (dev, metric) = (word(get(by, "ifname")), word(get(by, "metric")));
         text += &format!("{name}: another program's default{gateway} dev {dev} metric {metric} goes before it\n");
     }
@@ -71,7 +70,7 @@ pub(super) fn entries(answer: &Term) -> Term {
 /// As `ip` would show it.
 fn entry(entry: &Term) -> Option<String> {
     let Term::Tuple(tuple) = entry else { return None };
-    let ip = |term: &Term| address(term).map_or_else(|| word(Some(term)), |ip| ip.to_string());
+    let ip = |term: &Term| as_ip(term).map_or_else(|| word(Some(term)), |ip| ip.to_string());
     let table =
         |term: &Term| if as_atom(term).is_some() { String::new() } else { format!(" table {}", word(Some(term))) };
     Some(match tuple.elements.as_slice() {
@@ -96,23 +95,6 @@ pub(super) fn plan(answer: &Term) -> String {
     }
     let commands = changes.iter().filter_map(as_tuple::<2>);
     commands.map(|[_, command]| word(Some(command)) + "\n").collect()
-}
-
-/// A 4- or 8-tuple of numbers that are small enough.
-pub(super) fn address(term: &Term) -> Option<IpAddr> {
-    let Term::Tuple(tuple) = term else { return None };
-    let numbers: Vec<i64> = tuple.elements.iter().map(as_integer).collect::<Option<_>>()?;
-    match numbers.len() {
-        4 => {
-            let bytes: Vec<u8> = numbers.iter().map(|n| u8::try_from(*n).ok()).collect::<Option<_>>()?;
-            Some(<[u8; 4]>::try_from(bytes).ok()?.into())
-        }
-        8 => {
-            let words: Vec<u16> = numbers.iter().map(|n| u16::try_from(*n).ok()).collect::<Option<_>>()?;
-            Some(<[u16; 8]>::try_from(words).ok()?.into())
-        }
-        _ => None,
-    }
 }
 
 fn get<'a>(map: &'a Term, key: &str) -> Option<&'a Term> {
