@@ -405,22 +405,29 @@ fn no_order_of_events_leads_astray() {
 
 #[test]
 fn a_link_that_goes_down_and_up_between_two_looks_has_lost_its_routes() {
-    in_netns(|| {
-        two_links();
-        let (mut netlink, mut world) = open();
-        let objects = objects_of(&world);
-        apply_all(&mut netlink, &mut world, &add(objects.clone()));
-        ip("link set va down");
-        ip("link set va up");
-        ip("addr add 2001:db8::2/64 dev va nodad");
-        netns::wait_for_addresses();
-        let drained = netlink.drain(&mut world).unwrap();
-        assert!(drained.changed && drained.may_heal && drained.looked_again, "{drained:?}");
-        assert_is_kernel(&world);
-        // The rules alone outlive it.
-        assert_eq!(world.ours.len(), 2);
-        apply_all(&mut netlink, &mut world, &add(objects));
-    });
+    // What goes is inferred, unless others have routes of which nobody knows the link.
+    for foreign in
+        [None, Some("route add 10.99.0.0/24 dev va table 777"), Some("route add default nexthop dev va nexthop dev vc")]
+    {
+        in_netns(move || {
+            two_links();
+            foreign.map(ip);
+            let (mut netlink, mut world) = open();
+            let objects = objects_of(&world);
+            apply_all(&mut netlink, &mut world, &add(objects.clone()));
+            ip("link set va down");
+            ip("link set va up");
+            ip("addr add 2001:db8::2/64 dev va nodad");
+            netns::wait_for_addresses();
+            let drained = netlink.drain(&mut world).unwrap();
+            assert!(drained.changed && drained.may_heal, "{drained:?}");
+            assert_eq!((drained.looked_again, drained.inferred), (foreign.is_some(), foreign.is_none()));
+            assert_is_kernel(&world);
+            // The rules alone outlive it.
+            assert_eq!(world.ours.len(), 2);
+            apply_all(&mut netlink, &mut world, &add(objects));
+        });
+    }
 }
 
 #[test]

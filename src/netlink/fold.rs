@@ -9,7 +9,9 @@ use nix::libc;
 
 use super::constants::*;
 use super::decode::{Fact, RouteFact, RuleFact, is_builtin_table};
-use crate::route::{Address, Connected, Family, ForeignDefault, Link, MAIN_TABLE, Object, Queue, Route, World};
+use crate::route::{
+    Address, Connected, Family, ForeignDefault, Link, MAIN_TABLE, Object, Queue, Route, Touched, World,
+};
 
 /// What a fold did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,13 +20,15 @@ pub(super) struct Effect {
     pub changed: bool,
     /// More has changed than the event said.
     pub look_again: bool,
+    /// More has changed than the event said; what, is known by the kernel's rules, and should be looked at some time.
+    pub inferred: bool,
 }
 
 impl Effect {
-    const NONE: Self = Self { changed: false, look_again: false };
+    const NONE: Self = Self { changed: false, look_again: false, inferred: false };
 
     fn changed(changed: bool) -> Self {
-        Self { changed, look_again: false }
+        Self { changed, ..Self::NONE }
     }
 
     fn and_look_again(self, look_again: bool) -> Self {
@@ -32,7 +36,11 @@ impl Effect {
     }
 
     fn or(self, other: Self) -> Self {
-        Self { changed: self.changed || other.changed, look_again: self.look_again || other.look_again }
+        Self {
+            changed: self.changed || other.changed,
+            look_again: self.look_again || other.look_again,
+            inferred: self.inferred || other.inferred,
+        }
     }
 }
 
@@ -43,6 +51,8 @@ pub(super) struct Folder {
     protocol: u8,
     /// The bridge, bond or VRF that a link belongs to.
     masters: BTreeMap<u32, u32>,
+    /// What the facts were about.
+    touched: Touched,
 }
 
 /// What a route is to us.
@@ -56,12 +66,18 @@ enum Class {
 
 impl Folder {
     pub fn new(protocol: u8) -> Self {
-        Self { protocol, masters: BTreeMap::new() }
+        Self { protocol, masters: BTreeMap::new(), touched: Touched::default() }
     }
 
     /// Forgets what it knows, for new dumps.
     pub fn reset(&mut self) {
         self.masters.clear();
+        self.touched = Touched::default();
+    }
+
+    /// What the facts were about that have come in since this was last asked.
+    pub fn touched(&mut self) -> Touched {
+        std::mem::take(&mut self.touched)
     }
 
     /// Folds a fact from a dump, or an event that needs no more care.
@@ -69,11 +85,15 @@ impl Folder {
         match fact {
             Fact::Link { ifindex, link, master } => self.link(world, ifindex, link, master),
             Fact::LinkGone { ifindex } => self.link_gone(world, ifindex),
-            Fact::Address(address) => Effect::changed(set_address(world, address)),
+            Fact::Address(address) => {
+                self.touched.links.insert(address.ifindex);
+                Effect::changed(set_address(world, address))
+            }
             // The routes that prefer it as their source vanish untold (IPv4) or lose that preference (IPv6).
             Fact::AddressGone(address) => {
+                self.touched.links.insert(address.ifindex);
                 let had = remove_address(world, &address);
-                Effect::changed(had).and_look_again(had)
+                Effect::changed(had).and_look_again(had && takes_routes_along(world, &address))
             }
             Fact::Route(fact) => self.route(world, &fact),
             Fact::RouteGone(fact) => self.route_gone(world, &fact),
@@ -98,7 +118,7 @@ impl Folder {
         // One made way for the other: as many as before.
         let is_swap = |fact: &RouteFact| replaces && matches!(self.class(fact), Class::InForeignTable);
         match &fact {
-            _ if look_again => Effect { changed: false, look_again },
+            _ if look_again => Effect { look_again, ..Effect::NONE },
             Fact::Route(fact) if is_swap(fact) => Effect::NONE,
             _ => self.add(world, fact),
         }
@@ -151,26 +171,46 @@ impl Folder {
     }
 
     fn link(&mut self, world: &mut World, ifindex: u32, link: Link, master: Option<u32>) -> Effect {
+        self.touched.links.insert(ifindex);
         let old = world.links.insert(ifindex, link);
         let old_master = match master {
             Some(master) => self.masters.insert(ifindex, master),
             None => self.masters.remove(&ifindex),
         };
-        // A link that goes down takes its IPv4 routes along untold (`fib_sync_down_dev`), one that enters or leaves a
-        // VRF as well.
-        let went_down = old.is_some_and(|old| old.is_up && !link.is_up);
+        // A link that enters or leaves a VRF takes its IPv4 routes along untold.
         let moved = old.is_some() && old_master != master;
-        Effect::changed(old != Some(link)).and_look_again(went_down || moved)
+        let went_down = old.is_some_and(|old| old.is_up && !link.is_up);
+        let inferred = went_down && !has_untold_ipv4(world);
+        if inferred {
+            self.lose_ipv4_routes(world, ifindex);
+        }
+        let effect = Effect { inferred, ..Effect::changed(old != Some(link)) };
+        effect.and_look_again(moved || (went_down && !inferred))
+    }
+
+    /// A link that goes down takes its IPv4 routes along untold (`fib_sync_down_dev` in `net/ipv4/fib_semantics.c`).
+    fn lose_ipv4_routes(&mut self, world: &mut World, ifindex: u32) {
+        let is_lost = |object: &&Object| matches!(object, Object::Route(r) if r.ifindex == ifindex && r.dst.family() == Family::V4);
+        let lost: Vec<Object> = world.ours.iter().filter(is_lost).copied().collect();
+        for object in lost {
+            world.remove(&object);
+            self.touched.objects.insert(object);
+        }
+        world.connected.retain(|c| c.ifindex != ifindex || c.dst.family() != Family::V4);
+        world.foreign_defaults.retain(|d| d.ifindex != ifindex || d.family != Family::V4);
     }
 
     fn link_gone(&mut self, world: &mut World, ifindex: u32) -> Effect {
+        self.touched.links.insert(ifindex);
         self.masters.remove(&ifindex);
         let had = world.links.remove(&ifindex).is_some();
         Effect::changed(had).and_look_again(had)
     }
 
-    fn route(&self, world: &mut World, fact: &RouteFact) -> Effect {
-        match self.class(fact) {
+    fn route(&mut self, world: &mut World, fact: &RouteFact) -> Effect {
+        let class = self.class(fact);
+        self.touch(&class);
+        match class {
             Class::Ours(routes) => routes
                 .into_iter()
                 .map(|route| Effect::changed(world.insert(Object::Route(route))))
@@ -185,10 +225,12 @@ impl Folder {
         }
     }
 
-    fn route_gone(&self, world: &mut World, fact: &RouteFact) -> Effect {
+    fn route_gone(&mut self, world: &mut World, fact: &RouteFact) -> Effect {
         // IPv6 may tell of one hop of a multipath route, which the dump told of as a whole.
         let is_v6 = fact.dst.family() == Family::V6;
-        match self.class(fact) {
+        let class = self.class(fact);
+        self.touch(&class);
+        match class {
             Class::Ours(routes) => routes
                 .into_iter()
                 .map(|route| Effect::changed(world.remove(&Object::Route(route))))
@@ -207,9 +249,20 @@ impl Folder {
         }
     }
 
-    fn rule(&self, world: &mut World, fact: RuleFact) -> Effect {
+    fn touch(&mut self, class: &Class) {
+        match class {
+            Class::Ours(routes) => self.touched.objects.extend(routes.iter().copied().map(Object::Route)),
+            Class::Connected(connected) => _ = self.touched.links.insert(connected.ifindex),
+            Class::ForeignDefault(_) | Class::InForeignTable | Class::Nothing => {}
+        }
+    }
+
+    fn rule(&mut self, world: &mut World, fact: RuleFact) -> Effect {
         match fact.object {
-            Some(rule) if fact.protocol == self.protocol => Effect::changed(world.insert(rule)),
+            Some(rule) if fact.protocol == self.protocol => {
+                self.touched.objects.insert(rule);
+                Effect::changed(world.insert(rule))
+            }
             _ if is_builtin_table(fact.table) => Effect::NONE,
             _ => {
                 count(&mut world.foreign_rules, fact.table);
@@ -218,9 +271,12 @@ impl Folder {
         }
     }
 
-    fn rule_gone(&self, world: &mut World, fact: RuleFact) -> Effect {
+    fn rule_gone(&mut self, world: &mut World, fact: RuleFact) -> Effect {
         match fact.object {
-            Some(rule) if fact.protocol == self.protocol => Effect::changed(world.remove(&rule)),
+            Some(rule) if fact.protocol == self.protocol => {
+                self.touched.objects.insert(rule);
+                Effect::changed(world.remove(&rule))
+            }
             _ if is_builtin_table(fact.table) => Effect::NONE,
             _ => {
                 uncount(&mut world.foreign_rules, fact.table);
@@ -272,9 +328,28 @@ fn set_address(world: &mut World, address: Address) -> bool {
 
 /// Removes the address whatever its flags; one link may have an address twice, in different networks.
 fn remove_address(world: &mut World, address: &Address) -> bool {
-    let before = world.addresses.len();
-    world.addresses.retain(|a| (a.ifindex, a.ip, a.network) != (address.ifindex, address.ip, address.network));
-    world.addresses.len() != before
+    let is_it = |a: &&Address| (a.ip, a.network) == (address.ip, address.network);
+    let found = world.addresses_of(address.ifindex).find(is_it).copied();
+    found.is_some_and(|found| world.addresses.remove(&found))
+}
+
+/// Whether routes may go with the address, or lose their preferred source, and that is not told: those that prefer it, and
+/// in IPv4 all over its link when it was the last there (`fib_inetaddr_event`).
+fn takes_routes_along(world: &World, address: &Address) -> bool {
+    let prefers = |object: &Object| {
+        matches!(object, Object::Route(r) if r.prefsrc == Some(address.ip)
+            || (address.ip.is_ipv4() && r.ifindex == address.ifindex && r.dst.family() == Family::V4))
+    };
+    let is_foreign_v4 = |d: &ForeignDefault| d.family == Family::V4;
+    let may_be_foreign =
+        address.ip.is_ipv4() && (!world.foreign_routes.is_empty() || world.foreign_defaults.iter().any(is_foreign_v4));
+    may_be_foreign || world.ours.iter().any(prefers)
+}
+
+/// Whether the world has IPv4 routes of which it does not know the link.
+fn has_untold_ipv4(world: &World) -> bool {
+    let is_untold = |d: &ForeignDefault| d.family == Family::V4 && d.ifindex == 0;
+    !world.foreign_routes.is_empty() || world.foreign_defaults.iter().any(is_untold)
 }
 
 fn foreign_default(fact: &RouteFact) -> ForeignDefault {

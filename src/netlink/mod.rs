@@ -34,7 +34,7 @@ pub use error::NetlinkError;
 pub use netns::{path_of as namespace_path, within};
 pub use support::{Missing, check_support};
 
-use crate::route::{Changes, Family, Object, World};
+use crate::route::{Changes, Family, Object, Touched, World};
 use constants::NLM_F_REPLACE;
 use decode::{Fact, Message};
 use fold::Folder;
@@ -81,9 +81,13 @@ pub struct Drained {
     pub may_heal: bool,
     /// The world was dumped anew, because events were lost or did not tell all.
     pub looked_again: bool,
+    /// Some of the change was not told but inferred: to look again, in a while, is wise.
+    pub inferred: bool,
     /// What of ours someone has deleted, as far as that was told: not what the kernel takes away by itself when a link
     /// goes down or an address goes.
     pub taken: Vec<Object>,
+    /// What may be different in the world.
+    pub touched: Touched,
 }
 
 /// How often a world is dumped anew if something changes during the dump; after that the next drain goes on.
@@ -154,6 +158,7 @@ impl Netlink {
                     let effect = folder.event(world, fact, replaces(&message));
                     drained.changed |= effect.changed && !is_early;
                     look_again |= effect.look_again;
+                    drained.inferred |= effect.inferred;
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -169,10 +174,12 @@ impl Netlink {
             self.is_stale = true;
             let new = self.snapshot()?;
             drained.changed |= world.renew(new);
+            drained.touched = Touched::everything();
             drained.may_heal = true;
-            drained.looked_again = true;
-        } else if drained.changed {
-            world.forget_void_removals();
+            (drained.looked_again, drained.inferred) = (true, false);
+        } else {
+            drained.touched = self.folder.touched();
+            world.forget_void_removals_on(drained.touched.links.iter().copied());
         }
         Ok(drained)
     }

@@ -17,6 +17,8 @@ use super::{DesiredState, IfName, MAIN_TABLE, Object, Plan, Ranking, Status, Wor
 #[derive(Debug, Clone, Default)]
 pub struct Calm {
     tracks: BTreeMap<IfName, Track>,
+    /// Those of them whose two statuses differ.
+    undecided: BTreeSet<IfName>,
 }
 
 /// A moment, on both clocks.
@@ -41,7 +43,8 @@ impl Calm {
     #[must_use]
     pub fn of(state: &DesiredState) -> Self {
         let track = |status| Track { reported: status, counted: status, since: None };
-        Self { tracks: state.interfaces().iter().map(|(name, wish)| (*name, track(wish.status))).collect() }
+        let tracks = state.interfaces().iter().map(|(name, wish)| (*name, track(wish.status))).collect();
+        Self { tracks, undecided: BTreeSet::new() }
     }
 
     /// Takes in the status that is reported of an interface now; `None` if it is not known any more. Several reports
@@ -49,6 +52,7 @@ impl Calm {
     pub fn see(&mut self, name: IfName, status: Option<Status>, ranking: &Ranking, now: Now) {
         let Some(status) = status else {
             self.tracks.remove(&name);
+            self.undecided.remove(&name);
             return;
         };
         let unknown = Track { reported: Status::Disconnected, counted: Status::Disconnected, since: None };
@@ -66,6 +70,11 @@ impl Calm {
             (false, false) => track.count(),
         }
         track.expire(name, ranking, now.at);
+        if track.since.is_some() {
+            self.undecided.insert(name);
+        } else {
+            self.undecided.remove(&name);
+        }
     }
 
     /// Lets count what has been held for long enough, or what nobody else can stand in for: `ways_out` tells who has a
@@ -77,6 +86,9 @@ impl Calm {
         now: Instant,
         ways_out: impl FnOnce() -> BTreeSet<IfName>,
     ) -> BTreeMap<IfName, Status> {
+        if self.undecided.is_empty() {
+            return BTreeMap::new();
+        }
         for (name, track) in &mut self.tracks {
             track.expire(*name, ranking, now);
         }
@@ -89,13 +101,15 @@ impl Calm {
             }
         }
         let held = self.tracks.iter().filter(|(_, track)| track.since.is_some());
-        held.map(|(name, track)| (*name, track.counted)).collect()
+        let held: BTreeMap<IfName, Status> = held.map(|(name, track)| (*name, track.counted)).collect();
+        self.undecided = held.keys().copied().collect();
+        held
     }
 
     /// When the next status begins to count.
     #[must_use]
     pub fn due(&self, ranking: &Ranking) -> Option<Instant> {
-        self.tracks.iter().filter_map(|(name, track)| track.until(*name, ranking)).min()
+        self.undecided.iter().filter_map(|name| self.tracks.get(name)?.until(*name, ranking)).min()
     }
 
     /// When the reported status of `name` begins to count, in Unix milliseconds; `None` if it does.
@@ -142,7 +156,7 @@ impl Track {
 /// The interfaces that `plan` gives a default route in main.
 #[must_use]
 pub fn ways_out(plan: &Plan, world: &World) -> BTreeSet<IfName> {
-    let routes = plan.objects.iter().filter_map(|object| match object {
+    let routes = plan.wanted().filter_map(|object| match object {
         Object::Route(route) if route.table == MAIN_TABLE && route.dst.is_default() => Some(route.ifindex),
         _ => None,
     });

@@ -5,15 +5,16 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Change, Changes, Connected, Family, MAIN_TABLE, Object, Plan, Prefix, Queue, Route, World};
+use super::site::Turn;
+use super::{Change, Changes, Connected, Family, Gap, MAIN_TABLE, Object, Plan, Prefix, Queue, Route, Touched, World};
 
 /// What leads from `world` to `plan`. Nothing that is right already is touched. `orphans` (objects of ours that no
 /// readable state explains) stay, unless they are in the way of something wanted.
 ///
 /// New objects go in before old ones go out. A deletion comes among the additions only
 /// - when a table has passed to another interface: its old content must not carry the new one's traffic;
-/// - right before an object is added again to stand further back in its [`Queue`]; the one that should be in front of
-///   it carries the traffic meanwhile.
+/// - when objects are added again to stand further back in their [`Queue`]: the last one is deleted first, so that the
+///   front changes once, to the one that should be there.
 ///
 /// An IPv6 route that differs from one that goes only in what the kernel does not tell IPv6 routes apart by, source and
 /// `onlink` flag (`rt6_duplicate_nexthop` in `net/ipv6/ip6_fib.c`), takes its place in one step: [`crate::netlink`] does
@@ -25,43 +26,36 @@ use super::{Change, Changes, Connected, Family, MAIN_TABLE, Object, Plan, Prefix
 /// the older of two stands in front.
 #[must_use]
 pub fn diff(world: &World, plan: &Plan, orphans: &BTreeSet<Object>) -> Changes {
-    let (unwanted, missing) = compare(&world.ours, &plan.objects);
-    let mut going: BTreeSet<Object> = unwanted.iter().filter(|object| !orphans.contains(object)).copied().collect();
-    let restored = restored(world, plan, &going);
+    changes(&Gap::between(world, plan), world, plan, orphans, &Touched::everything())
+}
+
+/// The same, if `gap` is known, and all but what is `touched` is in order: the order in the queues, and the kernel's
+/// connected routes.
+#[must_use]
+pub fn changes(gap: &Gap, world: &World, plan: &Plan, orphans: &BTreeSet<Object>, touched: &Touched) -> Changes {
+    let mut going: BTreeSet<Object> = gap.unwanted.difference(orphans).copied().collect();
+    let links = links_of(world, plan, touched);
+    let restored = restored(world, plan, &links, &going);
     let mut additions = leave_tables(plan, &mut going);
     additions.extend(restored.into_iter().map(Change::RestoreConnected));
-    additions.extend(arrive(world, plan, &unwanted, &missing, &mut going));
+    additions.extend(arrive(world, plan, gap, touched, &mut going));
     let mut deletions: Vec<Object> = going.into_iter().collect();
     let place = places(world, &deletions);
-    deletions.sort_by_key(|object| leaving_order(object, &place));
-    let replaced = world.connected.iter().filter(|c| plan.stand_ins.contains(&(c.dst, c.ifindex)));
+    deletions.sort_by_cached_key(|object| leaving_order(object, &place));
+    let of_links = links.iter().flat_map(|ifindex| world.connected_of(*ifindex));
+    let replaced = of_links.filter(|connected| plan.stand_ins().contains(&connected.place()));
     let replaced = replaced.copied().map(Change::RemoveConnected);
     Changes { additions, deletions: deletions.into_iter().map(Change::Delete).chain(replaced).collect() }
 }
 
-/// What of `ours` is not `wanted`, and what is wanted and not there: one walk through both.
-fn compare(ours: &BTreeSet<Object>, wanted: &[Object]) -> (Vec<Object>, BTreeSet<Object>) {
-    let mut wanted: Vec<&Object> = wanted.iter().collect();
-    wanted.sort_unstable();
-    let (mut unwanted, mut missing) = (Vec::new(), Vec::new());
-    let (mut ours, mut wanted) = (ours.iter().peekable(), wanted.into_iter().peekable());
-    loop {
-        match (ours.peek(), wanted.peek()) {
-            (None, None) => return (unwanted, missing.into_iter().collect()),
-            (Some(there), Some(object)) if there == object => {
-                ours.next();
-                wanted.next();
-            }
-            (Some(there), object) if object.is_none_or(|object| there < object) => {
-                unwanted.push(**there);
-                ours.next();
-            }
-            (_, object) => {
-                missing.extend(object.map(|object| **object));
-                wanted.next();
-            }
-        }
+/// The links on which the kernel's connected routes may have to come or go.
+fn links_of(world: &World, plan: &Plan, touched: &Touched) -> BTreeSet<u32> {
+    if touched.everything {
+        let removed = world.removed.iter().map(|place| place.ifindex);
+        return removed.chain(plan.stand_ins().iter().map(|place| place.ifindex)).collect();
     }
+    let stand_ins = touched.objects.iter().filter_map(Object::as_stand_in).map(|route| route.ifindex);
+    touched.links.iter().copied().chain(stand_ins).collect()
 }
 
 /// Main's default routes first, then rules, so that no traffic is led into tables that are being emptied.
@@ -93,7 +87,7 @@ fn places(world: &World, objects: &[Object]) -> BTreeMap<Object, usize> {
 
 /// The deletions of what another interface has left in a table that is not its own any more, rules first.
 fn leave_tables(plan: &Plan, going: &mut BTreeSet<Object>) -> Vec<Change> {
-    let is_left = |route: &Route| plan.tables.get(&route.table).is_some_and(|owner| *owner != Some(route.ifindex));
+    let is_left = |route: &Route| plan.tables().get(&route.table).is_some_and(|owner| *owner != Some(route.ifindex));
     let left: BTreeSet<u32> = going
         .iter()
         .filter_map(|object| match object {
@@ -113,62 +107,52 @@ fn leave_tables(plan: &Plan, going: &mut BTreeSet<Object>) -> Vec<Change> {
 }
 
 /// The connected routes to put back: we removed them, and nothing of ours stands in for them any more.
-fn restored(world: &World, plan: &Plan, going: &BTreeSet<Object>) -> Vec<Connected> {
-    if world.removed.is_empty() {
-        return Vec::new();
-    }
-    let staying = world.stand_ins().filter(|route| !going.contains(&Object::Route(**route)));
-    let staying: BTreeSet<(Prefix, u32)> = staying.map(|route| (route.dst, route.ifindex)).collect();
-    let covered = [&staying, &plan.stand_ins];
-    world.lacking().filter(|c| covered.iter().all(|places| !places.contains(&(c.dst, c.ifindex)))).collect()
+fn restored(world: &World, plan: &Plan, links: &BTreeSet<u32>, going: &BTreeSet<Object>) -> Vec<Connected> {
+    let is_free = |connected: &Connected| {
+        let place = connected.place();
+        !plan.stand_ins().contains(&place) && !world.is_stood_in(place, |object| !going.contains(object))
+    };
+    links.iter().flat_map(|ifindex| world.lacking_of(*ifindex)).filter(is_free).collect()
 }
 
 /// The additions of what is wanted and not there, in the plan's order, with the deletions that must come right before.
 /// What an IPv6 route takes the place of goes, also if it is an orphan.
-fn arrive(
-    world: &World,
-    plan: &Plan,
-    unwanted: &[Object],
-    missing: &BTreeSet<Object>,
-    going: &mut BTreeSet<Object>,
-) -> Vec<Change> {
+fn arrive(world: &World, plan: &Plan, gap: &Gap, touched: &Touched, going: &mut BTreeSet<Object>) -> Vec<Change> {
     let mut twins: BTreeMap<Ipv6Key, Object> =
-        unwanted.iter().filter_map(|object| Some((ipv6_key(object)?, *object))).collect();
-    let misplaced = misplaced(world, plan);
-    let mut changes = Vec::new();
-    for object in &plan.objects {
-        if misplaced.contains(object) {
-            changes.extend([Change::Delete(*object), Change::Add(*object)]);
-            continue;
-        }
-        if !missing.contains(object) {
-            continue;
-        }
+        gap.unwanted.iter().filter_map(|object| Some((ipv6_key(object)?, *object))).collect();
+    let mut arriving: Vec<(Turn, Vec<Change>)> = Vec::new();
+    let mut arrive = |object: &Object, changes| arriving.extend(plan.turn(object).map(|turn| (turn, changes)));
+    for object in &gap.missing {
+        arrive(object, vec![Change::Add(*object)]);
         if let Some(twin) = ipv6_key(object).and_then(|key| twins.remove(&key)) {
             going.insert(twin);
         }
-        changes.push(Change::Add(*object));
     }
-    changes
-}
-
-/// Objects that are there, but in front of one that should be in front of them. In each queue, the longest run of the
-/// wanted order that is there in this order stays; all behind it is added again.
-fn misplaced(world: &World, plan: &Plan) -> BTreeSet<Object> {
-    let mut queues: BTreeMap<Queue, Vec<Object>> = BTreeMap::new();
-    for object in &plan.objects {
-        if let Some(queue) = object.queue() {
-            queues.entry(queue).or_default().push(*object);
+    for misplaced in misplaced(world, plan, touched) {
+        let mut before: Vec<Change> = misplaced.iter().rev().copied().map(Change::Delete).collect();
+        for object in &misplaced {
+            before.push(Change::Add(*object));
+            arrive(object, std::mem::take(&mut before));
         }
     }
-    queues.retain(|_, waiting| waiting.len() > 1);
-    let mut misplaced = BTreeSet::new();
-    for (queue, waiting) in queues {
-        let mut present = world.in_order(queue);
-        let keeps = waiting.iter().take_while(|object| present.any(|there| there == *object)).count();
-        misplaced.extend(waiting.into_iter().skip(keeps).filter(|object| world.ours.contains(object)));
-    }
-    misplaced
+    arriving.sort_unstable();
+    arriving.into_iter().flat_map(|(_, changes)| changes).collect()
+}
+
+/// For each queue, the objects that are there, but in front of one that should be in front of them. The longest run of
+/// the wanted order that is there in this order stays; all behind it is added again.
+fn misplaced(world: &World, plan: &Plan, touched: &Touched) -> Vec<Vec<Object>> {
+    let queues: BTreeSet<Queue> = if touched.everything {
+        plan.queues().copied().collect()
+    } else {
+        touched.objects.iter().filter_map(Object::queue).collect()
+    };
+    let behind = |queue: &Queue| {
+        let mut present = world.in_order(*queue);
+        let wanted = plan.in_order(queue).skip_while(|object| present.any(|there| there == *object));
+        wanted.filter(|object| world.ours.contains(object)).copied().collect::<Vec<_>>()
+    };
+    queues.iter().map(behind).filter(|behind| !behind.is_empty()).collect()
 }
 
 /// What the kernel tells IPv6 routes apart by.

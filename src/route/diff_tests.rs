@@ -1,6 +1,6 @@
 use super::*;
 use crate::route::fixture::{Fixture, connected, default_route, name, on_link, rule};
-use crate::route::{Effect, Status, orphans_of};
+use crate::route::{Effect, Link, Status, orphans_of};
 
 const LAN: &str = "192.168.1.50/24";
 const WLAN: &str = "192.168.2.50/24";
@@ -43,7 +43,8 @@ fn the_connected_route_does_not_come_back_where_the_kernel_makes_none() {
         match change {
             "down" => {
                 fixture.world.addresses.insert(address);
-                fixture.world.links.get_mut(&2).unwrap().is_up = false;
+                let down = Link { is_up: false, ..fixture.world.links[&2] };
+                fixture.world.links.insert(2, down);
             }
             "prefix route" => {
                 fixture.world.addresses.insert(super::super::Address { has_no_prefix_route: true, ..address });

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::route::{
-    Address, Call, Change, Connected, DesiredState, Family, IfName, Link, MAIN_TABLE, Object, Plan, PlanOptions,
-    Prefix, Ranking, Route, Rule, Status, Subnet, World, plan,
+    Address, Call, Change, Connected, DesiredState, Family, IfName, Link, MAIN_TABLE, Object, OnLink, Plan,
+    PlanOptions, Prefix, Ranking, Route, Rule, Status, Subnet, World, plan,
 };
 
 pub(crate) fn name(text: &str) -> IfName {
@@ -49,7 +49,7 @@ impl Fixture {
             let (is_tentative, has_no_prefix_route, priority) = (false, false, 0);
             let address = Address { ifindex, ip, network, is_tentative, has_no_prefix_route, is_secondary, priority };
             self.world.addresses.insert(address);
-            self.world.connected.extend(self.world.own_connected(network, ifindex));
+            self.world.connected.extend(self.world.own_connected(OnLink { ifindex, dst: network }));
         }
         self
     }
@@ -92,7 +92,7 @@ impl Fixture {
 
     /// What is planned, as commands.
     pub(crate) fn planned(&self) -> Vec<String> {
-        self.plan().objects.iter().map(|object| Change::Add(*object).command(&self.world, 110)).collect()
+        self.plan().objects().iter().map(|object| Change::Add(*object).command(&self.world, 110)).collect()
     }
 }
 

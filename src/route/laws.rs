@@ -1,5 +1,6 @@
 //! Laws of plan and diff, over histories of random wishes and a random world, against a model of the kernel.
 
+mod kept;
 mod kernel;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +9,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+use self::kept::Kept;
 use self::kernel::{Kernel, STATIC, Taker};
 use super::*;
 
@@ -131,13 +133,21 @@ struct Scene {
     state: DesiredState,
     orphans: BTreeSet<Object>,
     foreign: Vec<(Route, u8)>,
+    kept: Kept,
 }
 
 impl Scene {
     fn new(has_ipv6_rules: bool) -> Self {
         let kernel = Kernel { has_ipv6_rules, ..Kernel::default() };
         let mirror = kernel.world();
-        Self { kernel, mirror, state: DesiredState::default(), orphans: BTreeSet::new(), foreign: Vec::new() }
+        Self {
+            kernel,
+            mirror,
+            state: DesiredState::default(),
+            orphans: BTreeSet::new(),
+            foreign: Vec::new(),
+            kept: Kept::new(),
+        }
     }
 
     fn live(&mut self, phase: &Phase) {
@@ -195,6 +205,7 @@ impl Scene {
         self.kernel.forget_takers();
         self.mirror = self.kernel.world();
         self.mirror.adopt_stand_ins();
+        self.kept.is_old = true;
     }
 
     /// A new daemon, which knows nothing of the wishes.
@@ -214,6 +225,7 @@ impl Scene {
     }
 
     fn wish(&mut self, name: IfName, wish: Option<&MomentWish>) {
+        self.kept.wished.insert(name);
         let Some(wish) = wish else {
             if self.state.clear_route(name) == Effect::Changed {
                 self.release(name, &[]);
@@ -248,6 +260,8 @@ impl Scene {
         let plan = self.plan();
         let before = self.mirror.clone();
         let changes = diff(&before, &plan, &self.orphans);
+        let by_touch = self.kept.changes(&self.state, &before, &self.orphans);
+        assert_eq!((&self.kept.plan, &by_touch), (&plan, &changes), "as if everything had been looked at");
         obeys_order(&plan);
         is_minimal(&before, &plan, &changes, &self.orphans);
         let gaps = Gaps::new(&before, &plan);
@@ -261,6 +275,7 @@ impl Scene {
             self.mirror.apply(change);
             gaps.watch(&self.mirror, &command);
         }
+        self.kept.done(&changes, &self.mirror);
         self.has_sources(&plan);
         let dumped = self.kernel.world();
         let seen = World { removed: BTreeSet::new(), ..self.mirror.clone() };
@@ -273,26 +288,24 @@ impl Scene {
 
     fn is_as_planned(&mut self, plan: &Plan, changes: &Changes) {
         self.orphans.retain(|orphan| self.mirror.ours.contains(orphan));
-        let wanted: BTreeSet<Object> = plan.objects.iter().copied().collect();
+        let wanted: BTreeSet<Object> = plan.objects().iter().copied().collect();
         let expected: BTreeSet<Object> = wanted.union(&self.orphans).copied().collect();
         assert_eq!(self.mirror.ours, expected);
         for connected in &self.mirror.connected {
-            assert!(!plan.stand_ins.contains(&(connected.dst, connected.ifindex)), "{connected:?} is replaced");
+            assert!(!plan.stand_ins().contains(&connected.place()), "{connected:?} is replaced");
         }
         for (queue, there) in &self.mirror.order {
-            let planned = plan.objects.iter().filter(|object| object.queue() == Some(*queue));
             let there = there.iter().filter(|object| wanted.contains(object));
-            assert!(planned.eq(there), "{queue:?} is in the plan's order after {changes:#?}");
+            assert!(plan.in_order(queue).eq(there), "{queue:?} is in the plan's order after {changes:#?}");
         }
         let again = self.plan();
-        assert_eq!(again.objects, plan.objects, "the plan does not depend on its own effect");
+        assert_eq!(again.objects(), plan.objects(), "the plan does not depend on its own effect");
         assert_eq!(diff(&self.mirror, &again, &self.orphans), Changes::default());
     }
 
     /// Traffic over a default route has an address to come from that its interface's caller named.
     fn has_sources(&self, plan: &Plan) {
-        let routes =
-            plan.objects.iter().filter_map(|object| if let Object::Route(r) = object { Some(r) } else { None });
+        let routes = plan.wanted().filter_map(|object| if let Object::Route(r) = object { Some(r) } else { None });
         for route in routes.filter(|route| route.dst.is_default()) {
             let wish = &self.state.interfaces()[&self.kernel.links[&route.ifindex].name];
             let mut subnets = wish.subnets.iter().filter(|subnet| subnet.family() == route.dst.family());
@@ -321,29 +334,30 @@ fn obeys_order(plan: &Plan) {
         Object::Rule(_) | Object::LocalNetworks { .. } => 0,
         Object::Route(route) => 1 + u8::from(route.table == MAIN_TABLE) + 2 * u8::from(!route.is_on_link()),
     };
-    assert!(plan.objects.is_sorted_by_key(class), "{:?}", plan.objects);
-    assert_eq!(plan.objects.iter().collect::<BTreeSet<_>>().len(), plan.objects.len(), "{:?}", plan.objects);
+    assert!(plan.objects().is_sorted_by_key(class), "{:?}", plan.objects());
+    assert_eq!(plan.objects().iter().collect::<BTreeSet<_>>().len(), plan.objects().len(), "{:?}", plan.objects());
     let in_main = |object: &&Object, family| matches!(object, Object::Route(r) if r.table == MAIN_TABLE && !r.is_on_link() && r.dst.family() == family);
     for family in [Family::V4, Family::V6] {
-        let defaults = plan.objects.iter().filter(|object| in_main(object, family));
+        let objects = plan.objects();
+        let defaults = objects.iter().filter(|object| in_main(object, family));
         assert!(defaults.is_sorted_by_key(|object| if let Object::Route(r) = object { r.metric } else { 0 }));
     }
     let mut metrics = BTreeMap::new();
-    for object in &plan.objects {
+    for object in plan.objects() {
         let Object::Route(route) = object else { continue };
         assert!(route.dst.is_default() != route.is_on_link(), "{route:?}");
         if route.table == MAIN_TABLE && route.dst.family() == Family::V6 {
             let ifindex = *metrics.entry(route.metric).or_insert(route.ifindex);
-            assert_eq!(ifindex, route.ifindex, "an IPv6 metric of two interfaces: {:?}", plan.objects);
+            assert_eq!(ifindex, route.ifindex, "an IPv6 metric of two interfaces: {:?}", plan.objects());
         }
     }
 }
 
 /// Nothing that is right is touched, but for what has to move back in its queue or make room for its IPv6 twin.
 fn is_minimal(before: &World, plan: &Plan, changes: &Changes, orphans: &BTreeSet<Object>) {
-    let wanted: BTreeSet<Object> = plan.objects.iter().copied().collect();
+    let wanted: BTreeSet<Object> = plan.objects().iter().copied().collect();
     let mut queued: BTreeMap<Queue, usize> = BTreeMap::new();
-    for queue in plan.objects.iter().filter_map(Object::queue) {
+    for queue in plan.objects().iter().filter_map(Object::queue) {
         *queued.entry(queue).or_default() += 1;
     }
     let may_move = |object: &Object| object.queue().is_some_and(|queue| queued.get(&queue).is_some_and(|n| *n > 1));
@@ -384,7 +398,7 @@ struct Gaps {
 
 impl Gaps {
     fn new(before: &World, plan: &Plan) -> Self {
-        let planned = plan.objects.iter().filter_map(|object| match object {
+        let planned = plan.wanted().filter_map(|object| match object {
             Object::Route(route) if route.table == MAIN_TABLE && route.dst.family() == Family::V4 => Some(*route),
             _ => None,
         });
@@ -502,7 +516,7 @@ const CORNERS: [&str; 14] = [
 ];
 
 fn corners(plan: &Plan, changes: &Changes, orphans: &BTreeSet<Object>) -> BTreeSet<&'static str> {
-    let routes = plan.objects.iter().filter_map(|object| match object {
+    let routes = plan.wanted().filter_map(|object| match object {
         Object::Route(route) => Some(route),
         Object::Rule(_) | Object::LocalNetworks { .. } => None,
     });
@@ -525,7 +539,7 @@ fn corners(plan: &Plan, changes: &Changes, orphans: &BTreeSet<Object>) -> BTreeS
         Change::RemoveConnected(_) => Some("remove"),
         _ => None,
     });
-    let of_reasons = plan.pending.values().map(|reason| match reason {
+    let of_reasons = plan.pending().values().map(|reason| match reason {
         Reason::NoInterface => Some("no interface"),
         Reason::LinkDown => Some("link down"),
         Reason::NoAddress(_) => Some("no address"),

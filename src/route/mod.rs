@@ -14,32 +14,39 @@ mod command;
 mod desired;
 mod diff;
 mod entry;
+mod gap;
 mod ifname;
 mod interface_config;
+mod links;
 mod object;
 mod plan;
 mod properties;
 mod ranking;
+mod site;
 mod status;
 mod subnet;
 mod tables;
+mod touched;
 mod world;
 
 pub use calm::{Calm, Now, ways_out};
 pub use desired::{
     Call, DEFAULT_MAX_INTERFACES, DesiredState, Effect, MAX_CLEARED, RestoreError, SetBy, Wish, WishError,
 };
-pub use diff::diff;
+pub use diff::{changes, diff};
 pub use entry::{Entry, TableName, entries, extra_entries};
+pub use gap::Gap;
 pub use ifname::{IfName, IfNameError};
 pub use interface_config::{InterfaceConfig, MAX_WEIGHT, NamePattern};
-pub use object::{Change, Changes, Connected, Family, MAIN_TABLE, Object, Prefix, Queue, Route, Rule};
-pub use plan::{Plan, PlanOptions, Reason, plan};
+pub use links::Links;
+pub use object::{Change, Changes, Connected, Family, MAIN_TABLE, Object, OnLink, Prefix, Queue, Route, Rule};
+pub use plan::{Plan, PlanOptions, Reason, Wanted, plan};
 pub use properties::{available_interfaces, connection, interface_connection};
 pub use ranking::{InterfaceType, Metric, Pattern, Ranking, weight};
 pub use status::Status;
 pub use subnet::{Subnet, SubnetError, is_unicast};
 pub use tables::{FIRST_TABLE, orphans_of, useless_orphans};
+pub use touched::Touched;
 pub use world::{Address, ForeignDefault, Link, World};
 
 #[cfg(test)]

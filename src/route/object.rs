@@ -148,6 +148,12 @@ pub struct Route {
 }
 
 impl Route {
+    /// What it leads to.
+    #[must_use]
+    pub const fn place(&self) -> OnLink {
+        OnLink { ifindex: self.ifindex, dst: self.dst }
+    }
+
     /// Whether this route leads straight to the link, without a gateway.
     #[must_use]
     pub const fn is_on_link(&self) -> bool {
@@ -168,16 +174,33 @@ impl Route {
 /// The metric of the kernel's connected IPv6 routes (`IP6_RT_PRIO_ADDRCONF` in `include/net/ipv6.h`).
 pub(super) const IPV6_CONNECTED_METRIC: u32 = 256;
 
+/// A network on a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OnLink {
+    /// The interface.
+    pub ifindex: u32,
+    /// The network.
+    pub dst: Prefix,
+}
+
 /// The connected route that the kernel itself makes in main when an address is added (protocol `kernel`, scope link
 /// in IPv4): IPv4 metric 0, IPv6 metric 256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Connected {
-    /// The network of the address.
-    pub dst: Prefix,
     /// The interface that has the address.
     pub ifindex: u32,
+    /// The network of the address.
+    pub dst: Prefix,
     /// The address, for IPv4; the kernel writes none for IPv6.
     pub prefsrc: Option<IpAddr>,
+}
+
+impl Connected {
+    /// What it leads to.
+    #[must_use]
+    pub const fn place(&self) -> OnLink {
+        OnLink { ifindex: self.ifindex, dst: self.dst }
+    }
 }
 
 /// Something of ours in the kernel. The derived order is for sets only; the plan states the order of addition.

@@ -1,30 +1,61 @@
-//! What of the entries the kernel can hold now, as kernel objects, and why the rest has to wait.
+//! What of the wishes the kernel can hold now, as kernel objects, and why the rest has to wait.
 //!
 //! A rule needs nothing: the kernel takes it without the interface. A route needs its link up and its source address
 //! there and not tentative; a default route needs one such address, and a way to its gateway. What is not possible is
 //! pending with its reason and never keeps anything else out. Planning again after any event of links, addresses or routes heals it.
+//!
+//! A plan is the sum of the interfaces' shares ([`Site`]), and only those that something has [`Touched`] are made anew.
+//! All that one interface's share has to do with the others is its IPv6 metric.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::object::IPV6_CONNECTED_METRIC;
-use super::{
-    DesiredState, Family, IfName, Link, MAIN_TABLE, Object, Prefix, Ranking, Route, Rule, Subnet, Wish, World, entry,
-};
+use super::site::{Site, Turn, has_ipv6_in_main};
+use super::{DesiredState, Family, IfName, Metric, Object, OnLink, Queue, Ranking, Touched, Wish, World};
 
 /// What is wanted, and what of it is possible.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// What the kernel should hold, in the order of addition: the rules for local networks, rules for addresses, on-link routes in tables, on-link routes in main,
-    /// default routes in tables, default routes in main; each class of routes by metric, then name.
-    pub objects: Vec<Object>,
-    /// Networks and links where one of `objects` in main takes the place of the kernel's connected route.
-    pub stand_ins: BTreeSet<(Prefix, u32)>,
+    /// What the kernel should hold.
+    wanted: BTreeMap<Object, Turn>,
+    /// Of those, the ones whose place among others matters, in the order in which they should stand.
+    queues: BTreeMap<Queue, BTreeSet<(Turn, Object)>>,
+    /// Where one of them takes the place of the kernel's connected route.
+    stand_ins: BTreeSet<OnLink>,
+    planned: BTreeMap<IfName, Planned>,
+    /// The interfaces that take an IPv6 metric, by metric and name, with that.
+    ipv6_metrics: BTreeMap<(u32, IfName), u32>,
     /// The tables of known interfaces, with the interface's ifindex if it is there.
-    pub tables: BTreeMap<u32, Option<u32>>,
+    tables: BTreeMap<u32, Option<u32>>,
+    /// The known interfaces that are there.
+    names: BTreeMap<u32, IfName>,
     /// Interfaces of which something cannot be installed, and the first reason.
-    pub pending: BTreeMap<IfName, Reason>,
+    pending: BTreeMap<IfName, Reason>,
+}
+
+/// What was planned for one interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Planned {
+    table: u32,
+    ifindex: Option<u32>,
+    /// Its metric, if it takes an IPv6 metric.
+    ipv6: Option<u32>,
+    objects: Vec<(Object, Turn)>,
+}
+
+/// What a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The callers' wishes.
+    pub state: &'a DesiredState,
+    /// The order among the interfaces.
+    pub ranking: &'a Ranking,
+    /// What is configured.
+    pub options: &'a PlanOptions,
+    /// Objects to do without for now, because others fight over them. The kernel's connected route is then not stood in
+    /// for by one of these.
+    pub contested: &'a BTreeSet<Object>,
 }
 
 /// Why something is not installed.
@@ -67,251 +98,202 @@ impl Default for PlanOptions {
     }
 }
 
-/// `ENETUNREACH` (`include/uapi/asm-generic/errno.h`): what the kernel answers to a gateway that no route covers.
-const ENETUNREACH: i32 = 101;
-
-/// What IPv6 makes of metric 0 (`IP6_RT_PRIO_USER` in `include/net/ipv6.h`, `ip6_route_info_create`).
-const IPV6_DEFAULT_METRIC: u32 = 1024;
-
 /// Plans for `state` in `world`.
 #[must_use]
 pub fn plan(state: &DesiredState, ranking: &Ranking, world: &World, options: &PlanOptions) -> Plan {
-    let links: BTreeMap<IfName, (u32, Link)> = world.links.iter().map(|(i, link)| (link.name, (*i, *link))).collect();
-    let tables = state.interfaces().iter().map(|(name, wish)| (wish.table, links.get(name).map(|(index, _)| *index)));
-    let mut plan = Plan { tables: tables.collect(), ..Plan::default() };
-    let covered = covered_in_main(world);
-    let mut wanted = Wanted::default();
-    for site in sites(state, ranking, world, &links) {
-        let networks = site.ifindex().and_then(|ifindex| covered.get(&ifindex)).map_or(&[][..], Vec::as_slice);
-        if let Some(reason) = wanted.take(&site, networks, options) {
-            plan.pending.insert(site.name, reason);
-        }
-    }
-    plan.objects = local_networks(world, options).chain(wanted.in_order()).collect();
-    plan.do_without(|_| false);
+    let mut plan = Plan::default();
+    let contested = &BTreeSet::new();
+    plan.update(&Wanted { state, ranking, options, contested }, world, &Touched::everything());
     plan
 }
 
 impl Plan {
-    /// Does without those objects for now. The kernel's connected route is then not stood in for by one of them.
-    pub fn do_without(&mut self, is_out: impl Fn(&Object) -> bool) {
-        self.objects.retain(|object| !is_out(object));
-        let standing = self.objects.iter().filter_map(Object::as_stand_in);
-        self.stand_ins = standing.map(|route| (route.dst, route.ifindex)).collect();
-    }
-}
-
-/// The rules that need no interface, if they are wanted.
-fn local_networks(world: &World, options: &PlanOptions) -> impl Iterator<Item = Object> {
-    let families = if world.has_ipv6_rules { &[Family::V4, Family::V6][..] } else { &[Family::V4] };
-    let priority = options.rule_priority.saturating_sub(1);
-    let wanted = families.iter().filter(|_| options.local_networks_first);
-    wanted.map(move |family| Object::LocalNetworks { family: *family, priority })
-}
-
-/// By ifindex, the networks that the link reaches in main without us: by the kernel's connected routes, or by those it
-/// gets back if ours that stand in for them go. (Those that stay cover their network themselves.)
-fn covered_in_main(world: &World) -> BTreeMap<u32, Vec<Prefix>> {
-    let mut covered: BTreeMap<u32, Vec<Prefix>> = BTreeMap::new();
-    for connected in world.connected.iter().copied().chain(world.lacking()) {
-        covered.entry(connected.ifindex).or_default().push(connected.dst);
-    }
-    covered
-}
-
-/// One interface that should have routes, and where it stands.
-struct Site<'a> {
-    name: IfName,
-    wish: &'a Wish,
-    metric: u32,
-    /// The metric of its IPv6 routes in main.
-    ipv6_metric: u32,
-    link: Option<(u32, Link)>,
-    world: &'a World,
-}
-
-/// The interfaces with routes by (metric, name).
-fn sites<'a>(
-    state: &'a DesiredState,
-    ranking: &'a Ranking,
-    world: &'a World,
-    links: &BTreeMap<IfName, (u32, Link)>,
-) -> Vec<Site<'a>> {
-    let site = |(name, wish, metric)| {
-        let link = links.get(&name).copied();
-        Site { name, wish, metric, ipv6_metric: metric, link, world }
-    };
-    let mut sites: Vec<Site<'a>> = entry::active(state, ranking).map(site).collect();
-    sites.sort_by_key(|site| (site.metric, site.name));
-    // Equal IPv6 metrics would merge into one multipath route, so they rise strictly. Interfaces without IPv6 take none.
-    let mut last = 0;
-    for site in sites.iter_mut().filter(|site| site.has_ipv6_in_main()) {
-        site.ipv6_metric = site.metric.max(last + 1);
-        if site.ipv6_metric == IPV6_CONNECTED_METRIC {
-            // The same network, link and metric as the kernel's own route: ours would be taken for it.
-            site.ipv6_metric += 1;
+    /// Plans anew for what is touched; gives the objects that came in or went out, and perhaps some that did both.
+    pub fn update(&mut self, wanted: &Wanted<'_>, world: &World, touched: &Touched) -> BTreeSet<Object> {
+        let mut names = self.names_of(wanted, world, touched);
+        let shifted = self.rank_ipv6(wanted, &names);
+        names.extend(shifted);
+        let mut moved = BTreeSet::new();
+        for name in &names {
+            self.take_out(*name, &mut moved);
         }
-        last = site.ipv6_metric.min(u32::MAX - 1);
-    }
-    sites
-}
-
-impl Site<'_> {
-    fn has_ipv6_in_main(&self) -> bool {
-        let first = self.wish.subnets.first().map(Subnet::family);
-        first == Some(Family::V6) || self.wish.gateway.is_some_and(|gateway| gateway.is_ipv6())
-    }
-
-    /// The subnets that get an on-link route: the first one of each network.
-    fn networks(&self) -> impl Iterator<Item = &Subnet> {
-        let mut seen = BTreeSet::new();
-        self.wish.subnets.iter().filter(move |subnet| seen.insert(subnet.network()))
-    }
-
-    fn ifindex(&self) -> Option<u32> {
-        self.link.map(|(ifindex, _)| ifindex)
-    }
-
-    /// The metric in main and in the interface's table, as the kernel has it.
-    const fn metrics(&self, family: Family) -> (u32, u32) {
-        match family {
-            Family::V4 => (self.metric, 0),
-            Family::V6 => (self.ipv6_metric, IPV6_DEFAULT_METRIC),
+        for name in names {
+            self.take_in(name, wanted, world, &mut moved);
         }
-    }
-
-    /// The ifindex over which routes of `family` can be installed.
-    fn device(&self, family: Family) -> Result<u32, Reason> {
-        if family == Family::V6 && !self.world.has_ipv6_rules {
-            return Err(Reason::NoIpv6);
+        if touched.everything {
+            self.take_in_local_networks(wanted, world, &mut moved);
         }
-        match self.link {
-            None => Err(Reason::NoInterface),
-            Some((_, link)) if !link.is_up => Err(Reason::LinkDown),
-            Some((ifindex, _)) => Ok(ifindex),
+        moved
+    }
+
+    /// What the kernel should hold, in the order of addition.
+    #[must_use]
+    pub fn objects(&self) -> Vec<Object> {
+        let mut objects: Vec<(Turn, Object)> = self.wanted.iter().map(|(object, turn)| (*turn, *object)).collect();
+        objects.sort_unstable();
+        objects.into_iter().map(|(_, object)| object).collect()
+    }
+
+    /// Whether the kernel should hold `object`.
+    #[must_use]
+    pub fn wants(&self, object: &Object) -> bool {
+        self.wanted.contains_key(object)
+    }
+
+    /// When `object` is added, if it is wanted.
+    pub(super) fn turn(&self, object: &Object) -> Option<Turn> {
+        self.wanted.get(object).copied()
+    }
+
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &Object> {
+        self.wanted.keys()
+    }
+
+    /// What should stand in `queue`, in order.
+    pub(super) fn in_order(&self, queue: &Queue) -> impl Iterator<Item = &Object> {
+        self.queues.get(queue).into_iter().flatten().map(|(_, object)| object)
+    }
+
+    pub(super) fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.queues.keys()
+    }
+
+    /// Networks and links where one of the objects in main takes the place of the kernel's connected route.
+    #[must_use]
+    pub const fn stand_ins(&self) -> &BTreeSet<OnLink> {
+        &self.stand_ins
+    }
+
+    /// The tables of known interfaces, with the interface's ifindex if it is there.
+    #[must_use]
+    pub const fn tables(&self) -> &BTreeMap<u32, Option<u32>> {
+        &self.tables
+    }
+
+    /// Interfaces of which something cannot be installed, and the first reason.
+    #[must_use]
+    pub const fn pending(&self) -> &BTreeMap<IfName, Reason> {
+        &self.pending
+    }
+
+    /// The interfaces that must be planned anew.
+    fn names_of(&self, wanted: &Wanted<'_>, world: &World, touched: &Touched) -> BTreeSet<IfName> {
+        if touched.everything {
+            return self.planned.keys().chain(wanted.state.interfaces().keys()).copied().collect();
         }
+        let before = touched.links.iter().filter_map(|ifindex| self.names.get(ifindex).copied());
+        let now = touched.links.iter().filter_map(|ifindex| world.links.get(ifindex)).map(|link| link.name);
+        touched.names.iter().copied().chain(before).chain(now).collect()
     }
 
-    /// The ifindex over which the on-link route of `subnet` can be installed: the kernel refuses a source that is not
-    /// there (`fib_valid_prefsrc`, `ip6_route_info_create`).
-    fn on_link(&self, subnet: &Subnet) -> Result<u32, Reason> {
-        let ifindex = self.device(subnet.family())?;
-        match self.world.address(ifindex, subnet.ip()) {
-            None => Err(Reason::NoAddress(subnet.ip())),
-            Some(address) if address.is_tentative => Err(Reason::Tentative),
-            Some(_) => Ok(ifindex),
-        }
-    }
-
-    /// Whether the link has one of the wish's addresses of `family`: without one, a default route would draw all traffic
-    /// onto the link with a foreign source.
-    fn source(&self, family: Family) -> Result<(), Reason> {
-        let subnets = || self.wish.subnets.iter().filter(|subnet| subnet.family() == family);
-        let first = subnets().next().ok_or(Reason::Gateway(ENETUNREACH))?;
-        if subnets().any(|subnet| self.on_link(subnet).is_ok()) { Ok(()) } else { self.on_link(first).map(drop) }
-    }
-
-    /// The default routes in the interface's table and in main. `covered` are the networks that main reaches over the
-    /// link without us.
+    /// Takes in the IPv6 metrics of `names`; gives those whose metric is another one now.
     ///
-    /// The kernel looks for the gateway in the route's table, then in main, and wants to find it on this link
-    /// (`fib_check_nh_v4_gw`, `ip6_route_check_nh`). Outside all subnets, as ppp has it, the caller's word must do: the
-    /// `onlink` flag.
-    fn way_out(&self, gateway: IpAddr, covered: &[Prefix]) -> Result<(Route, Route), Reason> {
-        let family = Family::of(gateway);
-        let ifindex = self.device(family)?;
-        self.source(family)?;
-        let around = || self.networks().filter(|subnet| subnet.network().contains(gateway));
-        let first = self.wish.subnets.first().filter(|s| s.network().contains(gateway) && self.on_link(s).is_ok());
-        let in_main = is_link_local(gateway) || first.is_some() || covered.iter().any(|dst| dst.contains(gateway));
-        let in_table = in_main || around().any(|subnet| self.on_link(subnet).is_ok());
-        if let (false, Some(Err(reason))) = (in_table, around().map(|subnet| self.on_link(subnet)).next()) {
-            return Err(reason);
-        }
-        let (metric, own_metric) = self.metrics(family);
-        let dst = Prefix::default_route(family);
-        let route = |table, metric, onlink| Route {
-            table,
-            dst,
-            metric,
-            ifindex,
-            gateway: Some(gateway),
-            prefsrc: None,
-            onlink,
-        };
-        Ok((route(self.wish.table, own_metric, !in_table), route(MAIN_TABLE, metric, !in_main)))
-    }
-}
-
-/// Reachable on any link, without a route (RFC 4291, section 2.5.6).
-const fn is_link_local(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V6(ip) if Ipv6Addr::is_unicast_link_local(&ip))
-}
-
-/// The objects by class of addition.
-#[derive(Default)]
-struct Wanted {
-    rules: Vec<Rule>,
-    table_links: Vec<Route>,
-    main_links: Vec<Route>,
-    table_defaults: Vec<Route>,
-    main_defaults: Vec<Route>,
-}
-
-impl Wanted {
-    /// Takes in what is possible for `site` and tells the first reason why something is not.
-    fn take(&mut self, site: &Site<'_>, covered: &[Prefix], options: &PlanOptions) -> Option<Reason> {
-        self.take_rules(site, options);
-        let links = self.take_links(site);
-        let way_out = site.wish.gateway.map(|gateway| site.way_out(gateway, covered));
-        match way_out {
-            Some(Ok((in_table, in_main))) => {
-                self.table_defaults.push(in_table);
-                self.main_defaults.push(in_main);
-                links
+    /// Equal IPv6 metrics would merge into one multipath route, so they rise strictly. Interfaces without IPv6 take none.
+    fn rank_ipv6(&mut self, wanted: &Wanted<'_>, names: &BTreeSet<IfName>) -> Vec<IfName> {
+        let mut is_new = false;
+        for name in names {
+            let old = self.planned.get(name).and_then(|planned| planned.ipv6);
+            let new = wanted.active(*name).filter(|(wish, _)| has_ipv6_in_main(wish)).map(|(_, metric)| metric);
+            if old != new {
+                is_new = true;
+                old.map(|metric| self.ipv6_metrics.remove(&(metric, *name)));
+                new.map(|metric| self.ipv6_metrics.insert((metric, *name), 0));
             }
-            Some(Err(reason)) => links.or(Some(reason)),
-            None => links,
         }
+        let mut shifted = Vec::new();
+        if !is_new {
+            return shifted;
+        }
+        let mut last = 0;
+        for ((metric, name), ipv6_metric) in &mut self.ipv6_metrics {
+            let mut free = (*metric).max(last + 1);
+            if free == IPV6_CONNECTED_METRIC {
+                // The same network, link and metric as the kernel's own route: ours would be taken for it.
+                free += 1;
+            }
+            last = free.min(u32::MAX - 1);
+            if *ipv6_metric != free {
+                *ipv6_metric = free;
+                shifted.push(*name);
+            }
+        }
+        shifted
     }
 
-    fn take_rules(&mut self, site: &Site<'_>, options: &PlanOptions) {
-        let possible = |subnet: &&Subnet| subnet.family() == Family::V4 || site.world.has_ipv6_rules;
-        let (table, priority) = (site.wish.table, options.rule_priority);
-        self.rules.extend(site.wish.subnets.iter().filter(possible).map(|s| Rule { src: s.ip(), table, priority }));
-    }
-
-    /// The first network in the interface's table and in main, further ones in the table only.
-    fn take_links(&mut self, site: &Site<'_>) -> Option<Reason> {
-        let mut reason = None;
-        for (position, subnet) in site.networks().enumerate() {
-            let dst = subnet.network();
-            let ifindex = match site.on_link(subnet) {
-                Ok(ifindex) => ifindex,
-                Err(why) => {
-                    reason = reason.or(Some(why));
-                    continue;
+    fn take_out(&mut self, name: IfName, moved: &mut BTreeSet<Object>) {
+        self.pending.remove(&name);
+        let Some(planned) = self.planned.remove(&name) else { return };
+        self.tables.remove(&planned.table);
+        planned.ifindex.map(|ifindex| self.names.remove(&ifindex));
+        for (object, turn) in planned.objects {
+            self.wanted.remove(&object);
+            object.as_stand_in().map(|route| self.stand_ins.remove(&route.place()));
+            if let Some(queue) = object.queue() {
+                let waiting = self.queues.entry(queue).or_default();
+                waiting.remove(&(turn, object));
+                if waiting.is_empty() {
+                    self.queues.remove(&queue);
                 }
-            };
-            let (main_metric, metric) = site.metrics(dst.family());
-            let prefsrc = Some(subnet.ip());
-            let route = Route { table: site.wish.table, dst, metric, ifindex, gateway: None, prefsrc, onlink: false };
-            self.table_links.push(route);
-            if position == 0 {
-                self.main_links.push(Route { table: MAIN_TABLE, metric: main_metric, ..route });
             }
+            moved.insert(object);
         }
-        reason
     }
 
-    fn in_order(mut self) -> Vec<Object> {
-        // One address on two interfaces: the rule of the higher table goes in first and so wins. That is VintageNet's
-        // choice as long as tables are given out in the order of calls (its rules go in front of older ones).
-        self.rules.sort_by_key(|rule| (rule.src, Reverse(rule.table)));
-        self.rules.dedup();
-        let routes = [self.table_links, self.main_links, self.table_defaults, self.main_defaults];
-        let rules = self.rules.into_iter().map(Object::Rule);
-        rules.chain(routes.into_iter().flatten().map(Object::Route)).collect()
+    fn take_in(&mut self, name: IfName, wanted: &Wanted<'_>, world: &World, moved: &mut BTreeSet<Object>) {
+        let Some(wish) = wanted.state.interfaces().get(&name) else { return };
+        let link = world.links.named(name);
+        let ifindex = link.map(|(ifindex, _)| ifindex);
+        self.tables.insert(wish.table, ifindex);
+        ifindex.map(|ifindex| self.names.insert(ifindex, name));
+        let mut planned = Planned { table: wish.table, ifindex, ipv6: None, objects: Vec::new() };
+        if let Some((wish, metric)) = wanted.active(name) {
+            planned.ipv6 = has_ipv6_in_main(wish).then_some(metric);
+            let ipv6_metric = self.ipv6_metrics.get(&(metric, name)).copied().unwrap_or(metric);
+            let share = Site { name, wish, metric, ipv6_metric, link, world }.share(wanted.options);
+            share.pending.map(|reason| self.pending.insert(name, reason));
+            planned.objects = share.objects;
+            let before = planned.objects.len();
+            planned.objects.retain(|(object, _)| !wanted.contested.contains(object));
+            if planned.objects.len() < before {
+                self.pending.insert(name, Reason::Contested);
+            }
+        }
+        for (object, turn) in &planned.objects {
+            self.want(*object, *turn);
+            moved.insert(*object);
+        }
+        self.planned.insert(name, planned);
+    }
+
+    fn want(&mut self, object: Object, turn: Turn) {
+        self.wanted.insert(object, turn);
+        object.as_stand_in().map(|route| self.stand_ins.insert(route.place()));
+        if let Some(queue) = object.queue() {
+            self.queues.entry(queue).or_default().insert((turn, object));
+        }
+    }
+
+    /// The rules that need no interface, if they are wanted.
+    fn take_in_local_networks(&mut self, wanted: &Wanted<'_>, world: &World, moved: &mut BTreeSet<Object>) {
+        let PlanOptions { rule_priority, local_networks_first } = *wanted.options;
+        for family in [Family::V4, Family::V6] {
+            let object = Object::LocalNetworks { family, priority: rule_priority.saturating_sub(1) };
+            let is_possible = family == Family::V4 || world.has_ipv6_rules;
+            if local_networks_first && is_possible && !wanted.contested.contains(&object) {
+                self.want(object, Turn::LocalNetworks(family));
+            } else {
+                self.wanted.remove(&object);
+            }
+            moved.insert(object);
+        }
+    }
+}
+
+impl<'a> Wanted<'a> {
+    /// The wish for `name` and its metric, if it should have routes: it has an address and a metric.
+    fn active(&self, name: IfName) -> Option<(&'a Wish, u32)> {
+        let wish = self.state.interfaces().get(&name).filter(|wish| !wish.subnets.is_empty())?;
+        Some((wish, Metric::number(self.state.metric(name, self.ranking))?))
     }
 }
 

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::object::IPV6_CONNECTED_METRIC;
-use super::{Change, Connected, Family, IfName, Object, Plan, Prefix, Queue, Route, Rule};
+use super::{Change, Connected, Family, IfName, Links, MAIN_TABLE, Object, OnLink, Plan, Prefix, Queue, Route, Rule};
 
 /// A mirror of the kernel's links, addresses, and of the routes and rules that matter to us.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct World {
-    /// Links by ifindex.
-    pub links: BTreeMap<u32, Link>,
+    /// Links by ifindex and by name.
+    pub links: Links,
     /// Addresses of links.
     pub addresses: BTreeSet<Address>,
     /// Routes and rules with our protocol number. [`World::insert`] and [`World::remove`] keep [`World::order`] right.
@@ -22,7 +22,7 @@ pub struct World {
     pub connected: BTreeSet<Connected>,
     /// Networks and links where such a route would be, had we not removed it. No dump tells this: [`World::renew`] keeps
     /// it, and [`World::adopt_stand_ins`] infers it after a restart.
-    pub removed: BTreeSet<(Prefix, u32)>,
+    pub removed: BTreeSet<OnLink>,
     /// How many routes with another protocol number each table holds; the local table and [`World::connected`] are left
     /// out.
     pub foreign_routes: BTreeMap<u32, u32>,
@@ -84,7 +84,7 @@ impl World {
     /// The ifindex and link that bear `name`.
     #[must_use]
     pub fn link_named(&self, name: IfName) -> Option<(u32, Link)> {
-        self.links.iter().find(|(_, link)| link.name == name).map(|(index, link)| (*index, *link))
+        self.links.named(name)
     }
 
     /// The addresses of link `ifindex`.
@@ -98,10 +98,11 @@ impl World {
         self.addresses_of(ifindex).find(|a| a.ip == ip)
     }
 
-    /// The connected route that the kernel itself would make for `dst` on link `ifindex`: the link is up and has an
-    /// address of that network that brings one.
+    /// The connected route that the kernel itself would make at `place`: the link is up and has an address of that
+    /// network that brings one.
     #[must_use]
-    pub fn own_connected(&self, dst: Prefix, ifindex: u32) -> Option<Connected> {
+    pub fn own_connected(&self, place: OnLink) -> Option<Connected> {
+        let OnLink { ifindex, dst } = place;
         self.links.get(&ifindex).filter(|link| link.is_up)?;
         if ifindex == LOOPBACK && dst.family() == Family::V4 {
             // There it is a route in the table local (`fib_add_ifaddr`).
@@ -109,20 +110,45 @@ impl World {
         }
         let bringing = self.addresses_of(ifindex).find(|a| a.network == dst && a.brings_connected())?;
         let prefsrc = (dst.family() == Family::V4).then_some(bringing.ip);
-        Some(Connected { dst, ifindex, prefsrc })
+        Some(Connected { ifindex, dst, prefsrc })
     }
 
-    /// The connected routes that the kernel would have now, had we not removed them.
-    pub(super) fn lacking(&self) -> impl Iterator<Item = Connected> {
-        self.removed
-            .iter()
-            .filter(|(dst, ifindex)| !self.is_connected(*dst, *ifindex))
-            .filter_map(|(dst, ifindex)| self.own_connected(*dst, *ifindex))
+    /// The kernel's connected routes over link `ifindex`.
+    pub fn connected_of(&self, ifindex: u32) -> impl Iterator<Item = &Connected> {
+        let first = Connected { ifindex, dst: Prefix::default_route(Family::V4), prefsrc: None };
+        self.connected.range(first..).take_while(move |c| c.ifindex == ifindex)
     }
 
-    fn is_connected(&self, dst: Prefix, ifindex: u32) -> bool {
-        let first = Connected { dst, ifindex, prefsrc: None };
-        self.connected.range(first..).next().is_some_and(|c| (c.dst, c.ifindex) == (dst, ifindex))
+    /// The connected routes that the kernel would have over link `ifindex` now, had we not removed them.
+    pub(super) fn lacking_of(&self, ifindex: u32) -> impl Iterator<Item = Connected> {
+        let first = OnLink { ifindex, dst: Prefix::default_route(Family::V4) };
+        let removed = self.removed.range(first..).take_while(move |place| place.ifindex == ifindex);
+        removed.filter(|place| !self.is_connected(**place)).filter_map(|place| self.own_connected(*place))
+    }
+
+    /// The networks that link `ifindex` reaches in main without us: by the kernel's connected routes, or by those it
+    /// gets back if ours that stand in for them go. (Those that stay cover their network themselves.)
+    pub(super) fn covered_in_main(&self, ifindex: u32) -> impl Iterator<Item = Prefix> {
+        self.connected_of(ifindex).copied().chain(self.lacking_of(ifindex)).map(|connected| connected.dst)
+    }
+
+    /// Whether one of ours stands in for the kernel's connected route at `place`.
+    pub(super) fn is_stood_in(&self, place: OnLink, is_counted: impl Fn(&Object) -> bool) -> bool {
+        let at = |object: &&Object| object.as_stand_in().is_some_and(|route| route.place() == place);
+        self.main_routes_to(place.dst).filter(at).any(is_counted)
+    }
+
+    fn main_routes_to(&self, dst: Prefix) -> impl Iterator<Item = &Object> {
+        let route =
+            Route { table: MAIN_TABLE, dst, metric: 0, ifindex: 0, gateway: None, prefsrc: None, onlink: false };
+        let leads_there =
+            move |object: &&Object| matches!(object, Object::Route(r) if r.table == MAIN_TABLE && r.dst == dst);
+        self.ours.range(Object::Route(route)..).take_while(leads_there)
+    }
+
+    fn is_connected(&self, place: OnLink) -> bool {
+        let first = Connected { ifindex: place.ifindex, dst: place.dst, prefsrc: None };
+        self.connected.range(first..).next().is_some_and(|c| c.place() == place)
     }
 
     /// Whether someone else has routes in `table` or rules that name it.
@@ -171,41 +197,45 @@ impl World {
 
     /// Notes that the kernel has a connected route, and says whether that is news.
     pub fn connect(&mut self, connected: Connected) -> bool {
-        self.removed.remove(&(connected.dst, connected.ifindex));
+        self.removed.remove(&connected.place());
         self.connected.insert(connected)
     }
 
     /// Notes that we have removed a connected route, or may have.
     pub fn note_removed(&mut self, connected: &Connected) {
-        self.removed.insert((connected.dst, connected.ifindex));
+        self.removed.insert(connected.place());
     }
 
     /// Forgets those removals that have become void: the kernel has made the route again, or would not any more.
     pub fn forget_void_removals(&mut self) {
-        let mut removed = std::mem::take(&mut self.removed);
-        removed.retain(|(dst, ifindex)| {
-            !self.is_connected(*dst, *ifindex) && self.own_connected(*dst, *ifindex).is_some()
-        });
-        self.removed = removed;
+        let links: BTreeSet<u32> = self.removed.iter().map(|place| place.ifindex).collect();
+        self.forget_void_removals_on(links);
+    }
+
+    /// The same for these links only.
+    pub fn forget_void_removals_on(&mut self, links: impl IntoIterator<Item = u32>) {
+        for ifindex in links {
+            let first = OnLink { ifindex, dst: Prefix::default_route(Family::V4) };
+            let of_link = self.removed.range(first..).take_while(|place| place.ifindex == ifindex);
+            let is_void = |place: &&OnLink| self.is_connected(**place) || self.own_connected(**place).is_none();
+            for place in of_link.filter(is_void).copied().collect::<Vec<_>>() {
+                self.removed.remove(&place);
+            }
+        }
     }
 
     /// After a restart: where a route of ours stands in for the kernel's, which is not there, we have removed that. If
     /// someone else had, before we came, nobody can know.
     pub fn adopt_stand_ins(&mut self) {
-        let places = self.stand_ins().map(|route| (route.dst, route.ifindex)).collect::<Vec<_>>();
+        let places: Vec<OnLink> = self.ours.iter().filter_map(Object::as_stand_in).map(Route::place).collect();
         self.removed.extend(places);
         self.forget_void_removals();
     }
 
     /// After a restart: where one of ours should stand in, and nothing stands, someone has deleted ours while nobody looked.
     pub fn adopt_planned(&mut self, plan: &Plan) {
-        self.removed.extend(&plan.stand_ins);
+        self.removed.extend(plan.stand_ins());
         self.forget_void_removals();
-    }
-
-    /// Those of our on-link routes in main that stand in for connected routes.
-    pub(super) fn stand_ins(&self) -> impl Iterator<Item = &Route> {
-        self.ours.iter().filter_map(Object::as_stand_in)
     }
 
     /// Takes over what a new dump says, and says whether that is news.

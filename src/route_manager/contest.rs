@@ -4,7 +4,7 @@
 //! after ever longer pauses: two programs that undo each other for ever help nobody. The fight is over when the object
 //! has stayed for as long as we had left it alone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::route::Object;
@@ -53,8 +53,15 @@ impl Contests {
         *fight = Fight::Paused { until: now + pause, pause };
     }
 
+    /// The objects that are left alone now.
+    pub(super) fn held(&self) -> BTreeSet<Object> {
+        let held = self.fights.iter().filter(|(_, fight)| matches!(fight, Fight::Paused { .. }));
+        held.map(|(object, _)| *object).collect()
+    }
+
     /// Whether `object` is left alone now.
-    pub(super) fn holds(&self, object: &Object) -> bool {
+    #[cfg(test)]
+    fn holds(&self, object: &Object) -> bool {
         matches!(self.fights.get(object), Some(Fight::Paused { .. }))
     }
 

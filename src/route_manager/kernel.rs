@@ -11,8 +11,8 @@ use super::news::Shadows;
 use super::recheck::Recheck;
 use crate::netlink::{Netlink, NetlinkError, Refused};
 use crate::route::{
-    Change, DesiredState, Family, ForeignDefault, IfName, Metric, Object, Plan, PlanOptions, Ranking, Reason, Subnet,
-    Wish, World, diff, orphans_of, plan, useless_orphans,
+    Change, Changes, DesiredState, Family, ForeignDefault, Gap, IfName, Metric, Object, Plan, PlanOptions, Ranking,
+    Reason, Subnet, Touched, Wanted, Wish, World, changes, diff, orphans_of, plan, useless_orphans,
 };
 
 /// The mirror of the kernel, the last plan, and the way to bring the first to the second.
@@ -20,6 +20,10 @@ pub struct Kernel {
     netlink: Netlink,
     world: World,
     plan: Plan,
+    /// What is between the two.
+    gap: Gap,
+    /// What has happened since the last commit.
+    touched: Touched,
     options: PlanOptions,
     protocol: u8,
     /// Objects of ours from before our start that no wish explains: they stay until their interface is set or cleared.
@@ -39,6 +43,9 @@ pub struct Kernel {
 
 /// Between looks at a kernel that does not answer.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long after something was inferred and not told a look makes sure. So a link that flaps brings one look a second.
+const VERIFY: Duration = Duration::from_secs(1);
 
 /// How often clearing is tried while others change the kernel in between.
 const CLEAR_TRIES: usize = 3;
@@ -67,6 +74,8 @@ impl Kernel {
             netlink,
             world,
             plan: Plan::default(),
+            gap: Gap::default(),
+            touched: Touched::everything(),
             options,
             protocol,
             orphans,
@@ -117,7 +126,9 @@ impl Kernel {
         let mut released = orphans_of(name, subnets, &self.world, &self.orphans);
         released.extend(useless_orphans(&self.world, &self.orphans));
         self.orphans.retain(|orphan| !released.contains(orphan));
-        !released.is_empty()
+        let is_news = !released.is_empty();
+        self.touched.objects.extend(released);
+        is_news
     }
 
     /// Waits until the kernel has news.
@@ -140,6 +151,10 @@ impl Kernel {
                 if drained.may_heal {
                     self.refused.clear();
                 }
+                self.touched.extend(drained.touched);
+                if drained.inferred {
+                    self.recheck.hasten(Instant::now() + VERIFY);
+                }
                 self.note_taken(&drained.taken);
                 drained.changed || drained.may_heal
             }
@@ -156,9 +171,8 @@ impl Kernel {
         if taken.is_empty() {
             return;
         }
-        let wanted: BTreeSet<&Object> = self.plan.objects.iter().collect();
         let now = Instant::now();
-        taken.iter().filter(|object| wanted.contains(object)).for_each(|object| self.contests.lost(*object, now));
+        taken.iter().filter(|object| self.plan.wants(object)).for_each(|object| self.contests.lost(*object, now));
     }
 
     /// When [`Kernel::pass`] is due.
@@ -170,6 +184,7 @@ impl Kernel {
     /// Lets the time be `now`; says whether planning again may help.
     pub fn pass(&mut self, now: Instant) -> bool {
         let mut is_new = self.contests.pass(now);
+        self.touched.everything |= is_new;
         if self.recheck.pass(now) {
             debug!("reading everything anew");
             self.netlink.distrust();
@@ -178,60 +193,122 @@ impl Kernel {
         is_new
     }
 
+    /// Notes what else may be different at the next commit.
+    pub fn touch(&mut self, touched: Touched) {
+        self.touched.extend(touched);
+    }
+
     /// Brings the kernel to what `state` wants, and says how many changes that took. What it will not take is pending
-    /// afterwards; nothing fails.
+    /// afterwards; nothing fails. Only what was [touched](Self::touch) since the last time is looked at.
     pub fn commit(&mut self, state: &DesiredState, ranking: &Ranking) -> usize {
-        self.plan = plan(state, ranking, &self.world, &self.options);
-        self.leave_alone(state);
-        self.orphans.retain(|orphan| self.world.ours.contains(orphan));
-        if !self.orphans.is_empty() {
-            // Before the table that one of them holds fills with its new owner's routes.
-            let useless = useless_orphans(&self.world, &self.orphans);
-            let is_given = |orphan: &Object| self.plan.tables.contains_key(&orphan.table());
-            self.orphans.retain(|orphan| !(useless.contains(orphan) && is_given(orphan)));
-        }
-        let mut changes = diff(&self.world, &self.plan, &self.orphans);
-        let (refused, additions) = changes.additions.into_iter().partition(|c| self.refused.contains_key(c));
-        changes.additions = additions;
-        changes.deletions = changes.deletions_despite(&refused);
-        changes.deletions.retain(|deletion| !self.refused.contains_key(deletion));
+        let changes = self.changes(state, ranking);
         if changes.is_empty() {
             return 0;
         }
         match self.netlink.apply(&changes) {
             Ok(outcome) => {
                 self.fault = None;
-                for change in &outcome.applied {
-                    debug!(command = change.command(&self.world, self.protocol), "done");
-                    self.world.apply(change);
-                }
-                for refused in outcome.refused {
-                    let command = refused.change.command(&self.world, self.protocol);
-                    let Refused { change, errno, text } = &refused;
-                    if self.complained.insert(*change, *errno) == Some(*errno) {
-                        debug!(command, errno, text, "the kernel refused again");
-                    } else {
-                        warn!(command, errno, text, "the kernel refused");
-                    }
-                    self.refused.insert(*change, refused);
-                }
+                self.done(&outcome.applied);
+                outcome.withheld.iter().for_each(|change| self.touched.note(change));
+                outcome.refused.into_iter().for_each(|refused| self.refused(refused));
                 self.complained.retain(|change, _| self.refused.contains_key(change));
                 outcome.applied.len()
             }
             Err(error) => {
-                // What became of them is not known. If they are still there, the next look finds out.
-                for change in &changes.deletions {
-                    if let Change::RemoveConnected(connected) = change {
-                        self.world.note_removed(connected);
-                    }
-                }
-                self.fault = Some(error.errno().unwrap_or(nix::libc::EIO));
-                match error {
-                    NetlinkError::MissingNetAdmin { .. } => error!(%error, "routes cannot be changed"),
-                    _ => warn!(%error, "routes were not changed; trying again"),
-                }
+                self.failed(&changes, &error);
                 0
             }
+        }
+    }
+
+    /// Plans, and says what is to be done; not what was refused before.
+    fn changes(&mut self, state: &DesiredState, ranking: &Ranking) -> Changes {
+        let contested = self.contests.held();
+        let wanted = Wanted { state, ranking, options: &self.options, contested: &contested };
+        let mut touched = std::mem::take(&mut self.touched);
+        let moved = self.plan.update(&wanted, &self.world, &touched);
+        touched.objects.extend(self.forget_orphans());
+        if touched.everything {
+            self.gap = Gap::between(&self.world, &self.plan);
+        } else {
+            touched.objects.extend(moved);
+            self.gap.revise(&touched.objects, &self.world, &self.plan);
+        }
+        let changes = changes(&self.gap, &self.world, &self.plan, &self.orphans, &touched);
+        if cfg!(debug_assertions) {
+            self.check(state, ranking, &changes);
+        }
+        if self.refused.is_empty() { changes } else { self.without_refused(&changes) }
+    }
+
+    /// Until something else happens, what was refused is not tried again, nor what depends on it.
+    fn without_refused(&mut self, changes: &Changes) -> Changes {
+        let (refused, additions): (Vec<Change>, _) =
+            changes.additions.iter().partition(|change| self.refused.contains_key(change));
+        let mut deletions = changes.deletions_despite(&refused);
+        deletions.retain(|deletion| !self.refused.contains_key(deletion));
+        let waiting = changes.deletions.iter().filter(|deletion| !deletions.contains(deletion));
+        refused.iter().chain(waiting).for_each(|change| self.touched.note(change));
+        Changes { additions, deletions }
+    }
+
+    /// Panics if planning everything anew would come to something else.
+    fn check(&self, state: &DesiredState, ranking: &Ranking, changes: &Changes) {
+        let plan = self.foresee(state, ranking);
+        assert_eq!(self.plan, plan, "the plan is not up to date");
+        assert_eq!(*changes, diff(&self.world, &plan, &self.orphans), "the changes are not all that is needed");
+    }
+
+    /// Orphans that are gone, or are of no use and in the way, are none any more.
+    fn forget_orphans(&mut self) -> BTreeSet<Object> {
+        if self.orphans.is_empty() {
+            return BTreeSet::new();
+        }
+        // Before the table that one of them holds fills with its new owner's routes.
+        let useless = useless_orphans(&self.world, &self.orphans);
+        let is_given = |orphan: &Object| self.plan.tables().contains_key(&orphan.table());
+        let is_over =
+            |orphan: &&Object| !self.world.ours.contains(*orphan) || (useless.contains(*orphan) && is_given(orphan));
+        let over: BTreeSet<Object> = self.orphans.iter().filter(is_over).copied().collect();
+        self.orphans.retain(|orphan| !over.contains(orphan));
+        over
+    }
+
+    fn done(&mut self, changes: &[Change]) {
+        let mut done = Touched::default();
+        for change in changes {
+            debug!(command = change.command(&self.world, self.protocol), "done");
+            self.world.apply(change);
+            done.note(change);
+        }
+        self.gap.revise(&done.objects, &self.world, &self.plan);
+    }
+
+    fn refused(&mut self, refused: Refused) {
+        let command = refused.change.command(&self.world, self.protocol);
+        let Refused { change, errno, text } = &refused;
+        if self.complained.insert(*change, *errno) == Some(*errno) {
+            debug!(command, errno, text, "the kernel refused again");
+        } else {
+            warn!(command, errno, text, "the kernel refused");
+        }
+        self.touched.note(change);
+        self.refused.insert(*change, refused);
+    }
+
+    /// Nothing is known of what became of `changes`. What they did to the kernel's own routes must not be forgotten;
+    /// if they are still there, the next look finds out.
+    fn failed(&mut self, changes: &Changes, error: &NetlinkError) {
+        self.touched.everything = true;
+        for change in &changes.deletions {
+            if let Change::RemoveConnected(connected) = change {
+                self.world.note_removed(connected);
+            }
+        }
+        self.fault = Some(error.errno().unwrap_or(nix::libc::EIO));
+        match error {
+            NetlinkError::MissingNetAdmin { .. } => error!(%error, "routes cannot be changed"),
+            _ => warn!(%error, "routes were not changed; trying again"),
         }
     }
 
@@ -240,19 +317,6 @@ impl Kernel {
     pub(super) fn planned(&self) -> Vec<Change> {
         let changes = diff(&self.world, &self.plan, &self.orphans);
         [changes.additions, changes.deletions].concat()
-    }
-
-    /// Takes out of the plan what others keep deleting.
-    fn leave_alone(&mut self, state: &DesiredState) {
-        let held: BTreeSet<Object> =
-            self.plan.objects.iter().filter(|object| self.contests.holds(object)).copied().collect();
-        if held.is_empty() {
-            return;
-        }
-        let owners = held.iter().filter_map(|object| self.owner(&Change::Add(*object), state));
-        let contested: Vec<IfName> = owners.collect();
-        self.plan.pending.extend(contested.into_iter().map(|name| (name, Reason::Contested)));
-        self.plan.do_without(|object| held.contains(object));
     }
 
     /// Interfaces of which something is fought over; `None` stands for what belongs to all of them.
@@ -285,10 +349,12 @@ impl Kernel {
     pub fn clear(&mut self) {
         self.orphans.clear();
         self.options.local_networks_first = false;
+        self.touched.everything = true;
         let nothing = DesiredState::default();
         for _ in 0..CLEAR_TRIES {
             self.look();
             self.refused.clear();
+            self.touched.everything = true;
             self.commit(&nothing, &Ranking::default());
             if self.world.ours.is_empty() {
                 info!(protocol = self.protocol, "cleared all our routes and rules");
@@ -301,8 +367,9 @@ impl Kernel {
     /// The plan that `ranking` would make now, without what others keep deleting.
     #[must_use]
     pub fn foresee(&self, state: &DesiredState, ranking: &Ranking) -> Plan {
-        let mut plan = plan(state, ranking, &self.world, &self.options);
-        plan.do_without(|object| self.contests.holds(object));
+        let mut plan = Plan::default();
+        let wanted = Wanted { state, ranking, options: &self.options, contested: &self.contests.held() };
+        plan.update(&wanted, &self.world, &Touched::everything());
         plan
     }
 
@@ -320,7 +387,7 @@ impl Kernel {
     /// Interfaces of which something is not installed, and the reason.
     #[must_use]
     pub fn pending(&self, state: &DesiredState) -> BTreeMap<IfName, Reason> {
-        let mut pending = self.plan.pending.clone();
+        let mut pending = self.plan.pending().clone();
         for refused in self.refused.values() {
             if let Some(name) = self.owner(&refused.change, state) {
                 pending.entry(name).or_insert(reason(refused));

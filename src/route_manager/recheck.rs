@@ -16,6 +16,11 @@ impl Recheck {
         Self { every, next: now.checked_add(every).filter(|_| !every.is_zero()) }
     }
 
+    /// Strikes at `at`, if it would strike later or never.
+    pub(super) fn hasten(&mut self, at: Instant) {
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
+
     /// When it strikes next.
     pub(super) const fn due(&self) -> Option<Instant> {
         self.next
@@ -48,6 +53,19 @@ mod tests {
         assert!(recheck.pass(start + 100 * minute));
         assert!(!recheck.pass(start + 100 * minute));
         assert_eq!(recheck.due(), Some(start + 101 * minute));
+    }
+
+    #[test]
+    fn one_stroke_can_come_earlier() {
+        let (start, minute, second) = (Instant::now(), Duration::from_secs(60), Duration::from_secs(1));
+        for every in [minute, Duration::ZERO] {
+            let mut recheck = Recheck::new(every, start);
+            recheck.hasten(start + 2 * second);
+            recheck.hasten(start + 3 * second);
+            assert_eq!(recheck.due(), Some(start + 2 * second));
+            assert!(recheck.pass(start + 2 * second));
+            assert_eq!(recheck.due(), Recheck::new(every, start + 2 * second).due());
+        }
     }
 
     #[test]

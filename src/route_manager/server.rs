@@ -17,7 +17,7 @@ use super::steering::Steering;
 use super::tell::{self, Teller};
 use crate::node::{Answer, Caller, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply};
 use crate::route::{
-    Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Status, Wish, WishError, available_interfaces,
+    Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Status, Touched, Wish, WishError, available_interfaces,
 };
 use crate::term::{Pid, Show, Term, atom, binary, integer, tuple};
 
@@ -248,6 +248,7 @@ impl RouteManager {
             // What was refused for the old wishes may be taken for the new ones.
             self.kernel.forget_refusals();
             self.is_dirty = true;
+            self.kernel.touch(about.map_or_else(Touched::everything, |name| Touched::names([name])));
             if let Some(name) = about {
                 self.steering.see(name, &self.state, now_ms());
             }
@@ -328,7 +329,8 @@ impl RouteManager {
         let is_held_no_more = self.steering.due().is_some_and(|due| due <= Instant::now());
         let is_new = std::mem::take(&mut self.is_dirty) || is_held_no_more;
         let changed = if is_new {
-            self.steering.settle(&self.state, &self.kernel);
+            let recounted = self.steering.settle(&self.state, &self.kernel);
+            self.kernel.touch(Touched::names(recounted));
             self.kernel.commit(&self.state, self.steering.ranking())
         } else {
             0

@@ -68,16 +68,19 @@ impl Steering {
         self.calm.see(name, status, &self.ranking, Now { at: Instant::now(), unix_ms });
     }
 
-    /// Decides what counts now.
-    pub(super) fn settle(&mut self, state: &DesiredState, kernel: &Kernel) {
-        self.ranking.held.clear();
+    /// Decides what counts now; gives the interfaces of which something else counts than before.
+    pub(super) fn settle(&mut self, state: &DesiredState, kernel: &Kernel) -> Vec<IfName> {
+        let before = std::mem::take(&mut self.ranking.held);
         let ranking = &self.ranking;
         let held =
             self.calm.settle(ranking, Instant::now(), || ways_out(&kernel.foresee(state, ranking), kernel.world()));
         for (name, status) in &held {
             debug!(ifname = %name, counts_as = %status, until_ms = self.held_until(*name), "held");
         }
+        let names = before.keys().chain(held.keys()).copied();
+        let recounted = names.filter(|name| before.get(name) != held.get(name)).collect();
         self.ranking.held = held;
+        recounted
     }
 
     /// When what counts will change without anybody's doing.

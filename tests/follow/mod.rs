@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use beamroute::netlink::{Config, DEFAULT_PROTOCOL, Netlink};
-use beamroute::route::{Call, DesiredState, IfName, PlanOptions, Ranking, Reason, Subnet, World};
+use beamroute::route::{Call, DesiredState, IfName, PlanOptions, Ranking, Reason, Subnet, Touched, World};
 use beamroute::route_manager::Kernel;
 
 use crate::kernel::{addr, two_links};
@@ -46,6 +46,7 @@ impl Follower {
         let call = Call { world, orphans, now_ms: 0, who: None };
         let _ = self.state.set_route(ifname(name), addresses, gateway.map(addr), &call).unwrap();
         let _ = self.kernel.release_orphans(ifname(name), &subnets);
+        self.kernel.touch(Touched::names([ifname(name)]));
         self.commit();
     }
 
@@ -53,6 +54,7 @@ impl Follower {
         self.kernel.look();
         let _ = self.kernel.release_orphans(ifname(name), &[]);
         let _ = self.state.clear_route(ifname(name));
+        self.kernel.touch(Touched::names([ifname(name)]));
         self.commit();
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use beamroute::netlink::{Config, Netlink};
 use beamroute::route::{
-    Call, DesiredState, IfName, Metric, Object, Plan, PlanOptions, Ranking, Route, Status, Subnet, World, plan,
+    Call, DesiredState, IfName, Metric, Object, OnLink, Plan, PlanOptions, Ranking, Route, Status, Subnet, World, plan,
 };
 use serde_json::Value;
 
@@ -147,7 +147,7 @@ impl Model {
         world.adopt_stand_ins();
         let plan = plan(&self.state, &Ranking::default(), &world, &self.options);
         let excused = self.excused(status);
-        let wanted: BTreeSet<Object> = plan.objects.iter().copied().collect();
+        let wanted: BTreeSet<Object> = plan.objects().iter().copied().collect();
         let mut wrong = Vec::new();
         for (what, object) in wanted
             .difference(&world.ours)
@@ -161,9 +161,10 @@ impl Model {
             }
         }
         wrong.extend(connected(&plan, &world, &excused));
+        let objects = plan.objects();
         for (queue, there) in &world.order {
             let is_there = |object: &&Object| world.ours.contains(*object) && object.queue() == Some(*queue);
-            let planned: Vec<&Object> = plan.objects.iter().filter(is_there).collect();
+            let planned: Vec<&Object> = objects.iter().filter(is_there).collect();
             let there: Vec<&Object> = there.iter().filter(|object| wanted.contains(object)).collect();
             if planned != there {
                 wrong.push(format!("order: {there:?} instead of {planned:?}"));
@@ -204,12 +205,12 @@ fn connected(plan: &Plan, world: &World, excused: &[IfName]) -> Vec<String> {
     let mut wrong = Vec::new();
     let places = world.addresses.iter().map(|a| (a.network, a.ifindex)).collect::<BTreeSet<_>>();
     for (dst, ifindex) in places {
-        let Some(own) = world.own_connected(dst, ifindex) else { continue };
+        let Some(own) = world.own_connected(OnLink { ifindex, dst }) else { continue };
         if world.links.get(&ifindex).is_some_and(|link| excused.contains(&link.name)) {
             continue;
         }
         let is_there = world.connected.iter().any(|c| (c.dst, c.ifindex) == (dst, ifindex));
-        if is_there == plan.stand_ins.contains(&(dst, ifindex)) {
+        if is_there == plan.stand_ins().contains(&OnLink { ifindex, dst }) {
             wrong.push(format!("{} is {}there", own.dst, if is_there { "" } else { "not " }));
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::route::{
-    Address, Change, Connected, Family, ForeignDefault, Link, MAIN_TABLE, Object, Prefix, Route, Rule, World,
+    Address, Change, Connected, Family, ForeignDefault, Links, MAIN_TABLE, Object, Prefix, Route, Rule, World,
 };
 
 pub(super) const OURS: u8 = 110;
@@ -14,7 +14,7 @@ pub(super) const STATIC: u8 = 4;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Kernel {
-    pub links: BTreeMap<u32, Link>,
+    pub links: Links,
     pub addresses: std::collections::BTreeSet<Address>,
     /// In the order of insertion.
     pub routes: Vec<(Route, u8)>,

@@ -1,0 +1,57 @@
+//! What has happened since routes were last planned, so that nothing else need be looked at.
+
+use std::collections::BTreeSet;
+
+use super::{Change, IfName, Object};
+
+/// What may be different from the last time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Anything may be: the rest need not be read.
+    pub everything: bool,
+    /// Interfaces of which callers, or the ranking, now want something else.
+    pub names: BTreeSet<IfName>,
+    /// Links that have changed: themselves, their addresses, or the kernel's routes over them.
+    pub links: BTreeSet<u32>,
+    /// Objects of ours that came or went, or may have.
+    pub objects: BTreeSet<Object>,
+}
+
+impl Touched {
+    /// Anything may be different.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { everything: true, ..Self::default() }
+    }
+
+    /// These interfaces are wanted otherwise.
+    #[must_use]
+    pub fn names(names: impl IntoIterator<Item = IfName>) -> Self {
+        Self { names: names.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Whether nothing has happened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Takes in what else has happened.
+    pub fn extend(&mut self, more: Self) {
+        let Self { everything, names, links, objects } = more;
+        self.everything |= everything;
+        self.names.extend(names);
+        self.links.extend(links);
+        self.objects.extend(objects);
+    }
+
+    /// Takes in that the kernel has acknowledged `change`.
+    pub fn note(&mut self, change: &Change) {
+        match change {
+            Change::Add(object) | Change::Delete(object) => _ = self.objects.insert(*object),
+            Change::RestoreConnected(connected) | Change::RemoveConnected(connected) => {
+                self.links.insert(connected.ifindex);
+            }
+        }
+    }
+}
