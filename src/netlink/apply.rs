@@ -7,7 +7,7 @@
 //!   deletions of rules for it. Metric, gateway and preferred source may differ, that is what a replacement is.
 //! - An error that means "it is already so" is a success ([`is_already_so`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use nix::libc;
@@ -17,7 +17,7 @@ use super::batch;
 use super::constants::*;
 use super::snapshot::ipv6_routes;
 use super::socket::{CommandSocket, Refusal, Request};
-use crate::route::{Change, Changes, Family, MAIN_TABLE, Object, Prefix, Route};
+use crate::route::{Change, Changes, Family, Object, Prefix, Route};
 
 /// What became of some [`Changes`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,10 +72,9 @@ pub(super) fn apply(
     for (change, answer) in changes.additions.iter().zip(answers) {
         outcome.record(*change, answer);
     }
-    let kept: BTreeSet<Place> = outcome.refused.iter().map(|refused| Place::of(&refused.change)).collect();
+    let refused: Vec<Change> = outcome.refused.iter().map(|refused| refused.change).collect();
     let new_hops: BTreeMap<Hop, Route> = outcome.applied.iter().filter_map(ipv6_hop).collect();
-    let (withheld, deletions): (Vec<Change>, Vec<Change>) =
-        changes.deletions.iter().copied().partition(|change| kept.contains(&Place::of(change)));
+    let (deletions, withheld) = changes.deletions_despite(&refused);
     // An IPv6 route that was replaced is gone, and to delete it would hit the new one: the kernel compares no sources.
     let is_gone =
         |change: &Change| ipv6_hop(change).is_some_and(|(hop, old)| new_hops.get(&hop).is_some_and(|new| *new != old));
@@ -102,30 +101,6 @@ fn is_already_so(change: &Change, errno: i32) -> bool {
         // No such route; no such rule or table; no such interface; no such family.
         Change::Delete(_) | Change::RemoveConnected(_) => {
             matches!(errno, libc::ESRCH | libc::ENOENT | libc::ENODEV | libc::EAFNOSUPPORT)
-        }
-    }
-}
-
-/// Where an object stands; a new one in the same place replaces the old one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    Route { table: u32, dst: Prefix, ifindex: u32 },
-    Rule { src: IpAddr },
-    LocalNetworks(Family),
-}
-
-impl Place {
-    fn of(change: &Change) -> Self {
-        match change {
-            Change::Add(Object::Route(r)) | Change::Delete(Object::Route(r)) => {
-                Self::Route { table: r.table, dst: r.dst, ifindex: r.ifindex }
-            }
-            Change::Add(Object::LocalNetworks { family, .. })
-            | Change::Delete(Object::LocalNetworks { family, .. }) => Self::LocalNetworks(*family),
-            Change::Add(Object::Rule(rule)) | Change::Delete(Object::Rule(rule)) => Self::Rule { src: rule.src },
-            Change::RestoreConnected(c) | Change::RemoveConnected(c) => {
-                Self::Route { table: MAIN_TABLE, dst: c.dst, ifindex: c.ifindex }
-            }
         }
     }
 }
@@ -160,8 +135,7 @@ fn send<'a>(
     doing: &'static str,
     changes: impl Iterator<Item = &'a Change>,
 ) -> Result<Vec<Option<Refusal>>, NetlinkError> {
-    let requests: Vec<Request> = changes.map(|change| batch::request(change, protocol)).collect();
-    let answers = socket.send_all(doing, &requests)?;
+    let answers = socket.send_all(doing, changes.map(|change| batch::request(change, protocol)))?;
     if answers.iter().flatten().any(|refusal| refusal.errno == libc::EPERM) {
         return Err(NetlinkError::MissingNetAdmin { doing });
     }
@@ -255,13 +229,13 @@ fn settle(
 }
 
 fn one(socket: &mut CommandSocket, doing: &'static str, request: Request) -> Result<Option<Refusal>, NetlinkError> {
-    Ok(socket.send_all(doing, &[request])?.into_iter().flatten().next())
+    Ok(socket.send_all(doing, [request])?.into_iter().flatten().next())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::{Connected, Rule};
+    use crate::route::{Connected, MAIN_TABLE, Rule};
 
     fn route(ip: &str, len: u8) -> Route {
         Route {
@@ -294,17 +268,5 @@ mod tests {
                 assert_eq!(is_already_so(&change, errno), well.contains(&errno), "{change:?} {errno}");
             }
         }
-    }
-
-    #[test]
-    fn a_place_is_a_network_an_interface_and_a_table() {
-        let old = route("10.0.0.0", 24);
-        let new = Route { metric: 50, prefsrc: Some("10.0.0.2".parse().unwrap()), ..old };
-        let elsewhere = Route { ifindex: 3, ..old };
-        let place = |route| Place::of(&Change::Add(Object::Route(route)));
-        assert_eq!(place(old), place(new));
-        assert_ne!(place(old), place(elsewhere));
-        let own = Connected { dst: old.dst, ifindex: 2, prefsrc: None };
-        assert_eq!(place(old), Place::of(&Change::RemoveConnected(own)));
     }
 }

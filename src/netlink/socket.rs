@@ -84,17 +84,28 @@ impl CommandSocket {
     pub fn send_all(
         &mut self,
         doing: &'static str,
-        requests: &[Request],
+        requests: impl IntoIterator<Item = Request>,
     ) -> Result<Vec<Option<Refusal>>, NetlinkError> {
-        let mut answers = Vec::with_capacity(requests.len());
-        for chunk in requests.chunks(MAX_BATCH) {
-            match self.send_chunk(doing, chunk) {
+        let (mut bytes, mut starts) = (Vec::new(), Vec::new());
+        for request in requests {
+            starts.push(bytes.len());
+            let sequence = self.next_sequence();
+            encode(request.message, request.flags, sequence, &mut bytes);
+        }
+        let mut answers = Vec::with_capacity(starts.len());
+        for chunk in starts.chunks(MAX_BATCH) {
+            let end = starts.get(answers.len() + chunk.len()).copied().unwrap_or(bytes.len());
+            let Some((first, last)) = chunk.first().zip(chunk.last()) else { break };
+            acknowledge(&mut bytes, *last);
+            match self.send_chunk(doing, bytes.get(*first..end).unwrap_or_default(), chunk.len()) {
                 Ok(refusals) => answers.extend(refusals),
                 // Some answers were lost. Ask again one by one: what was done already answers EEXIST or ESRCH.
                 Err(NetlinkError::NoAnswer { .. }) if chunk.len() > 1 => {
                     tracing::warn!(messages = chunk.len(), "netlink answers lost, sending one by one");
-                    for request in chunk {
-                        answers.extend(self.send_chunk(doing, std::slice::from_ref(request))?);
+                    for (at, start) in chunk.iter().enumerate() {
+                        acknowledge(&mut bytes, *start);
+                        let end = chunk.get(at + 1).copied().unwrap_or(end);
+                        answers.extend(self.send_chunk(doing, bytes.get(*start..end).unwrap_or_default(), 1)?);
                     }
                 }
                 Err(error) => return Err(error),
@@ -103,25 +114,26 @@ impl CommandSocket {
         Ok(answers)
     }
 
-    fn send_chunk(&mut self, doing: &'static str, chunk: &[Request]) -> Result<Vec<Option<Refusal>>, NetlinkError> {
-        let Some(last_index) = chunk.len().checked_sub(1) else { return Ok(Vec::new()) };
-        let first = self.sequence.wrapping_add(1);
-        let mut bytes = Vec::with_capacity(chunk.len() * 96);
-        for (index, request) in chunk.iter().enumerate() {
-            // Errors come without being asked for, so one acknowledgement at the end says that all is done.
-            let ack = if index == last_index { NLM_F_ACK } else { 0 };
-            let sequence = self.next_sequence();
-            encode(request.message.clone(), request.flags | ack, sequence, &mut bytes);
-        }
-        self.send(doing, &bytes)?;
-        let mut refusals = vec![None; chunk.len()];
+    /// Sends so many messages, of which the last asks for an acknowledgement: errors come without being asked for, so one
+    /// at the end says that all is done.
+    fn send_chunk(
+        &mut self,
+        doing: &'static str,
+        bytes: &[u8],
+        count: usize,
+    ) -> Result<Vec<Option<Refusal>>, NetlinkError> {
+        let Some(first) = decode::messages(bytes).flatten().next().map(|message| message.sequence) else {
+            return Ok(Vec::new());
+        };
+        self.send(doing, bytes)?;
+        let mut refusals = vec![None; count];
         self.read(doing, |message| {
             let index = message.sequence.wrapping_sub(first) as usize;
             let Some(refusal) = refusals.get_mut(index) else { return false };
             if let Some(found) = refusal_in(&message) {
                 *refusal = Some(found);
             }
-            index == last_index
+            index + 1 == count
         })?;
         Ok(refusals)
     }
@@ -263,6 +275,13 @@ pub(super) fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32, by
     bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
+/// Sets `NLM_F_ACK` in the message that begins at `start` (`struct nlmsghdr` in `include/uapi/linux/netlink.h`).
+fn acknowledge(bytes: &mut [u8], start: usize) {
+    if let Some([low, high]) = bytes.get_mut(start + 6..start + 8) {
+        [*low, *high] = (u16::from_ne_bytes([*low, *high]) | NLM_F_ACK).to_ne_bytes();
+    }
+}
+
 fn refusal_in(message: &Message<'_>) -> Option<Refusal> {
     let errno = match message.errno() {
         Ok(0) => return None,
@@ -286,10 +305,14 @@ mod tests {
             let _ = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET);
             let mut socket = CommandSocket::with_queue(1).unwrap();
             let rule = Rule { src: "192.0.2.255".parse().unwrap(), table: u32::MAX - 1, priority: u32::MAX - 1 };
-            let requests = vec![batch::request(&Change::Delete(Object::Rule(rule)), 110); 300];
-            let lost = socket.send_chunk("test", &requests[..MAX_BATCH]);
+            let request = batch::request(&Change::Delete(Object::Rule(rule)), 110);
+            let mut bytes = Vec::new();
+            for sequence in 1..=100 {
+                encode(request.message.clone(), NLM_F_ACK, sequence, &mut bytes);
+            }
+            let lost = socket.send_chunk("test", &bytes, 100);
             assert!(matches!(lost, Err(NetlinkError::NoAnswer { .. })));
-            socket.send_all("test", &requests).unwrap()
+            socket.send_all("test", vec![request; 300]).unwrap()
         });
         let refusals = refusals.join().unwrap();
         assert_eq!(refusals.len(), 300);

@@ -63,6 +63,6 @@ fn has_net_admin(socket: &mut CommandSocket, protocol: u8) -> Result<bool, Netli
     // 192.0.2.0/24 is for documentation (RFC 5737), and our rules lie in front of the kernel's, at 32766.
     let rule = Rule { src: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 255)), table: u32::MAX - 1, priority: u32::MAX - 1 };
     let request = batch::request(&Change::Delete(Object::Rule(rule)), protocol);
-    let answers = socket.send_all("try to delete a rule", &[request])?;
+    let answers = socket.send_all("try to delete a rule", [request])?;
     Ok(!answers.iter().flatten().any(|refusal| matches!(refusal.errno, libc::EPERM | libc::EACCES)))
 }

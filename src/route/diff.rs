@@ -11,10 +11,11 @@ use super::{Change, Changes, Connected, Family, Gap, MAIN_TABLE, Object, Plan, P
 /// What leads from `world` to `plan`. Nothing that is right already is touched. `orphans` (objects of ours that no
 /// readable state explains) stay, unless they are in the way of something wanted.
 ///
-/// New objects go in before old ones go out. A deletion comes among the additions only
-/// - when a table has passed to another interface: its old content must not carry the new one's traffic;
-/// - when objects are added again to stand further back in their [`Queue`]: the last one is deleted first, so that the
-///   front changes once, to the one that should be there.
+/// New objects go in before old ones go out. A deletion comes among the additions only when a table has passed to
+/// another interface: its old content must not carry the new one's traffic.
+///
+/// Objects that must stand further back in their [`Queue`] are added again among the deletions: by then all that should
+/// be in front of them is there. The last in the queue is deleted first, so that the front changes once.
 ///
 /// An IPv6 route that differs from one that goes only in what the kernel does not tell IPv6 routes apart by, source and
 /// `onlink` flag (`rt6_duplicate_nexthop` in `net/ipv6/ip6_fib.c`), takes its place in one step: [`crate::netlink`] does
@@ -38,14 +39,16 @@ pub fn changes(gap: &Gap, world: &World, plan: &Plan, orphans: &BTreeSet<Object>
     let restored = restored(world, plan, &links, &going);
     let mut additions = leave_tables(plan, &mut going);
     additions.extend(restored.into_iter().map(Change::RestoreConnected));
-    additions.extend(arrive(world, plan, gap, touched, &mut going));
+    additions.extend(arrive(plan, gap, &mut going));
+    let moves = moves(world, plan, gap, touched, &mut going);
     let mut deletions: Vec<Object> = going.into_iter().collect();
     let place = places(world, &deletions);
     deletions.sort_by_cached_key(|object| leaving_order(object, &place));
     let of_links = links.iter().flat_map(|ifindex| world.connected_of(*ifindex));
     let replaced = of_links.filter(|connected| plan.stand_ins().contains(&connected.place()));
     let replaced = replaced.copied().map(Change::RemoveConnected);
-    Changes { additions, deletions: deletions.into_iter().map(Change::Delete).chain(replaced).collect() }
+    let deletions = deletions.into_iter().map(Change::Delete);
+    Changes { additions, deletions: moves.into_iter().chain(deletions).chain(replaced).collect() }
 }
 
 /// The links on which the kernel's connected routes may have to come or go.
@@ -115,44 +118,48 @@ fn restored(world: &World, plan: &Plan, links: &BTreeSet<u32>, going: &BTreeSet<
     links.iter().flat_map(|ifindex| world.lacking_of(*ifindex)).filter(is_free).collect()
 }
 
-/// The additions of what is wanted and not there, in the plan's order, with the deletions that must come right before.
-/// What an IPv6 route takes the place of goes, also if it is an orphan.
-fn arrive(world: &World, plan: &Plan, gap: &Gap, touched: &Touched, going: &mut BTreeSet<Object>) -> Vec<Change> {
+/// The additions of what is wanted and not there, in the plan's order. What an IPv6 route takes the place of goes, also
+/// if it is an orphan.
+fn arrive(plan: &Plan, gap: &Gap, going: &mut BTreeSet<Object>) -> Vec<Change> {
     let mut twins: BTreeMap<Ipv6Key, Object> =
         gap.unwanted.iter().filter_map(|object| Some((ipv6_key(object)?, *object))).collect();
-    let mut arriving: Vec<(Turn, Vec<Change>)> = Vec::new();
-    let mut arrive = |object: &Object, changes| arriving.extend(plan.turn(object).map(|turn| (turn, changes)));
-    for object in &gap.missing {
-        arrive(object, vec![Change::Add(*object)]);
-        if let Some(twin) = ipv6_key(object).and_then(|key| twins.remove(&key)) {
-            going.insert(twin);
-        }
+    for twin in gap.missing.iter().filter_map(|object| twins.remove(&ipv6_key(object)?)) {
+        going.insert(twin);
     }
-    for misplaced in misplaced(world, plan, touched) {
-        let mut before: Vec<Change> = misplaced.iter().rev().copied().map(Change::Delete).collect();
-        for object in &misplaced {
-            before.push(Change::Add(*object));
-            arrive(object, std::mem::take(&mut before));
-        }
-    }
+    let mut arriving: Vec<(Turn, Object)> =
+        gap.missing.iter().filter_map(|object| Some((plan.turn(object)?, *object))).collect();
     arriving.sort_unstable();
-    arriving.into_iter().flat_map(|(_, changes)| changes).collect()
+    arriving.into_iter().map(|(_, object)| Change::Add(object)).collect()
 }
 
-/// For each queue, the objects that are there, but in front of one that should be in front of them. The longest run of
-/// the wanted order that is there in this order stays; all behind it is added again.
-fn misplaced(world: &World, plan: &Plan, touched: &Touched) -> Vec<Vec<Object>> {
+/// What puts the queues in order. In each, the longest run of the wanted order that is there in this order stays; all
+/// behind it is deleted, together with what of the queue goes, and added again.
+fn moves(world: &World, plan: &Plan, gap: &Gap, touched: &Touched, going: &mut BTreeSet<Object>) -> Vec<Change> {
     let queues: BTreeSet<Queue> = if touched.everything {
-        plan.queues().copied().collect()
+        plan.queues().collect()
     } else {
         touched.objects.iter().filter_map(Object::queue).collect()
     };
-    let behind = |queue: &Queue| {
-        let mut present = world.in_order(*queue);
-        let wanted = plan.in_order(queue).skip_while(|object| present.any(|there| there == *object));
-        wanted.filter(|object| world.ours.contains(object)).copied().collect::<Vec<_>>()
-    };
-    queues.iter().map(behind).filter(|behind| !behind.is_empty()).collect()
+    let mut moves = Vec::new();
+    for queue in queues {
+        let arriving = plan.in_order(&queue).filter(|object| gap.missing.contains(object));
+        let standing: Vec<Object> = world.in_order(queue).chain(arriving).copied().collect();
+        let mut rest = standing.iter();
+        if plan.in_order(&queue).all(|object| rest.any(|there| there == object)) {
+            continue;
+        }
+        rest = standing.iter();
+        let wanted = plan.in_order(&queue).filter(|object| standing.contains(object));
+        let again: Vec<Object> = wanted.skip_while(|object| rest.any(|there| there == *object)).copied().collect();
+        if again.is_empty() {
+            continue;
+        }
+        let leave = standing.iter().rev().filter(|object| going.contains(object) || again.contains(object));
+        moves.extend(leave.copied().map(Change::Delete));
+        moves.extend(again.into_iter().map(Change::Add));
+        going.retain(|object| object.queue() != Some(queue));
+    }
+    moves
 }
 
 /// What the kernel tells IPv6 routes apart by.

@@ -92,15 +92,26 @@ fn equal_metrics_stand_by_name() {
     fixture.set_route("eth10", &["192.168.1.51/24"], Some("192.168.1.1"));
     fixture.apply();
     fixture.set_route("eth0", &[LAN], Some("192.168.1.1"));
+    // What stands in front stays until all that should be in front of it is there.
     assert_eq!(
-        fixture.commands()[2..6],
+        fixture.commands()[2..],
         [
             "ip route append 192.168.1.0/24 dev eth0 proto 110 metric 50 scope link src 192.168.1.50",
+            "ip route append default via 192.168.1.1 dev eth0 table 101 proto 110",
+            "ip route append default via 192.168.1.1 dev eth0 proto 110 metric 50",
+            "ip route del default via 192.168.1.1 dev eth10 proto 110 metric 50",
+            "ip route append default via 192.168.1.1 dev eth10 proto 110 metric 50",
             "ip route del 192.168.1.0/24 dev eth10 proto 110 metric 50 scope link src 192.168.1.51",
             "ip route append 192.168.1.0/24 dev eth10 proto 110 metric 50 scope link src 192.168.1.51",
-            "ip route append default via 192.168.1.1 dev eth0 table 101 proto 110",
+            "ip route del 192.168.1.0/24 dev eth0 proto kernel scope link src 192.168.1.50",
         ]
     );
+    let changes = diff(&fixture.world, &fixture.plan(), &BTreeSet::new());
+    // Without the one that should be in front, nobody moves behind it.
+    let refused = [Change::Add(default_route("192.168.1.1", 2, MAIN_TABLE, 50))];
+    let (_, waiting) = changes.deletions_despite(&refused);
+    let second = default_route("192.168.1.1", 3, MAIN_TABLE, 50);
+    assert_eq!(waiting, [Change::Delete(second), Change::Add(second)]);
     fixture.apply();
     let queue = default_route("192.168.1.1", 2, MAIN_TABLE, 50).queue().unwrap();
     let stands: Vec<Object> = fixture.world.in_order(queue).copied().collect();
@@ -169,17 +180,17 @@ fn what_a_refused_object_was_to_replace_stays() {
     fixture.set_route("eth0", &["192.168.1.50/24", "10.9.9.9/8"], Some("192.168.1.2"));
     fixture.set_status("eth0", Status::Internet);
     let changes = diff(&fixture.world, &fixture.plan(), &BTreeSet::new());
-    assert_eq!(changes.deletions_despite(&[]), changes.deletions);
+    assert_eq!(changes.deletions_despite(&[]), (changes.deletions.clone(), Vec::new()));
     let failed = [Change::Add(default_route("192.168.1.2", 2, MAIN_TABLE, 10))];
-    let left = changes.deletions_despite(&failed);
-    let kept: Vec<&Change> = changes.deletions.iter().filter(|change| !left.contains(change)).collect();
-    assert_eq!(kept, [&Change::Delete(default_route("192.168.1.1", 2, MAIN_TABLE, 50))]);
+    let (left, waiting) = changes.deletions_despite(&failed);
+    assert_eq!(waiting, [Change::Delete(default_route("192.168.1.1", 2, MAIN_TABLE, 50))]);
+    assert_eq!(left.len() + 1, changes.deletions.len());
     let failed = [Change::Add(on_link(LAN, 2, 10)), Change::Add(rule("192.168.1.50", 100))];
-    assert!(!changes.deletions_despite(&failed).contains(&Change::Delete(on_link(LAN, 2, 50))));
+    assert!(!changes.deletions_despite(&failed).0.contains(&Change::Delete(on_link(LAN, 2, 50))));
     let first = Fixture::new().link(2, "eth0", &[LAN]).route("eth0", &[LAN], None);
     let changes = diff(&first.world, &first.plan(), &BTreeSet::new());
     assert_eq!(changes.deletions, [Change::RemoveConnected(connected(LAN, 2))]);
-    assert_eq!(changes.deletions_despite(&[Change::Add(on_link(LAN, 2, 50))]), []);
+    assert_eq!(changes.deletions_despite(&[Change::Add(on_link(LAN, 2, 50))]), (Vec::new(), changes.deletions));
 }
 
 #[test]

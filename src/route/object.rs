@@ -293,7 +293,8 @@ pub struct Changes {
     /// What goes in: [`Change::RestoreConnected`] and [`Change::Add`]. A [`Change::Delete`] is among them only where the
     /// kernel leaves no other way: see [`diff`](super::diff()).
     pub additions: Vec<Change>,
-    /// What goes out: [`Change::Delete`] and [`Change::RemoveConnected`].
+    /// What goes out: [`Change::Delete`] and [`Change::RemoveConnected`]. A [`Change::Add`] is among them only of what goes
+    /// to the back of its [`Queue`].
     pub deletions: Vec<Change>,
 }
 
@@ -310,12 +311,25 @@ impl Changes {
         self.additions.len() + self.deletions.len()
     }
 
-    /// The deletions that may still go out when the kernel has refused the additions `failed`: what a refused object
-    /// was to replace stays.
+    /// The deletions that may still go out when the kernel has refused the additions `failed`, and those that may not:
+    /// what a refused object was to replace stays, and so does the order in the queue that it was to stand in.
     #[must_use]
-    pub fn deletions_despite(&self, failed: &[Change]) -> Vec<Change> {
+    pub fn deletions_despite(&self, failed: &[Change]) -> (Vec<Change>, Vec<Change>) {
+        if failed.is_empty() {
+            return (self.deletions.clone(), Vec::new());
+        }
         let places: BTreeSet<Place> = failed.iter().map(Place::of).collect();
-        self.deletions.iter().filter(|deletion| !places.contains(&Place::of(deletion))).copied().collect()
+        let queue_of = |change: &Change| match change {
+            Change::Add(object) | Change::Delete(object) => object.queue(),
+            Change::RestoreConnected(_) | Change::RemoveConnected(_) => None,
+        };
+        let short: BTreeSet<Queue> = failed.iter().filter_map(queue_of).collect();
+        let moved = self.deletions.iter().filter(|change| matches!(change, Change::Add(_))).filter_map(queue_of);
+        let stays: BTreeSet<Queue> = moved.filter(|queue| short.contains(queue)).collect();
+        let waits = |change: &Change| {
+            places.contains(&Place::of(change)) || queue_of(change).is_some_and(|queue| stays.contains(&queue))
+        };
+        self.deletions.iter().partition(|change| !waits(change))
     }
 }
 

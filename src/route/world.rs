@@ -262,7 +262,7 @@ impl World {
 
     /// Those of ours that stand in `queue`, as the kernel looks at them.
     pub(super) fn in_order(&self, queue: Queue) -> impl Iterator<Item = &Object> {
-        self.order.get(&queue).into_iter().flatten().filter(|object| self.ours.contains(object))
+        self.order.get(&queue).into_iter().flatten()
     }
 }
 

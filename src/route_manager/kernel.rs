@@ -47,6 +47,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long after something was inferred and not told a look makes sure. So a link that flaps brings one look a second.
 const VERIFY: Duration = Duration::from_secs(1);
 
+/// How many rounds of changes one commit may take.
+const COMMIT_TRIES: usize = 3;
+
 /// How often clearing is tried while others change the kernel in between.
 const CLEAR_TRIES: usize = 3;
 
@@ -201,24 +204,31 @@ impl Kernel {
     /// Brings the kernel to what `state` wants, and says how many changes that took. What it will not take is pending
     /// afterwards; nothing fails. Only what was [touched](Self::touch) since the last time is looked at.
     pub fn commit(&mut self, state: &DesiredState, ranking: &Ranking) -> usize {
-        let changes = self.changes(state, ranking);
-        if changes.is_empty() {
-            return 0;
-        }
-        match self.netlink.apply(&changes) {
-            Ok(outcome) => {
-                self.fault = None;
-                self.done(&outcome.applied);
-                outcome.withheld.iter().for_each(|change| self.touched.note(change));
-                outcome.refused.into_iter().for_each(|refused| self.refused(refused));
-                self.complained.retain(|change, _| self.refused.contains_key(change));
-                outcome.applied.len()
+        let mut done = 0;
+        // What waited for something that is refused goes on without it.
+        for _ in 0..COMMIT_TRIES {
+            let changes = self.changes(state, ranking);
+            if changes.is_empty() {
+                break;
             }
-            Err(error) => {
-                self.failed(&changes, &error);
-                0
+            let outcome = match self.netlink.apply(&changes) {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    self.failed(&changes, &error);
+                    break;
+                }
+            };
+            self.fault = None;
+            self.done(&outcome.applied);
+            done += outcome.applied.len();
+            outcome.withheld.iter().for_each(|change| self.touched.note(change));
+            outcome.refused.into_iter().for_each(|refused| self.refused(refused));
+            self.complained.retain(|change, _| self.refused.contains_key(change));
+            if outcome.withheld.is_empty() {
+                break;
             }
         }
+        done
     }
 
     /// Plans, and says what is to be done; not what was refused before.
@@ -238,18 +248,23 @@ impl Kernel {
         if cfg!(debug_assertions) {
             self.check(state, ranking, &changes);
         }
-        if self.refused.is_empty() { changes } else { self.without_refused(&changes) }
+        if self.refused.is_empty() { changes } else { self.changes_despite_refusals(&touched) }
     }
 
-    /// Until something else happens, what was refused is not tried again, nor what depends on it.
-    fn without_refused(&mut self, changes: &Changes) -> Changes {
-        let (refused, additions): (Vec<Change>, _) =
-            changes.additions.iter().partition(|change| self.refused.contains_key(change));
-        let mut deletions = changes.deletions_despite(&refused);
-        deletions.retain(|deletion| !self.refused.contains_key(deletion));
-        let waiting = changes.deletions.iter().filter(|deletion| !deletions.contains(deletion));
-        refused.iter().chain(waiting).for_each(|change| self.touched.note(change));
-        Changes { additions, deletions }
+    /// The same without what was refused, and what depends on it: until something else happens, this is not tried again.
+    fn changes_despite_refusals(&mut self, touched: &Touched) -> Changes {
+        let mut gap = self.gap.clone();
+        let is_refused = |change: &Change| self.refused.contains_key(change);
+        let refused: Vec<Change> = gap.missing.iter().copied().map(Change::Add).filter(is_refused).collect();
+        gap.missing.retain(|object| !is_refused(&Change::Add(*object)));
+        let mut changes = changes(&gap, &self.world, &self.plan, &self.orphans, touched);
+        let (deletions, mut waiting) = changes.deletions_despite(&refused);
+        changes.deletions = deletions;
+        for wanted in [&mut changes.additions, &mut changes.deletions] {
+            waiting.extend(wanted.extract_if(.., |change| is_refused(change)));
+        }
+        refused.iter().chain(&waiting).for_each(|change| self.touched.note(change));
+        changes
     }
 
     /// Panics if planning everything anew would come to something else.
@@ -275,13 +290,11 @@ impl Kernel {
     }
 
     fn done(&mut self, changes: &[Change]) {
-        let mut done = Touched::default();
         for change in changes {
             debug!(command = change.command(&self.world, self.protocol), "done");
             self.world.apply(change);
-            done.note(change);
+            self.gap.note(change, &self.plan);
         }
-        self.gap.revise(&done.objects, &self.world, &self.plan);
     }
 
     fn refused(&mut self, refused: Refused) {

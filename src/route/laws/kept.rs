@@ -56,9 +56,7 @@ impl Kept {
 
     /// All of `changes` has been made.
     pub fn done(&mut self, changes: &Changes, mirror: &World) {
-        let mut done = Touched::default();
-        changes.additions.iter().chain(&changes.deletions).for_each(|change| done.note(change));
-        self.gap.revise(&done.objects, mirror, &self.plan);
+        changes.additions.iter().chain(&changes.deletions).for_each(|change| self.gap.note(change, &self.plan));
         self.mirror = mirror.clone();
     }
 }
