@@ -4,6 +4,7 @@
 
 mod follow;
 mod kernel;
+mod meddling;
 mod netns;
 
 use std::ffi::OsString;

@@ -10,7 +10,7 @@ use nix::libc;
 use super::constants::*;
 use super::decode::{Fact, RouteFact, RuleFact, is_builtin_table};
 use crate::route::{
-    Address, Connected, Family, ForeignDefault, Link, MAIN_TABLE, Object, Queue, Route, Touched, World,
+    Address, Change, Connected, Family, ForeignDefault, Link, MAIN_TABLE, Object, Queue, Route, Touched, World,
 };
 
 /// What a fold did.
@@ -135,19 +135,54 @@ impl Folder {
         }
     }
 
-    /// Those of ours that someone at `port` deletes, if `fact` tells of that. What goes with a link or an address is not
-    /// told, or as nobody's doing: port 0 (`fib_table_flush`, for one, since Linux 6.6; `fib6_clean_node`).
-    pub fn taken(&self, world: &World, fact: &Fact, port: u32) -> Vec<Object> {
-        let mut taken = match fact {
-            Fact::RouteGone(fact) if port != 0 => match self.class(fact) {
-                Class::Ours(routes) => routes.into_iter().map(Object::Route).collect(),
+    /// The changes that would undo what `fact` tells that someone at `port` did to ours, or put in their way: see
+    /// [`Meddling`](super::Meddling).
+    pub fn undoing(&self, world: &World, fact: &Fact, port: u32) -> Vec<Change> {
+        let is_ours = |object: &Object| world.ours.contains(object);
+        match fact {
+            Fact::RouteGone(fact) => match self.class(fact) {
+                Class::Ours(routes) => routes.into_iter().map(Object::Route).filter(is_ours).map(Change::Add).collect(),
                 _ => Vec::new(),
             },
-            Fact::RuleGone(fact) if fact.protocol == self.protocol => fact.object.into_iter().collect(),
-            _ => Vec::new(),
-        };
-        taken.retain(|object| world.ours.contains(object));
-        taken
+            Fact::Route(fact) => match self.class(fact) {
+                Class::Ours(routes) => {
+                    let new = routes.into_iter().map(Object::Route).filter(|object| !is_ours(object));
+                    new.map(Change::Delete).collect()
+                }
+                // Those of port 0 the kernel made; and an ioctl cannot make any of that protocol.
+                Class::Connected(connected) if port != 0 && !world.connected.contains(&connected) => {
+                    vec![Change::RemoveConnected(connected)]
+                }
+                _ => Vec::new(),
+            },
+            Fact::RuleGone(fact) => self.our_rule(fact).filter(is_ours).map(Change::Add).into_iter().collect(),
+            Fact::Rule(fact) => {
+                self.our_rule(fact).filter(|object| !is_ours(object)).map(Change::Delete).into_iter().collect()
+            }
+            Fact::Link { .. } | Fact::LinkGone { .. } | Fact::Address(_) | Fact::AddressGone(_) => Vec::new(),
+        }
+    }
+
+    fn our_rule(&self, fact: &RuleFact) -> Option<Object> {
+        fact.object.filter(|_| fact.protocol == self.protocol)
+    }
+
+    /// The link over which the kernel takes or makes routes because of `fact`.
+    pub fn upset(&self, world: &World, fact: &Fact) -> Option<u32> {
+        match fact {
+            Fact::Link { ifindex, link, master } => {
+                let was_up = world.links.get(ifindex).map(|old| old.is_up);
+                let is_as_before = was_up == Some(link.is_up) && self.masters.get(ifindex) == master.as_ref();
+                (!is_as_before).then_some(*ifindex)
+            }
+            Fact::LinkGone { ifindex } => Some(*ifindex),
+            Fact::Address(new) => {
+                let is_known = world.addresses_of(new.ifindex).any(|old| is_same(old, new));
+                (!is_known).then_some(new.ifindex)
+            }
+            Fact::AddressGone(address) => Some(address.ifindex),
+            Fact::Route(_) | Fact::RouteGone(_) | Fact::Rule(_) | Fact::RuleGone(_) => None,
+        }
     }
 
     /// Whether `fact` tells of a route of ours that is new in a queue where others stand.
@@ -328,8 +363,7 @@ fn set_address(world: &mut World, address: Address) -> bool {
 
 /// Removes the address whatever its flags; one link may have an address twice, in different networks.
 fn remove_address(world: &mut World, address: &Address) -> bool {
-    let is_it = |a: &&Address| (a.ip, a.network) == (address.ip, address.network);
-    let found = world.addresses_of(address.ifindex).find(is_it).copied();
+    let found = world.addresses_of(address.ifindex).find(|a| is_same(a, address)).copied();
     found.is_some_and(|found| world.addresses.remove(&found))
 }
 
@@ -350,6 +384,10 @@ fn takes_routes_along(world: &World, address: &Address) -> bool {
 fn has_untold_ipv4(world: &World) -> bool {
     let is_untold = |d: &ForeignDefault| d.family == Family::V4 && d.ifindex == 0;
     !world.foreign_routes.is_empty() || world.foreign_defaults.iter().any(is_untold)
+}
+
+fn is_same(one: &Address, other: &Address) -> bool {
+    (one.ifindex, one.ip, one.network) == (other.ifindex, other.ip, other.network)
 }
 
 fn foreign_default(fact: &RouteFact) -> ForeignDefault {

@@ -16,6 +16,7 @@ mod constants;
 mod decode;
 mod error;
 mod fold;
+mod meddling;
 mod netns;
 mod snapshot;
 mod socket;
@@ -31,10 +32,11 @@ use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage}
 
 pub use apply::{Outcome, Refused};
 pub use error::NetlinkError;
+pub use meddling::{Doer, Meddling};
 pub use netns::{path_of as namespace_path, within};
 pub use support::{Missing, check_support};
 
-use crate::route::{Changes, Family, Object, Touched, World};
+use crate::route::{Changes, Family, Touched, World};
 use constants::NLM_F_REPLACE;
 use decode::{Fact, Message};
 use fold::Folder;
@@ -83,9 +85,8 @@ pub struct Drained {
     pub looked_again: bool,
     /// Some of the change was not told but inferred: to look again, in a while, is wise.
     pub inferred: bool,
-    /// What of ours someone has deleted, as far as that was told: not what the kernel takes away by itself when a link
-    /// goes down or an address goes.
-    pub taken: Vec<Object>,
+    /// What others did to what is ours, or put in its way.
+    pub meddling: Meddling,
     /// What may be different in the world.
     pub touched: Touched,
 }
@@ -114,8 +115,13 @@ impl Netlink {
     /// # Errors
     /// If the kernel does not answer.
     pub fn snapshot(&mut self) -> Result<World, NetlinkError> {
+        self.dump(&mut Meddling::default())
+    }
+
+    /// As [`Netlink::snapshot`]; also notes which links the dropped events were about.
+    fn dump(&mut self, meddling: &mut Meddling) -> Result<World, NetlinkError> {
         self.is_stale = true;
-        self.monitor.read(|_| ())?;
+        meddling.has_gap |= !self.monitor.read(|message| meddling.upset.extend(link_of(&message)))?;
         let mut tries = 0;
         loop {
             tries += 1;
@@ -127,7 +133,9 @@ impl Netlink {
             let is_complete = self.monitor.read(|message| {
                 let concerns = |fact| folder.concerns(&world, &fact, replaces(&message));
                 is_old |= message.port != own_port && message.fact().is_ok_and(|fact| fact.is_some_and(concerns));
+                meddling.upset.extend(link_of(&message));
             })?;
+            meddling.has_gap |= !is_complete;
             self.is_stale = is_old || !is_complete;
             if !self.is_stale || tries == TRIES {
                 return Ok(world);
@@ -154,7 +162,10 @@ impl Netlink {
                     // What is new on a link that is down here is told just before the link's own event.
                     let is_early = folder.is_early(world, &fact);
                     drained.may_heal |= !is_early;
-                    drained.taken.extend(folder.taken(world, &fact, message.port));
+                    drained.meddling.upset.extend(folder.upset(world, &fact));
+                    let doer = if message.port == 0 { Doer::Unnamed } else { Doer::Program };
+                    let undoing = folder.undoing(world, &fact, message.port);
+                    undoing.into_iter().for_each(|change| drained.meddling.note(change, doer));
                     let effect = folder.event(world, fact, replaces(&message));
                     drained.changed |= effect.changed && !is_early;
                     look_again |= effect.look_again;
@@ -171,8 +182,9 @@ impl Netlink {
             tracing::warn!("route events were lost, looking again");
         }
         if look_again || !is_complete {
-            self.is_stale = true;
-            let new = self.snapshot()?;
+            drained.meddling.has_gap = !is_complete;
+            let new = self.dump(&mut drained.meddling)?;
+            drained.meddling.compare(world, &new);
             drained.changed |= world.renew(new);
             drained.touched = Touched::everything();
             drained.may_heal = true;
@@ -181,6 +193,7 @@ impl Netlink {
             drained.touched = self.folder.touched();
             world.forget_void_removals_on(drained.touched.links.iter().copied());
         }
+        drained.meddling.excuse();
         Ok(drained)
     }
 
@@ -247,6 +260,15 @@ impl std::fmt::Debug for Netlink {
             .field("protocol", &self.protocol)
             .field("is_stale", &self.is_stale)
             .finish_non_exhaustive()
+    }
+}
+
+/// The link that the event is about, or whose address.
+fn link_of(message: &Message<'_>) -> Option<u32> {
+    match message.fact().ok()?? {
+        Fact::Link { ifindex, .. } | Fact::LinkGone { ifindex } => Some(ifindex),
+        Fact::Address(address) | Fact::AddressGone(address) => Some(address.ifindex),
+        Fact::Route(_) | Fact::RouteGone(_) | Fact::Rule(_) | Fact::RuleGone(_) => None,
     }
 }
 

@@ -287,6 +287,18 @@ pub enum Change {
     RemoveConnected(Connected),
 }
 
+impl Change {
+    /// The link that the change is about; rules have none.
+    #[must_use]
+    pub const fn ifindex(&self) -> Option<u32> {
+        match self {
+            Self::Add(Object::Route(route)) | Self::Delete(Object::Route(route)) => Some(route.ifindex),
+            Self::RestoreConnected(connected) | Self::RemoveConnected(connected) => Some(connected.ifindex),
+            Self::Add(_) | Self::Delete(_) => None,
+        }
+    }
+}
+
 /// What must be sent, in order: every addition is acknowledged before the first deletion goes out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {

@@ -1,5 +1,6 @@
 //! The kernel as the loop sees it: what it has, what was planned for it, and what it would not take.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,10 @@ use super::adopt;
 use super::contest::Contests;
 use super::news::Shadows;
 use super::recheck::Recheck;
-use crate::netlink::{Netlink, NetlinkError, Refused};
+use crate::netlink::{Meddling, Netlink, NetlinkError, Refused};
 use crate::route::{
-    Change, Changes, DesiredState, Family, ForeignDefault, Gap, IfName, Metric, Object, Plan, PlanOptions, Ranking,
-    Reason, Subnet, Touched, Wanted, Wish, World, changes, diff, orphans_of, plan, useless_orphans,
+    Change, Changes, Connected, DesiredState, Family, ForeignDefault, Gap, IfName, Metric, Object, Plan, PlanOptions,
+    Ranking, Reason, Subnet, Touched, Wanted, Wish, World, changes, diff, orphans_of, plan, useless_orphans,
 };
 
 /// The mirror of the kernel, the last plan, and the way to bring the first to the second.
@@ -32,7 +33,7 @@ pub struct Kernel {
     refused: BTreeMap<Change, Refused>,
     /// What it last refused, and how: told once.
     complained: BTreeMap<Change, i32>,
-    /// What others keep deleting.
+    /// What others keep undoing.
     contests: Contests,
     recheck: Recheck,
     /// The whole batch failed: the error number, until a batch goes through again.
@@ -158,7 +159,7 @@ impl Kernel {
                 if drained.inferred {
                     self.recheck.hasten(Instant::now() + VERIFY);
                 }
-                self.note_taken(&drained.taken);
+                self.note(&drained.meddling);
                 drained.changed || drained.may_heal
             }
             Err(error) => {
@@ -169,13 +170,32 @@ impl Kernel {
         }
     }
 
-    /// Others have deleted these of ours.
-    fn note_taken(&mut self, taken: &[Object]) {
-        if taken.is_empty() {
+    /// Counts what others undid of what we want. After a batch that failed as a whole nobody knows who did what.
+    fn note(&mut self, meddling: &Meddling) {
+        let now = Instant::now();
+        if !meddling.upset.is_empty() {
+            self.contests.excuse(&meddling.upset, now);
+        }
+        if self.fault.is_some() {
             return;
         }
-        let now = Instant::now();
-        taken.iter().filter(|object| self.plan.wants(object)).for_each(|object| self.contests.lost(*object, now));
+        for (change, doer) in &meddling.undoing {
+            let is_too_much = self.is_to_do(change) && self.contests.undone(*change, *doer, now);
+            self.touched.everything |= is_too_much;
+        }
+    }
+
+    /// Whether `change` is to be made, as far as planned.
+    fn is_to_do(&self, change: &Change) -> bool {
+        let has = |object| self.world.ours.contains(object);
+        match change {
+            Change::Add(object) => self.plan.wants(object) && !has(object),
+            Change::Delete(object) => has(object) && !self.plan.wants(object) && !self.staying().contains(object),
+            Change::RemoveConnected(connected) => {
+                self.world.connected.contains(connected) && self.plan.stand_ins().contains(&connected.place())
+            }
+            Change::RestoreConnected(_) => false,
+        }
     }
 
     /// When [`Kernel::pass`] is due.
@@ -233,7 +253,7 @@ impl Kernel {
 
     /// Plans, and says what is to be done; not what was refused before.
     fn changes(&mut self, state: &DesiredState, ranking: &Ranking) -> Changes {
-        let contested = self.contests.held();
+        let contested = self.contests.missed();
         let wanted = Wanted { state, ranking, options: &self.options, contested: &contested };
         let mut touched = std::mem::take(&mut self.touched);
         let moved = self.plan.update(&wanted, &self.world, &touched);
@@ -244,7 +264,8 @@ impl Kernel {
             touched.objects.extend(moved);
             self.gap.revise(&touched.objects, &self.world, &self.plan);
         }
-        let changes = changes(&self.gap, &self.world, &self.plan, &self.orphans, &touched);
+        let mut changes = changes(&self.gap, &self.world, &self.plan, &self.staying(), &touched);
+        self.put_off(&mut changes);
         if cfg!(debug_assertions) {
             self.check(state, ranking, &changes);
         }
@@ -271,7 +292,7 @@ impl Kernel {
     fn check(&self, state: &DesiredState, ranking: &Ranking, changes: &Changes) {
         let plan = self.foresee(state, ranking);
         assert_eq!(self.plan, plan, "the plan is not up to date");
-        assert_eq!(*changes, diff(&self.world, &plan, &self.orphans), "the changes are not all that is needed");
+        assert_eq!(*changes, self.changes_to(&plan), "the changes are not all that is needed");
     }
 
     /// Orphans that are gone, or are of no use and in the way, are none any more.
@@ -328,18 +349,65 @@ impl Kernel {
     /// What a commit would change now: nothing, unless the kernel has refused something or does not answer.
     #[must_use]
     pub(super) fn planned(&self) -> Vec<Change> {
-        let changes = diff(&self.world, &self.plan, &self.orphans);
+        let changes = self.changes_to(&self.plan);
         [changes.additions, changes.deletions].concat()
     }
 
-    /// Interfaces of which something is fought over; `None` stands for what belongs to all of them.
+    /// What leads to `plan`, but for what others keep undoing.
+    fn changes_to(&self, plan: &Plan) -> Changes {
+        let mut changes = diff(&self.world, plan, &self.staying());
+        self.put_off(&mut changes);
+        changes
+    }
+
+    /// Leaves the connected routes that others keep putting back. (What else they undo was never in the changes.)
+    fn put_off(&self, changes: &mut Changes) {
+        let is_held = |change: &Change| matches!(change, Change::RemoveConnected(_)) && self.contests.holds(change);
+        changes.deletions.retain(|deletion| !is_held(deletion));
+    }
+
+    /// Objects of ours that stay although no plan has them: orphans, and what others fight over.
+    fn staying(&self) -> Cow<'_, BTreeSet<Object>> {
+        let held = self.contests.held().filter_map(|change| match change {
+            Change::Add(object) | Change::Delete(object) => Some(*object),
+            Change::RestoreConnected(_) | Change::RemoveConnected(_) => None,
+        });
+        let mut held = held.peekable();
+        if held.peek().is_none() {
+            return Cow::Borrowed(&self.orphans);
+        }
+        Cow::Owned(self.orphans.iter().copied().chain(held).collect())
+    }
+
+    /// Interfaces of which something is fought over; `None` stands for what belongs to all of them, or to none.
     #[must_use]
     pub(super) fn contested(&self, state: &DesiredState) -> BTreeSet<Option<IfName>> {
-        let owner = |object: &Object| match object {
-            Object::LocalNetworks { .. } => Some(None),
-            _ => self.owner(&Change::Add(*object), state).map(Some),
+        let is_known = |name: &IfName| state.interfaces().contains_key(name);
+        let loser = |change: &Change| match change {
+            Change::Add(Object::LocalNetworks { .. }) => Some(None),
+            Change::Add(_) => self.loser(change, state).map(Some),
+            _ => Some(self.loser(change, state).filter(is_known)),
         };
-        self.contests.contested().filter_map(owner).collect()
+        self.contests.contested().filter_map(loser).collect()
+    }
+
+    /// The interface that a contested change is about.
+    fn loser(&self, change: &Change, state: &DesiredState) -> Option<IfName> {
+        match change {
+            Change::Add(object) | Change::Delete(object) => self.owner(&Change::Add(*object), state),
+            Change::RemoveConnected(Connected { ifindex, .. })
+            | Change::RestoreConnected(Connected { ifindex, .. }) => {
+                self.world.links.get(ifindex).map(|link| link.name)
+            }
+        }
+    }
+
+    /// Whether `change`, which is put off, would be made otherwise: some of these have become void.
+    fn is_missed(&self, change: &Change) -> bool {
+        match change {
+            Change::Delete(object) => self.world.ours.contains(object) && !self.plan.wants(object),
+            _ => self.is_to_do(change),
+        }
     }
 
     /// The foreign default route that outranks that of `wish`, which has `metric`.
@@ -361,6 +429,7 @@ impl Kernel {
     /// Takes all that is ours out of the kernel, orphans too, and puts its own connected routes back.
     pub fn clear(&mut self) {
         self.orphans.clear();
+        self.contests = Contests::default();
         self.options.local_networks_first = false;
         self.touched.everything = true;
         let nothing = DesiredState::default();
@@ -381,7 +450,7 @@ impl Kernel {
     #[must_use]
     pub fn foresee(&self, state: &DesiredState, ranking: &Ranking) -> Plan {
         let mut plan = Plan::default();
-        let wanted = Wanted { state, ranking, options: &self.options, contested: &self.contests.held() };
+        let wanted = Wanted { state, ranking, options: &self.options, contested: &self.contests.missed() };
         plan.update(&wanted, &self.world, &Touched::everything());
         plan
     }
@@ -401,6 +470,8 @@ impl Kernel {
     #[must_use]
     pub fn pending(&self, state: &DesiredState) -> BTreeMap<IfName, Reason> {
         let mut pending = self.plan.pending().clone();
+        let held = self.contests.held().filter(|change| self.is_missed(change));
+        pending.extend(held.filter_map(|change| Some((self.loser(change, state)?, Reason::Contested))));
         for refused in self.refused.values() {
             if let Some(name) = self.owner(&refused.change, state) {
                 pending.entry(name).or_insert(reason(refused));
