@@ -1,78 +1,148 @@
-//! Peace with other programs: a real daemon, a real thread that keeps deleting what is ours, foreign default routes.
+//! Peace with other programs: a real daemon, real threads that keep undoing what it does, foreign default routes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
-use support::{Lines, Process, Site, eventually, have, skip};
+use support::{Lines, Link, Process, Site, eventually, have, repository, skip};
 
-const WARNING: &str = "keeps deleting our routes or rules";
+const WARNING: &str = "another program keeps undoing what we change";
 
-/// Runs `during` while a thread deletes with `ip ARGS` as often as it can; gives how often it could.
-fn fight(site: &Site, args: &[&str], during: impl FnOnce(&AtomicU32)) -> u32 {
-    let (ends, deleted) = (AtomicBool::new(false), AtomicU32::new(0));
+/// What another program does again and again; it can only after the daemon has undone it.
+struct Rival {
+    /// Whose routes or rules it is about; none, if that is an interface that no caller has spoken for.
+    ifname: Option<&'static str>,
+    program: &'static str,
+    args: String,
+    done: AtomicUsize,
+}
+
+impl Rival {
+    fn new(ifname: impl Into<Option<&'static str>>, program: &'static str, args: &str) -> Self {
+        Self { ifname: ifname.into(), program, args: args.to_owned(), done: AtomicUsize::new(0) }
+    }
+
+    fn act(&self, site: &Site) {
+        let mut command = site.net.command(self.program);
+        let output = command.args(self.args.split(' ')).stdin(Stdio::null()).output().unwrap();
+        self.done.fetch_add(usize::from(output.status.success()), Ordering::Relaxed);
+    }
+}
+
+/// Runs `during` while every rival acts as often as it can.
+fn fight(site: &Site, rivals: &[Rival], during: impl FnOnce()) {
+    let ends = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !ends.load(Ordering::Relaxed) {
-                let is_gone = site.net.try_ip(args).status.success();
-                deleted.fetch_add(u32::from(is_gone), Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        });
+        for rival in rivals {
+            scope.spawn(|| {
+                while !ends.load(Ordering::Relaxed) {
+                    rival.act(site);
+                    std::thread::sleep(Duration::from_millis(15));
+                }
+            });
+        }
         // Also when an assertion fails.
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| during(&deleted)));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(during));
         ends.store(true, Ordering::Relaxed);
         result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
-    deleted.into_inner()
 }
 
 fn install(site: &Site, ifname: &str) -> String {
     site.beam.ok(&format!("I(<<\"{ifname}\">>, install)."))
 }
 
-#[test]
-fn what_is_deleted_again_and_again_is_left_alone_for_a_while() {
-    let Some(site) = Site::new() else { return };
-    let daemon = site.start();
-    site.beam.expect(&[("Set(eth0, 1).", "ok"), ("Set(wlan0, 2).", "ok")]);
-    let kernel = site.kernel();
-    let cases = [
-        &["rule", "del", "from", "192.168.1.50", "lookup", "100", "protocol", "110"][..],
-        &["route", "del", "default", "dev", "eth0", "proto", "110"],
-        &["route", "del", "192.168.1.0/24", "dev", "eth0", "proto", "110"],
+fn rivals() -> Vec<Rival> {
+    let ioctl = format!("{} 0.0.0.0 0.0.0.0 eth3 50", repository("tests/fixtures/delrt.pl").display());
+    let mut rivals = vec![
+        Rival::new("eth0", "ip", "rule del from 192.168.1.50 lookup 100 protocol 110"),
+        Rival::new("eth1", "ip", "route del default dev eth1 proto 110"),
+        Rival::new("eth2", "ip", "route del 192.168.3.0/24 dev eth2 proto 110"),
+        Rival::new("eth4", "ip", "route add 192.168.5.0/24 dev eth4 proto kernel scope link src 192.168.5.50"),
+        Rival::new("eth5", "ip", "route add default via 192.168.6.9 dev eth5 metric 7000 proto 110"),
+        Rival::new("eth6", "ip", "rule add from 192.168.7.77 lookup 106 pref 30000 protocol 110"),
+        Rival::new(None, "ip", "route add 192.0.2.0/24 via 192.168.9.9 dev eth8 proto 110"),
     ];
-    for (fights, args) in cases.iter().enumerate() {
-        let begin = Instant::now();
-        let deleted = fight(&site, args, |deleted| {
-            eventually("it is contested", || install(&site, "eth0") == "{pending,contested}");
-            // The daemon may know of the fifth before we do.
-            assert!(deleted.load(Ordering::Relaxed) >= 4, "{args:?}: too early");
-            // The other one works as ever, and this one's network is reached as if we were not there.
-            site.beam.expect(&[
-                ("I(<<\"wlan0\">>, install).", "installed"),
-                ("Clear(wlan0).", "ok"),
-                ("Set(wlan0, 2).", "ok"),
-            ]);
-            assert!(site.net.ip(&["route", "get", "192.168.1.7"]).contains("dev eth0"));
-            // For two more attempts: after 1 s and 2 s.
-            std::thread::sleep(Duration::from_millis(3500).saturating_sub(begin.elapsed()));
-        });
-        assert!((6..=8).contains(&deleted), "{args:?}: deleted {deleted} times");
-        assert_eq!(daemon.log().matches(WARNING).count(), fights + 1, "{}", daemon.log());
-        eventually("left alone, it heals", || install(&site, "eth0") == "installed");
-        assert_eq!(lines(&site.kernel()), lines(&kernel), "{args:?}");
-        // The next fight is another one.
-        let over = |log: &str| log.matches("left alone again").count() == fights + 1;
-        eventually("the fight is over", || over(&daemon.log()));
+    if have("perl") {
+        rivals.push(Rival::new("eth3", "perl", &ioctl));
     }
+    rivals
 }
 
-fn lines(text: &str) -> std::collections::BTreeSet<&str> {
+#[test]
+fn what_is_undone_again_and_again_is_left_alone_for_a_while() {
+    let links: Vec<Link> =
+        (0..9).map(|n| Link::new(&format!("eth{n}"), &[&format!("192.168.{}.50/24", n + 1)])).collect();
+    let Some(site) = Site::with(&links) else { return };
+    let daemon = site.start();
+    for n in 0..8 {
+        site.beam.expect(&[(&format!("Set(eth{n}, {}).", n + 1), "ok")]);
+    }
+    // What was there before the first wish is left; of eth8 nothing is wanted.
+    let metric = "gen_server:call(RM, {set_metric, eth3, 50}).";
+    site.beam.expect(&[(metric, "ok"), ("gen_server:call(RM, subscribe).", "ok")]);
+    let (kernel, rivals) = (site.kernel(), rivals());
+    let names: BTreeSet<&str> = rivals.iter().filter_map(|rival| rival.ifname).collect();
+    fight(&site, &rivals, || {
+        for name in &names {
+            eventually(&format!("{name} is contested"), || install(&site, name) == "{pending,contested}");
+        }
+        eventually("so is what belongs to none", || daemon.log().matches(WARNING).count() == rivals.len());
+        for rival in &rivals {
+            // The daemon may know of the fifth before we do.
+            assert!(rival.done.load(Ordering::Relaxed) >= 4, "{}: too early", rival.args);
+        }
+        // The others work as ever, and a network is reached as if we were not there.
+        site.beam.expect(&[
+            ("I(<<\"eth7\">>, install).", "installed"),
+            ("Clear(eth7).", "ok"),
+            ("Set(eth7, 8).", "ok"),
+        ]);
+        for third in 1..=8 {
+            let route = site.net.ip(&["route", "get", &format!("192.168.{third}.7")]);
+            assert!(route.contains(&format!("dev eth{}", third - 1)), "{route}");
+        }
+        // For two more attempts: after 1 s and 2 s, and not yet after 4 s.
+        std::thread::sleep(Duration::from_millis(4500));
+    });
+    for rival in &rivals {
+        let done = rival.done.load(Ordering::Relaxed);
+        assert!((6..=8).contains(&done), "{}: {done} times", rival.args);
+    }
+    assert_eq!(daemon.log().matches(WARNING).count(), rivals.len(), "{}", daemon.log());
+    eventually("left alone, it heals", || {
+        names.iter().all(|name| install(&site, name) == "installed") && lines(&site.kernel()) == lines(&kernel)
+    });
+    let over = |log: &str| log.matches("left alone again").count() == rivals.len();
+    eventually("the fights are over", || over(&daemon.log()));
+    told_once(&site, &rivals);
+    // The next fight is another one.
+    fight(&site, &rivals[..1], || eventually("contested", || install(&site, "eth0") == "{pending,contested}"));
+    assert_eq!(daemon.log().matches(WARNING).count(), rivals.len() + 1, "{}", daemon.log());
+}
+
+/// Whether subscribers have heard once of every fight, and once of its end.
+fn told_once(site: &Site, rivals: &[Rival]) {
+    site.beam.ok(
+        "Heard = fun F() -> receive {route_manager, _, {_, foreign, What}} -> [What | F()]; {route_manager, _, _} -> F() after 0 -> [] end end, ok.",
+    );
+    let heard = site.beam.ok("lists:sort(Heard()).");
+    let mut expected: Vec<String> = Vec::new();
+    for what in ["contested", "uncontested"] {
+        let mut names: Vec<_> = rivals.iter().map(|rival| rival.ifname).collect();
+        names.sort_by_key(|name| (name.is_some(), *name));
+        let shown = |name: &Option<&str>| name.map_or_else(|| "nil".to_owned(), |name| format!("<<\"{name}\">>"));
+        expected.extend(names.iter().map(|name| format!("{{{what},{}}}", shown(name))));
+    }
+    assert_eq!(heard, format!("[{}]", expected.join(",")));
+}
+
+fn lines(text: &str) -> BTreeSet<&str> {
     text.lines().collect()
 }
 
@@ -84,14 +154,41 @@ fn a_link_that_flaps_is_no_fight() {
         ("gen_server:call(RM, {set_route, eth0, [{{192,168,1,50},24}, {{16#fd00,1,0,0,0,0,0,16#50},64}], {192,168,1,1}}).", "ok"),
     ]);
     let kernel = site.kernel();
-    for _ in 0..8 {
-        site.net.ip_batch(&[], "link set eth0 down\nlink set eth0 up\naddr add fd00:1::50/64 dev eth0 nodad\n");
-        site.net.ip_batch(&[], "addr del 192.168.1.50/24 dev eth0\naddr add 192.168.1.50/24 dev eth0\n");
-        eventually("healed", || install(&site, "eth0") == "installed");
+    let flap = |script: &str| site.net.ip_batch(&[], script);
+    let link = "link set eth0 down\nlink set eth0 up\naddr add fd00:1::50/64 dev eth0 nodad\n";
+    let address = "addr del 192.168.1.50/24 dev eth0\naddr add 192.168.1.50/24 dev eth0\n";
+    for n in 0..24 {
+        // All at once, or one by one, so that the daemon sees more or less of it in one look.
+        if n % 2 == 0 {
+            flap(link);
+            flap(address);
+        } else {
+            link.lines().chain(address.lines()).for_each(|line| _ = flap(&format!("{line}\n")));
+        }
+        if n % 3 == 0 {
+            eventually("healed", || install(&site, "eth0") == "installed");
+        }
     }
+    eventually("healed", || install(&site, "eth0") == "installed");
     let ours = |text: &str| text.lines().filter(|line| line.contains("proto 110")).count();
     assert_eq!(ours(&site.kernel()), ours(&kernel));
     assert!(!daemon.log().contains(WARNING), "{}", daemon.log());
+}
+
+/// As fast as they can: each of it deletes and adds the same routes, and takes the kernel's own and puts it back.
+#[test]
+fn what_callers_change_often_is_no_fight() {
+    let Some(site) = Site::new() else { return };
+    let daemon = site.start();
+    site.beam.expect(&[("Set(eth0, 1).", "ok"), ("Set(wlan0, 2).", "ok")]);
+    site.beam.expect(&[
+        ("[gen_server:call(RM, {set_metric, eth0, M}) || _ <- lists:seq(1, 100), M <- [7, 300]] -- [ok || _ <- lists:seq(1, 200)].", "[]"),
+        ("[F(wlan0) || _ <- lists:seq(1, 100), F <- [Clear, fun(If) -> Set(If, 2) end]] -- [ok || _ <- lists:seq(1, 200)].", "[]"),
+        ("I(<<\"eth0\">>, install).", "installed"),
+        ("I(<<\"wlan0\">>, install).", "installed"),
+    ]);
+    assert!(!daemon.log().contains(WARNING), "{}", daemon.log());
+    assert!(site.kernel().contains("default via 192.168.1.1 dev eth0 proto 110 metric 300"), "{}", site.kernel());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::term::{Term, atom, binary, tuple};
 /// Something to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum News {
-    /// Someone keeps deleting what is this interface's, or what belongs to all.
+    /// Someone keeps undoing what we do for this interface, or what belongs to all or to none of ours.
     Contested(Option<IfName>),
     /// They have left it alone for a while.
     Uncontested(Option<IfName>),
@@ -87,7 +87,7 @@ impl News {
         match self {
             Self::Contested(ifname) => {
                 let ifname = ifname.map(tracing::field::display);
-                warn!(ifname, "another program keeps deleting our routes or rules; trying ever more rarely");
+                warn!(ifname, "another program keeps undoing what we change; trying ever more rarely");
             }
             Self::Uncontested(ifname) => {
                 let ifname = ifname.map(tracing::field::display);

@@ -108,6 +108,22 @@ impl Netns {
         self.inside.ip()
     }
 
+    /// A command that runs `program` inside.
+    pub fn command(&self, program: &str) -> Command {
+        match &self.inside {
+            Space::Named(name) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name, program]);
+                command
+            }
+            Space::Held(process) => {
+                let mut command = Command::new("nsenter");
+                command.args(["-t", &process.pid().to_string(), "-U", "-n", "--preserve-credentials", program]);
+                command
+            }
+        }
+    }
+
     /// Runs `ip` on the far side.
     pub fn try_ip_peer(&self, args: &[&str]) -> Output {
         self.peer.ip().args(args).stdin(Stdio::null()).output().unwrap()
