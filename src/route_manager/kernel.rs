@@ -190,7 +190,10 @@ impl Kernel {
         let has = |object| self.world.ours.contains(object);
         match change {
             Change::Add(object) => self.plan.wants(object) && !has(object),
-            Change::Delete(object) => has(object) && !self.plan.wants(object) && !self.staying().contains(object),
+            Change::Delete(object) => {
+                let is_left = self.orphans.contains(object) || self.contests.holds(&Change::Add(*object));
+                has(object) && !self.plan.wants(object) && !is_left
+            }
             Change::RemoveConnected(connected) => {
                 self.world.connected.contains(connected) && self.plan.stand_ins().contains(&connected.place())
             }
@@ -402,14 +405,6 @@ impl Kernel {
         }
     }
 
-    /// Whether `change`, which is put off, would be made otherwise: some of these have become void.
-    fn is_missed(&self, change: &Change) -> bool {
-        match change {
-            Change::Delete(object) => self.world.ours.contains(object) && !self.plan.wants(object),
-            _ => self.is_to_do(change),
-        }
-    }
-
     /// The foreign default route that outranks that of `wish`, which has `metric`.
     #[must_use]
     pub(super) fn shadow_of(&self, wish: &Wish, metric: Metric) -> Option<&ForeignDefault> {
@@ -470,7 +465,8 @@ impl Kernel {
     #[must_use]
     pub fn pending(&self, state: &DesiredState) -> BTreeMap<IfName, Reason> {
         let mut pending = self.plan.pending().clone();
-        let held = self.contests.held().filter(|change| self.is_missed(change));
+        // What the plan does without it has as pending. Of the rest, some may have become void.
+        let held = self.contests.held().filter(|change| self.is_to_do(change));
         pending.extend(held.filter_map(|change| Some((self.loser(change, state)?, Reason::Contested))));
         for refused in self.refused.values() {
             if let Some(name) = self.owner(&refused.change, state) {
