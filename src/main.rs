@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode as Status;
 
-use beamroute::cli::ask::{AskArgs, Question};
+use beamroute::cli::ask::{AskArgs, PlanArgs, Planned, Question};
 use beamroute::cli::{Cli, Command, DemoArgs, ExitCode, RunArgs};
 use beamroute::{demo, service};
 
@@ -21,20 +21,32 @@ fn main() -> Status {
         Command::Run(args) => run(*args),
         Command::Status(args) => ask(args, Question::Status),
         Command::Routes(args) => ask(args, Question::Routes),
-        Command::Plan(args) => ask(args, Question::Plan),
+        Command::Plan(args) => plan(*args),
         Command::Demo(args) => show(&args),
     }
 }
 
 fn ask(args: AskArgs, question: Question) -> Status {
     match args.ask(question) {
-        Ok(text) => {
-            // A pipe that is closed has read enough.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::Done.into()
+        Ok(text) => print(&text),
+        Err(error) => failed(&error, ExitCode::from(&error)),
+    }
+}
+
+fn plan(args: PlanArgs) -> Status {
+    match args.plan() {
+        Ok(Planned { text, origin }) => {
+            eprintln!("beamroute: {origin}");
+            print(&text)
         }
         Err(error) => failed(&error, ExitCode::from(&error)),
     }
+}
+
+fn print(text: &str) -> Status {
+    // A pipe that is closed has read enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::Done.into()
 }
 
 fn run(args: RunArgs) -> Status {

@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use crate::config::ConfigError;
 use crate::demo::NotAllowed;
 use crate::netlink::{Missing, NetlinkError};
+use crate::route_manager::JournalError;
 use crate::service::ServiceError;
 
 /// The exit status. Scripts rely on these numbers.
@@ -50,6 +51,12 @@ impl From<&ServiceError> for ExitCode {
             {
                 ExitCode::Permission
             }
+            ServiceError::Journal(JournalError::Unreadable { source, .. })
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                ExitCode::Permission
+            }
+            ServiceError::Elsewhere(_) | ServiceError::Journal(JournalError::Missing(_)) => ExitCode::NoSuchNode,
             ServiceError::Cookie(_) | ServiceError::Netlink(NetlinkError::Namespace { .. }) => ExitCode::Configuration,
             _ => ExitCode::Failed,
         }

@@ -34,8 +34,10 @@ pub enum Command {
     Status(ask::AskArgs),
     /// Print a running node's rules and routes
     Routes(ask::AskArgs),
-    /// Print what a running node would change now, as ip commands
-    Plan(ask::AskArgs),
+    /// Print what the node would change now, as ip commands; without a running node, what it would change at its start
+    ///
+    /// A node that answers is asked. If none runs, the state that it has saved is read, and nothing is changed.
+    Plan(Box<ask::PlanArgs>),
     /// Show it at work in a private network namespace, without touching this machine's routes
     Demo(DemoArgs),
 }
@@ -87,13 +89,20 @@ impl Cli {
 /// The command with the environment variables named in its help. (They are read in [`crate::config`], where a wrong
 /// value is reported under the variable's name.)
 pub fn command() -> clap::Command {
-    Cli::command().mut_subcommand("run", |run| {
-        run.mut_args(|argument| {
-            let Some(help) = argument.get_help().map(ToString::to_string) else { return argument };
-            let variable = options::variable(argument.get_id().as_str());
-            argument.help(format!("{help} [env: {variable}]"))
+    Cli::command().mut_subcommand("run", |run| run.mut_args(with_variable)).mut_subcommand("plan", |plan| {
+        plan.mut_args(|argument| {
+            let is_hidden = ask::IRRELEVANT.contains(&argument.get_id().as_str());
+            with_variable(argument).hide(is_hidden)
         })
     })
+}
+
+fn with_variable(argument: clap::Arg) -> clap::Arg {
+    let name = argument.get_id().as_str();
+    let has_variable = name == "config" || options::keys().iter().any(|key| key == name);
+    let Some(help) = argument.get_help().map(ToString::to_string).filter(|_| has_variable) else { return argument };
+    let variable = options::variable(name);
+    argument.help(format!("{help} [env: {variable}]"))
 }
 
 #[cfg(test)]
@@ -145,6 +154,8 @@ mod tests {
             ("beamroute run --visible maybe", 2),
             ("beamroute run stray", 2),
             ("beamroute demo --client nobody", 2),
+            ("beamroute plan --protocol 4", 2),
+            ("beamroute plan --help", 0),
             ("beamroute -V", 0),
             ("beamroute --help", 0),
             ("beamroute run --help", 0),

@@ -349,6 +349,12 @@ impl Kernel {
         }
     }
 
+    /// What the first commit would change. Changes nothing.
+    pub(super) fn preview(&mut self, state: &DesiredState, ranking: &Ranking) -> Vec<Change> {
+        let changes = self.changes(state, ranking);
+        [changes.additions, changes.deletions].concat()
+    }
+
     /// What a commit would change now: nothing, unless the kernel has refused something or does not answer.
     #[must_use]
     pub(super) fn planned(&self) -> Vec<Change> {

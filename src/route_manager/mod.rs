@@ -27,6 +27,7 @@ mod steering;
 mod tell;
 
 pub use kernel::Kernel;
+pub use planned::preview;
 pub use request::{Refusal, Request};
 pub use saved::{Journal, JournalError, Restored};
 pub use server::{Ended, RouteManager, Settings};

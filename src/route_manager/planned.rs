@@ -1,8 +1,18 @@
-//! Changes → terms: what `plan` answers.
+//! Changes → terms: what `plan` answers, also when nobody runs who could be asked.
 
+use super::kernel::Kernel;
 use super::status::{address, nil};
-use crate::route::{Change, Connected, Family, IfName, MAIN_TABLE, Object, Prefix, Route, World};
+use crate::route::{
+    Change, Connected, DesiredState, Family, IfName, MAIN_TABLE, Object, Prefix, Ranking, Route, World,
+};
 use crate::term::{Term, atom, binary, integer, list, tuple};
+
+/// The answer to `plan` of a daemon that starts with `state`, before it has changed anything. `kernel` has committed nothing.
+#[must_use]
+pub fn preview(mut kernel: Kernel, state: &DesiredState, ranking: &Ranking) -> Term {
+    let changes = kernel.preview(state, ranking);
+    planned(&changes, kernel.world(), kernel.protocol())
+}
 
 /// `[{Change, Command}]`: a change is `{add | delete, Entry}`, in the order in which they would be made, and a command what an
 /// administrator would type for it.

@@ -76,6 +76,25 @@ pub enum JournalError {
          give one of them another --state-dir", .0.display()
     )]
     InUse(PathBuf),
+    /// [`Journal::peek`] found nothing.
+    #[error("there is no saved state {}", .0.display())]
+    Missing(PathBuf),
+    /// [`Journal::peek`] could not look.
+    #[error("the saved state {} cannot be read: {source}", file.display())]
+    Unreadable {
+        /// The journal.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// [`Journal::peek`] found what a daemon would set aside.
+    #[error("the saved state {} cannot be used: {why}", file.display())]
+    Damaged {
+        /// The journal.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// The open end of the file.
@@ -135,6 +154,30 @@ impl Journal {
             warn!(file = %file.display(), %why, "the saved state cannot be used, nor set aside; starting without");
         }
         Ok(Restored { journal, state })
+    }
+
+    /// What an earlier run wanted, and the file that says so. Only reads: nothing is set aside, and the file is not locked,
+    /// which could keep a daemon from starting.
+    ///
+    /// # Errors
+    /// [`JournalError`], but for [`JournalError::InUse`].
+    pub fn peek(
+        dir: &Path,
+        netns: Option<&Path>,
+        protocol: u8,
+        max_interfaces: usize,
+    ) -> Result<(PathBuf, DesiredState), JournalError> {
+        let owner = Owner { protocol, netns: place::netns_text(netns) };
+        let place = Place::new(dir, &owner);
+        let refused = |damage| match damage {
+            Damage::Unreadable(source) => JournalError::Unreadable { file: place.path(), source },
+            damage => JournalError::Damaged { file: place.path(), why: damage.to_string() },
+        };
+        let text = place.read_only().and_then(|found| found.map(|found| found.read()).transpose()).map_err(refused)?;
+        let text = text.ok_or_else(|| JournalError::Missing(place.path()))?;
+        let content = format::read(&text, &owner).map_err(refused)?;
+        let state = content.image.restore(max_interfaces).map_err(|error| refused(error.into()))?;
+        Ok((place.path(), state))
     }
 
     /// The owners' policies: what an earlier run was told, or [`Journal::set_policies`] since.

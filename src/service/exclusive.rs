@@ -11,7 +11,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use tracing::warn;
 
 use super::ServiceError;
-use crate::netlink;
+use crate::netlink::{self, NetlinkError};
 
 /// A name that is taken and held by nobody has just been let go: so often it is worth another try.
 const TRIES: usize = 3;
@@ -47,6 +47,18 @@ impl Exclusive {
         warn!(protocol, "another user holds the name that keeps a second daemon out; going on without it");
         Ok(Self { _socket: None })
     }
+}
+
+/// Whether a daemon, or someone who holds its name, manages `protocol` in `netns`. Only looks: to connect would take a
+/// place in the queue of a socket that nobody accepts from.
+///
+/// # Errors
+/// If the namespace cannot be entered.
+pub(super) fn is_claimed(netns: Option<&Path>, protocol: u8) -> Result<bool, NetlinkError> {
+    let list = netlink::within(netns, || Ok(std::fs::read("/proc/thread-self/net/unix")))?;
+    let name = format!(" @beamroute-{protocol}");
+    let mut lines = list.as_deref().unwrap_or_default().split(|byte| *byte == b'\n');
+    Ok(lines.any(|line| line.ends_with(name.as_bytes())))
 }
 
 /// Process and user that hold the name; nobody if they have just let go.

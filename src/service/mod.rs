@@ -5,6 +5,7 @@
 mod exclusive;
 mod log;
 mod networkd;
+mod offline;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,6 +27,7 @@ use crate::route_manager::{
 
 pub use exclusive::Exclusive;
 pub use log::init as init_log;
+pub use offline::{Offline, plan_offline};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +52,13 @@ pub enum ServiceError {
         /// Its protocol number, and ours.
         protocol: u8,
     },
-    /// Another daemon keeps its state in our file.
+    /// A daemon does this work, so what was saved is not all that counts.
+    #[error(
+        "a beamroute manages routes with protocol number {0} in this network namespace, under another name or another \
+         cookie, or it hangs; see --node and --cookie-file"
+    )]
+    Elsewhere(u8),
+    /// Another daemon keeps its state in our file, or the saved state cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The node cannot listen, or the port mapper refused its name.
@@ -234,8 +242,7 @@ struct Opened {
 
 /// Takes up the work of an earlier run: when this returns, the kernel has what was saved.
 fn open(config: &Config) -> Result<Opened, ServiceError> {
-    let netns = config.netns.as_ref().map(|netns| netns.path().to_path_buf());
-    let netlink_config = netlink::Config { netns, protocol: config.protocol, ..netlink::Config::default() };
+    let netlink_config = netlink_config(config);
     for missing in netlink::check_support(&netlink_config)? {
         if missing.is_fatal() {
             return Err(ServiceError::Missing(missing));
@@ -250,13 +257,20 @@ fn open(config: &Config) -> Result<Opened, ServiceError> {
     let (netns, max_interfaces) = (netlink_config.netns.as_deref(), config.max_interfaces);
     let Restored { journal, state } = Journal::open(&config.state_dir, netns, config.protocol, max_interfaces)?;
     let (netlink, world) = Netlink::open(&netlink_config)?;
-    let options =
-        PlanOptions { rule_priority: config.rule_priority, local_networks_first: config.local_networks_first };
-    let mut kernel = Kernel::new(netlink, world, options, config.protocol, state.as_ref());
+    let mut kernel = Kernel::new(netlink, world, plan_options(config), config.protocol, state.as_ref());
     kernel.recheck_every(config.recheck);
     let state = state.unwrap_or_else(|| DesiredState::new(max_interfaces));
     kernel.commit(&state, &config.ranking);
     Ok(Opened { kernel, state, journal, exclusive })
+}
+
+fn netlink_config(config: &Config) -> netlink::Config {
+    let netns = config.netns.as_ref().map(|netns| netns.path().to_path_buf());
+    netlink::Config { netns, protocol: config.protocol, ..netlink::Config::default() }
+}
+
+const fn plan_options(config: &Config) -> PlanOptions {
+    PlanOptions { rule_priority: config.rule_priority, local_networks_first: config.local_networks_first }
 }
 
 /// The way to read the ranking again. What else has changed in the file is only named.

@@ -19,6 +19,7 @@ mod links;
 mod monitor_nodes;
 mod names;
 mod net_kernel;
+mod offline;
 mod processes;
 mod raw_peer;
 mod reach;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::daemon::Options;
+use super::epmd::Place;
 use super::{Beam, Daemon, Epmd, Link, Netns, eventually, serial};
 
 /// Where daemons come and go. In the BEAM, `N` and `RM` are as in [`support::Rig`], `Set(If, Third)` and
@@ -51,6 +52,11 @@ impl Site {
 
     pub fn state_dir(&self) -> PathBuf {
         self.dir.path().join("state")
+    }
+
+    /// Where its nodes register.
+    pub fn place(&self) -> Place {
+        self.epmd.place()
     }
 
     pub fn options(&self) -> Options {

@@ -1,6 +1,7 @@
 //! Commands that ask a running daemon: over the distribution protocol, as a hidden node of their own.
 
 mod json;
+mod plan;
 mod table;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -8,6 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+
+pub(super) use plan::IRRELEVANT;
+pub use plan::{PlanArgs, PlanError, Planned};
 
 use super::ExitCode;
 use crate::config::{Config, ConfigError, Options, Surroundings};
@@ -130,10 +134,13 @@ impl AskArgs {
     pub fn ask(self, question: Question) -> Result<String, AskError> {
         let options = Options { cookie_file: self.cookie_file, ..Options::default() };
         let config = Config::resolve(options, self.config.as_deref(), &Surroundings::of_this_process())?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AskError::System)?;
-        let answer = runtime.block_on(ask(&config, self.node, question.request()))?;
-        Ok(question.show(&answer, self.json))
+        Ok(question.show(&ask_now(&config, self.node, question)?, self.json))
     }
+}
+
+fn ask_now(config: &Config, asked: Option<String>, question: Question) -> Result<Term, AskError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AskError::System)?;
+    runtime.block_on(ask(config, asked, question.request()))
 }
 
 async fn ask(config: &Config, asked: Option<String>, request: Term) -> Result<Term, AskError> {

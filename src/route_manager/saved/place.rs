@@ -48,25 +48,26 @@ impl Place {
 
     /// Opens what is there, for appending if that is possible; `None` if there is nothing.
     pub(super) fn open(&self) -> Result<Option<Found>, Damage> {
-        let open = |is_writable: bool| {
-            let mut options = OpenOptions::new();
-            options.read(true).append(is_writable).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(self.path())
-        };
-        let (file, is_writable) = match open(true) {
-            Ok(file) => (file, true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(_) => match open(false) {
-                Ok(file) => (file, false),
-                // Something else is in the way of the directory: no journal either.
-                Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
-                Err(error) => return Err(error.into()),
-            },
-        };
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(Damage::NotAFile);
+        match self.open_file(true) {
+            Ok(file) => found(file, true).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(_) => self.read_only(),
         }
-        Ok(Some(Found { file, identity: (metadata.dev(), metadata.ino()), is_writable }))
+    }
+
+    /// Opens what is there, for reading; `None` if there is nothing.
+    pub(super) fn read_only(&self) -> Result<Option<Found>, Damage> {
+        match self.open_file(false) {
+            Ok(file) => found(file, false).map(Some),
+            // In the second case something else is in the way of the directory: no journal either.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn open_file(&self, is_writable: bool) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(is_writable).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(self.path())
     }
 
     /// What is there now.
@@ -134,6 +135,14 @@ impl Place {
         }
         Ok(numbers)
     }
+}
+
+fn found(file: File, is_writable: bool) -> Result<Found, Damage> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(Damage::NotAFile);
+    }
+    Ok(Found { file, identity: (metadata.dev(), metadata.ino()), is_writable })
 }
 
 impl Found {

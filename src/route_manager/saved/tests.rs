@@ -289,7 +289,7 @@ fn states_value(states: &mut impl Strategy<Value = DesiredState>, runner: &mut T
 fn a_file_in_use_is_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path());
-    let JournalError::InUse(path) = Journal::open(dir.path(), None, 110, MAX).unwrap_err();
+    let JournalError::InUse(path) = Journal::open(dir.path(), None, 110, MAX).unwrap_err() else { panic!() };
     assert_eq!(path, file(dir.path()));
     drop(first);
     assert_eq!(reopened(dir.path()), Some(DesiredState::new(MAX)));
