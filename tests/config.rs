@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use beamroute::cli::{Cli, Command};
 use beamroute::config::{
-    Admin, Config, ConfigError, Cookie, CookieSource, HostName, Listening, LogFormat, OnExit, Surroundings,
+    Admin, Config, ConfigError, Cookie, CookieSource, Flush, HostName, Listening, LogFormat, OnExit, Surroundings,
 };
 use beamroute::epmd::EpmdMode;
 use beamroute::node::{AutoConnect, SocketOption};
@@ -81,7 +81,7 @@ fn flags_over_environment_over_file_over_defaults() {
 #[test]
 fn every_option_in_every_layer() {
     type Holds = fn(&Config) -> bool;
-    let options: [(&str, &str, &str, Holds); 21] = [
+    let options: [(&str, &str, &str, Holds); 22] = [
         ("name", "a@127.0.0.1", "\"a@127.0.0.1\"", |c| c.node_name.to_string() == "a@127.0.0.1"),
         ("sname", "a", "\"a\"", |c| c.node_name.to_string() == "a@gw1"),
         ("cookie_file", "/c", "\"/c\"", |c| c.cookie == CookieSource::File("/c".into())),
@@ -103,6 +103,7 @@ fn every_option_in_every_layer() {
         ("local_networks_first", "true", "true", |c| c.local_networks_first),
         ("recheck", "5m", "300", |c| c.recheck == Duration::from_secs(300)),
         ("on_exit", "clear", "\"clear\"", |c| c.on_exit == OnExit::Clear),
+        ("flush", "conntrack", "\"conntrack\"", |c| c.flush == Flush::Conntrack),
         ("admin", "all", "\"all\"", |c| c.admin == Admin::All),
         ("log_format", "json", "\"json\"", |c| c.log_format == LogFormat::Json),
         ("protocol", "111", "111", |c| c.protocol == 111),

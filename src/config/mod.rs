@@ -27,7 +27,7 @@ pub use layers::Variables;
 pub use listen::Listening;
 pub use options::Options;
 pub use ranking::RankingFile;
-pub use value::{Admin, LogFormat, Netns, OnExit};
+pub use value::{Admin, Flush, LogFormat, Netns, OnExit};
 
 use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
 use crate::node::{AutoConnect, SocketDefaults, node_name, peer_name};
@@ -64,6 +64,8 @@ pub struct Config {
     pub recheck: Duration,
     /// What the end of the daemon leaves in the kernel.
     pub on_exit: OnExit,
+    /// What becomes of existing connections after a failover.
+    pub flush: Flush,
     /// The nodes to keep connected, each once.
     pub connect: Vec<NodeName>,
     /// Whether referring to a node connects to it.
@@ -248,6 +250,7 @@ impl Config {
             local_networks_first: options.local_networks_first.unwrap_or(false),
             recheck: options.recheck.map_or(Duration::from_secs(60), |seconds| seconds.0),
             on_exit: options.on_exit.unwrap_or_default(),
+            flush: options.flush.unwrap_or_default(),
             net_ticktime: options.net_ticktime.map_or(Duration::from_secs(60), |seconds| seconds.0),
             socket_defaults: SocketDefaults::new(
                 &options.dist_listen_options.map_or_else(Vec::new, |options| options.0),

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser};
 
 use super::value::{
-    Admin, DistAutoConnect, LogFormat, MaxInterfaces, Netns, OnExit, Protocol, RulePriority, Seconds, SocketOptions,
+    Admin, DistAutoConnect, Flush, LogFormat, MaxInterfaces, Netns, OnExit, Protocol, RulePriority, Seconds,
+    SocketOptions,
 };
 use crate::epmd::EpmdMode;
 
@@ -57,6 +58,10 @@ pub struct Options {
     /// wishes stay saved and come back with the next start [default: keep]
     #[arg(long, value_name = "WHAT")]
     pub on_exit: Option<OnExit>,
+    /// What becomes of existing connections after a failover: none stay as they are; conntrack has the kernel forget those
+    /// of the interface that lost, so that translated ones (NAT) move [default: none]
+    #[arg(long, value_name = "WHAT")]
+    pub flush: Option<Flush>,
     /// Be a visible node, not a hidden one: refused until this node speaks the protocol of global
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = clap::builder::BoolishValueParser::new())]
@@ -121,6 +126,7 @@ layered!(
     local_networks_first,
     recheck,
     on_exit,
+    flush,
     visible,
     connect,
     dist_auto_connect,

@@ -110,6 +110,17 @@ pub enum OnExit {
     Clear,
 }
 
+/// What becomes of existing connections when the best way out has moved to another interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Flush {
+    /// They stay where they are.
+    #[default]
+    None,
+    /// The kernel forgets those that were bound to the interface that lost.
+    Conntrack,
+}
+
 /// Whether referring to a node connects to it, in the words of the Kernel parameter `dist_auto_connect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DistAutoConnect(pub AutoConnect);

@@ -49,6 +49,23 @@ pub(super) const FRA_PAD: u16 = 18;
 pub(super) const FRA_PROTOCOL: u16 = 21;
 pub(super) const FR_ACT_TO_TBL: u8 = 1;
 
+pub(super) const NLA_F_NESTED: u16 = 0x8000;
+
+// include/uapi/linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h
+pub(super) const NFNL_SUBSYS_CTNETLINK: u8 = 1;
+pub(super) const NFNETLINK_V0: u8 = 0;
+pub(super) const IPCTNL_MSG_CT_NEW: u8 = 0;
+pub(super) const IPCTNL_MSG_CT_GET: u8 = 1;
+pub(super) const IPCTNL_MSG_CT_DELETE: u8 = 2;
+pub(super) const IPCTNL_MSG_CT_GET_STATS: u8 = 5;
+pub(super) const CTA_TUPLE_ORIG: u16 = 1;
+pub(super) const CTA_TUPLE_REPLY: u16 = 2;
+pub(super) const CTA_ID: u16 = 12;
+pub(super) const CTA_ZONE: u16 = 18;
+pub(super) const CTA_TUPLE_IP: u16 = 1;
+pub(super) const CTA_IP_V4_DST: u16 = 2;
+pub(super) const CTA_IP_V6_DST: u16 = 4;
+
 /// `IP6_RT_PRIO_ADDRCONF` (`include/net/ip6_route.h`): the metric of the kernel's own on-link routes.
 pub(super) const IPV6_CONNECTED_METRIC: u32 = 256;
 

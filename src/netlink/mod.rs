@@ -9,9 +9,12 @@
 //! Changes → batch → socket ⇄ kernel ⇄ watch, snapshot → decode → fold → World
 //!             └── apply ──┘
 //! ```
+//!
+//! [`Conntrack`] is apart: another protocol of netlink, on a socket of its own.
 
 mod apply;
 mod batch;
+mod conntrack;
 mod constants;
 mod decode;
 mod error;
@@ -31,6 +34,7 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 
 pub use apply::{Outcome, Refused};
+pub use conntrack::{Conntrack, Flushed};
 pub use error::NetlinkError;
 pub use meddling::{Doer, Meddling};
 pub use netns::{path_of as namespace_path, within};

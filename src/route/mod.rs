@@ -27,6 +27,7 @@ mod status;
 mod subnet;
 mod tables;
 mod touched;
+mod way_out;
 mod world;
 
 pub use calm::{Calm, Now, ways_out};
@@ -47,6 +48,7 @@ pub use status::Status;
 pub use subnet::{Subnet, SubnetError, is_unicast};
 pub use tables::{FIRST_TABLE, orphans_of, useless_orphans};
 pub use touched::Touched;
+pub use way_out::way_out;
 pub use world::{Address, ForeignDefault, Link, World};
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod adopt;
 mod arguments;
 mod contest;
 mod events;
+mod flush;
 mod kernel;
 mod news;
 mod owners;

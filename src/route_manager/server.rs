@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::NAMES;
+use super::flush::Flush;
 use super::kernel::Kernel;
 use super::owners::{OwnerPolicy, Owners};
 use super::planned::planned;
@@ -15,6 +16,7 @@ use super::saved::Journal;
 use super::status::{View, posix};
 use super::steering::Steering;
 use super::tell::{self, Teller};
+use crate::netlink::Conntrack;
 use crate::node::{Answer, Caller, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply};
 use crate::route::{
     Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Status, Touched, Wish, WishError, available_interfaces,
@@ -58,6 +60,8 @@ pub struct RouteManager {
     settings: Settings,
     journal: Journal,
     teller: Teller,
+    /// What becomes of existing connections after a failover, if anything.
+    flush: Option<Flush>,
     /// Callers whose requests are in the desired state, and not yet in the kernel.
     uncommitted: Vec<Waiting>,
     /// The desired state differs from what was last saved.
@@ -106,12 +110,18 @@ impl RouteManager {
             settings,
             journal,
             teller: Teller::default(),
+            flush: None,
             uncommitted: Vec::new(),
             is_unsaved: false,
             // Nothing to change, but perhaps something to tell.
             is_dirty: true,
             stopped: None,
         }
+    }
+
+    /// Deletes the connections of an interface that was the best way out, when another one has become it.
+    pub fn flush_connections(&mut self, conntrack: Conntrack) {
+        self.flush = Flush::new(conntrack);
     }
 
     /// Serves until `shutdown` is cancelled or a caller stops it. What is in the mailbox then is still answered, and
@@ -347,6 +357,9 @@ impl RouteManager {
         }
         if is_new {
             self.tell();
+            if let Some(flush) = &mut self.flush {
+                flush.see(self.kernel.world(), &self.state);
+            }
         }
         self.journal.compact();
     }

@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{Admin, Config, CookieError, Listening, NameKind, OnExit, RankingFile};
+use crate::config::{Admin, Config, CookieError, Flush, Listening, NameKind, OnExit, RankingFile};
 use crate::epmd::EpmdState;
-use crate::netlink::{self, Missing, Netlink, NetlinkError};
+use crate::netlink::{self, Conntrack, Missing, Netlink, NetlinkError};
 use crate::node::{Listen, Node, NodeConfig, Resolver, Start, StartError};
 use crate::route::{DesiredState, PlanOptions};
 use crate::route_manager::{
@@ -129,6 +129,7 @@ impl Service {
         }
         let cookie = config.cookie.read()?;
         let Opened { kernel, state, journal, exclusive } = open(&config)?;
+        let conntrack = conntrack(&config);
         let listening = config.listening();
         let epmd = config.epmd_config(&listening);
         let node_config = NodeConfig {
@@ -147,7 +148,10 @@ impl Service {
         let shutdown = CancellationToken::new();
         let reload = Arc::new(Notify::new());
         let steering = Steering::new(config.ranking, &state, read_ranking(config.ranking_file), Arc::clone(&reload));
-        let manager = RouteManager::new(node.clone(), kernel, state, steering, journal, settings);
+        let mut manager = RouteManager::new(node.clone(), kernel, state, steering, journal, settings);
+        if let Some(conntrack) = conntrack {
+            manager.flush_connections(conntrack);
+        }
         let name = config.node_name.to_string();
         let start = if config.name_kind == NameKind::Long { Start::long(name) } else { Start::short(name) };
         // Its process has its mailbox: whoever connects from here on is answered.
@@ -262,6 +266,15 @@ fn open(config: &Config) -> Result<Opened, ServiceError> {
     let state = state.unwrap_or_else(|| DesiredState::new(max_interfaces));
     kernel.commit(&state, &config.ranking);
     Ok(Opened { kernel, state, journal, exclusive })
+}
+
+/// The kernel's table of connections, if it is wanted and there.
+fn conntrack(config: &Config) -> Option<Conntrack> {
+    if config.flush != Flush::Conntrack {
+        return None;
+    }
+    let opened = Conntrack::open(&netlink_config(config));
+    opened.inspect_err(|error| warn!(%error, "connections will not be deleted after a failover")).ok()
 }
 
 fn netlink_config(config: &Config) -> netlink::Config {

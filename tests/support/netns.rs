@@ -145,10 +145,12 @@ impl Netns {
 
     /// The namespace as a path, which `--netns` takes as well.
     pub fn path(&self) -> PathBuf {
-        match &self.inside {
-            Space::Named(name) => PathBuf::from("/run/netns").join(name),
-            Space::Held(process) => format!("/proc/{}/ns/net", process.pid()).into(),
-        }
+        self.inside.path()
+    }
+
+    /// The far side as a path.
+    pub fn peer_path(&self) -> PathBuf {
+        self.peer.path()
     }
 
     /// A command that may enter the namespace but starts outside of it, as the daemon does.
@@ -187,6 +189,13 @@ impl Space {
         match self {
             Self::Named(name) => name.clone(),
             Self::Held(process) => process.pid().to_string(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Named(name) => PathBuf::from("/run/netns").join(name),
+            Self::Held(process) => format!("/proc/{}/ns/net", process.pid()).into(),
         }
     }
 

@@ -27,7 +27,7 @@ pub struct PlanArgs {
 }
 
 /// The options of `run` that have nothing to do with a plan. They may be given all the same.
-pub(in crate::cli) const IRRELEVANT: [&str; 12] = [
+pub(in crate::cli) const IRRELEVANT: [&str; 13] = [
     "admin",
     "connect",
     "dist_auto_connect",
@@ -40,6 +40,7 @@ pub(in crate::cli) const IRRELEVANT: [&str; 12] = [
     "recheck",
     "visible",
     "epmd",
+    "flush",
 ];
 
 /// A plan, and where it comes from.
