@@ -23,6 +23,7 @@ mod offline;
 mod processes;
 mod raw_peer;
 mod reach;
+mod replay;
 mod rpc;
 mod status;
 mod steering;

@@ -141,6 +141,10 @@ impl Beam {
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{expression}: {e}\n{text}"))
     }
 
+    pub fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
     pub fn kill(&mut self) {
         self.process.kill();
     }
