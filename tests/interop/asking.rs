@@ -1,8 +1,8 @@
-//! `beamroute status` and `beamroute routes` beside a running daemon.
+//! `beamroute status`, `beamroute routes` and `beamroute plan` beside a running daemon.
 
 use std::process::{Command, Output};
 
-use crate::support::{Daemon, Rig, beam::home_with};
+use crate::support::{Daemon, Rig, beam::home_with, eventually};
 
 fn ask(rig: &Rig, what: &[&str], cookie: &str) -> Output {
     let home = home_with(cookie);
@@ -54,6 +54,37 @@ fn status_and_routes_as_tables_and_as_json() {
     assert_eq!(serde_json::from_str::<serde_json::Value>(&of(&["routes", "--json"])).unwrap()[0][0], "rule");
     assert_eq!((of(&["plan"]).as_str(), of(&["plan", "--json"]).as_str()), ("nothing to change\n", "[]\n"));
     rig.beam.expect(&[("nodes(connected) =:= [N].", "true")]);
+}
+
+#[test]
+fn the_plan_of_a_running_node_names_what_the_kernel_has_refused() {
+    let Some(rig) = Rig::start() else { return };
+    for (address, name) in [("fd00:1::50/64", "eth0"), ("fd00:2::50/64", "wlan0")] {
+        rig.net.ip(&["addr", "add", address, "dev", name, "nodad"]);
+    }
+    let foreign = ["default", "via", "fd00:2::9", "dev", "wlan0", "metric", "50", "proto", "static"];
+    rig.net.ip(&[&["-6", "route", "add"][..], &foreign].concat());
+    let line = "ip -6 route append default via fd00:1::1 dev eth0 proto 110 metric 50";
+    let install = "maps:get(install, maps:get(<<\"eth0\">>, maps:get(interfaces, gen_server:call(RM, status)))).";
+    rig.beam.expect(&[
+        ("gen_server:call(RM, {set_route, \"eth0\", [{<<\"fd00:1::50\">>, 64}], <<\"fd00:1::1\">>}).", "ok"),
+        (install, "{pending,{gateway,eexist}}"),
+        (
+            "gen_server:call(RM, plan).",
+            &format!("[{{{{add,{{default_route,<<\"eth0\">>,{{64768,1,0,0,0,0,0,1}},50,main}}}},<<\"{line}\">>}}]"),
+        ),
+    ]);
+    let of =
+        |what: &[&str]| text(&ask(&rig, &[&["plan", "--node", &rig.daemon.node], what].concat(), &rig.daemon.cookie));
+    assert_eq!(of(&[]), format!("{line}\n"));
+    let change = serde_json::json!(["add", ["default_route", "eth0", "fd00:1::1", 50, "main"]]);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&of(&["--json"])).unwrap(),
+        serde_json::json!([[change, line]])
+    );
+    rig.net.ip(&[&["-6", "route", "del"][..], &foreign].concat());
+    eventually("it is healed", || rig.beam.ok(install) == "installed");
+    assert_eq!(of(&[]), "nothing to change\n");
 }
 
 #[test]

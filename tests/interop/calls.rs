@@ -278,6 +278,27 @@ fn set_owner_policy_keeps_or_clears_when_the_node_goes() {
 }
 
 #[test]
+fn an_owner_that_returns_in_time_keeps_its_wishes() {
+    let Some(mut rig) = Rig::start() else { return };
+    let Some(owner) = crate::support::Beam::start(&rig.epmd.place(), &rig.daemon.cookie) else { return };
+    owner.know(&rig.daemon);
+    for (beam, name) in [(&owner, "eth0"), (&rig.beam, "wlan0")] {
+        beam.expect(&[
+            ("beamroute_route_manager:set_owner_policy(N, {clear_after, 5}).", "ok"),
+            (&format!("beamroute_route_manager:set_connection_status(N, {name}, internet)."), "ok"),
+        ]);
+    }
+    owner.expect(&[("erlang:disconnect_node(N).", "true"), ("net_adm:ping(N).", "pong")]);
+    rig.beam.kill();
+    let of = |name: &str| {
+        owner.ok(&format!("beamroute_route_manager:get(N, [<<\"interface\">>, {name}, <<\"connection\">>])."))
+    };
+    // The other one's grace began later, and is over.
+    eventually("the one that stays away is cleared", || of("wlan0") == "disconnected");
+    assert_eq!(of("eth0"), "internet");
+}
+
+#[test]
 fn set_owner_policy_lets_the_internet_fall_back_to_lan_and_nothing_else() {
     let Some(mut rig) = Rig::start() else { return };
     let Some(watcher) = crate::support::Beam::start(&rig.epmd.place(), &rig.daemon.cookie) else { return };

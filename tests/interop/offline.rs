@@ -185,6 +185,9 @@ fn what_is_in_the_way_is_said_and_stays_where_it_is() {
     let (code, why) = left.fails(UNPRIVILEGED, &[]);
     assert!(code == Some(4) && why.contains("cannot be read: Permission denied"), "{code:?} {why}");
     fs::set_permissions(&journal, fs::Permissions::from_mode(0o600)).unwrap();
+    let powerless = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"];
+    let (code, why) = left.fails(&powerless, &[]);
+    assert!(code == Some(4) && why.contains("CAP_SYS_ADMIN"), "{code:?} {why}");
     // A state that cannot be believed is left for the daemon to set aside.
     let good = fs::read(&journal).unwrap();
     let mut bad = good.clone();

@@ -142,6 +142,26 @@ fn a_caller_wins_over_the_file_which_wins_over_the_ranking() {
 }
 
 #[test]
+fn a_metric_function_on_the_beam_drives_the_order() {
+    let Some(site) = Site::new("") else { return };
+    site.beam.expect(&[
+        ("Metric = fun(<<\"wwan0\">>, internet) -> 5; (<<\"eth0\">>, _) -> disabled; (_, _) -> default end, ok.", "ok"),
+        (
+            "Drive = fun Drive() -> receive {route_manager, _, {_, property, [<<\"interface\">>, If, _], _, Status}} -> \
+               ok = gen_server:call(RM, {set_metric, If, Metric(If, Status)}), Drive(); _ -> Drive() end end, ok.",
+            "ok",
+        ),
+        ("is_pid(spawn(fun() -> ok = gen_server:call(RM, subscribe), Drive() end)).", "true"),
+    ]);
+    eventually("it has seen the present", || site.ways() == "wwan0 5, wlan0 20, usb0 80");
+    site.beam.expect(&[("Set(wwan0, lan).", "ok")]);
+    eventually("it follows", || site.ways() == "wlan0 20, wwan0 70, usb0 80");
+    site.says("eth0", "[internet,disabled,installed]");
+    site.beam.expect(&[("Set(wwan0, internet).", "ok")]);
+    eventually("and back", || site.ways() == "wwan0 5, wlan0 20, usb0 80");
+}
+
+#[test]
 fn a_bad_file_changes_nothing_and_both_sides_are_told() {
     let Some(site) = Site::new("ranking = [\"wifi:*\", \"*:*\"]\n") else { return };
     let before = "wlan0 10, eth0 20, usb0 20, wwan0 20";

@@ -27,7 +27,7 @@ pub struct PlanArgs {
 }
 
 /// The options of `run` that have nothing to do with a plan. They may be given all the same.
-pub(in crate::cli) const IRRELEVANT: [&str; 13] = [
+pub(in crate::cli) const IRRELEVANT: [&str; 12] = [
     "admin",
     "connect",
     "dist_auto_connect",
@@ -39,7 +39,6 @@ pub(in crate::cli) const IRRELEVANT: [&str; 13] = [
     "on_exit",
     "recheck",
     "visible",
-    "epmd",
     "flush",
 ];
 
