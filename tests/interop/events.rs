@@ -70,6 +70,32 @@ fn what_other_programs_do_is_an_event_too() {
 }
 
 #[test]
+fn a_fight_over_a_route_is_an_event_too() {
+    let Some(rig) = subscribed() else { return };
+    rig.beam.expect(&[
+        ("gen_server:call(RM, {set_route, \"eth0\", [{{192,168,1,50}, 24}], {192,168,1,1}}).", "ok"),
+        ("length([Next() || _ <- lists:seq(1, 6)]).", "6"),
+        (
+            "Later = fun() -> receive {route_manager, N, E} -> Seq = get(seq) + 1, Seq = element(1, E), put(seq, Seq), \
+           erlang:delete_element(1, E) after 60000 -> timeout end end, ok.",
+            "ok",
+        ),
+    ]);
+    for _ in 0..5 {
+        let delete = ["rule", "del", "from", "192.168.1.50", "lookup", "100", "protocol", "110"];
+        eventually("it is there, or there again", || rig.net.try_ip(&delete).status.success());
+    }
+    rig.beam.expect(&[
+        ("Later().", "{install,<<\"eth0\">>,{pending,contested}}"),
+        ("Later().", "{foreign,{contested,<<\"eth0\">>}}"),
+        // It is put back after a while, and stays.
+        ("Later().", "{install,<<\"eth0\">>,installed}"),
+        ("Later().", "{healed,<<\"eth0\">>}"),
+        ("Later().", "{foreign,{uncontested,<<\"eth0\">>}}"),
+    ]);
+}
+
+#[test]
 fn late_dead_and_sleeping_subscribers_harm_nobody() {
     let Some(rig) = subscribed() else { return };
     rig.beam.expect(&[
