@@ -96,8 +96,8 @@ fn contents(dir: &Path) -> BTreeMap<PathBuf, (u64, SystemTime, Vec<u8>)> {
 const NOTHING: &str = "nothing to change\n";
 const DEFAULT: &str = "ip route append default via 192.168.1.1 dev eth0 proto 110 metric 10";
 
-/// Keeps every capability away but that to enter the namespace.
-const UNPRIVILEGED: &[&str] = &["setpriv", "--bounding-set", "-all,+sys_admin", "--inh-caps", "-all"];
+/// Keeps every capability away but those to open and enter the namespace.
+const UNPRIVILEGED: &[&str] = &["setpriv", "--bounding-set", "-all,+sys_admin,+sys_ptrace", "--inh-caps", "-all"];
 
 #[test]
 fn the_line_that_is_printed_heals_what_was_deleted() {
@@ -185,7 +185,7 @@ fn what_is_in_the_way_is_said_and_stays_where_it_is() {
     let (code, why) = left.fails(UNPRIVILEGED, &[]);
     assert!(code == Some(4) && why.contains("cannot be read: Permission denied"), "{code:?} {why}");
     fs::set_permissions(&journal, fs::Permissions::from_mode(0o600)).unwrap();
-    let powerless = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"];
+    let powerless = ["setpriv", "--bounding-set", "-all,+sys_ptrace", "--inh-caps", "-all"];
     let (code, why) = left.fails(&powerless, &[]);
     assert!(code == Some(4) && why.contains("CAP_SYS_ADMIN"), "{code:?} {why}");
     // A state that cannot be believed is left for the daemon to set aside.
