@@ -267,8 +267,7 @@ impl Kernel {
             touched.objects.extend(moved);
             self.gap.revise(&touched.objects, &self.world, &self.plan);
         }
-        let mut changes = changes(&self.gap, &self.world, &self.plan, &self.staying(), &touched);
-        self.put_off(&mut changes);
+        let changes = self.changes_over(&self.gap, &touched);
         if cfg!(debug_assertions) {
             self.check(state, ranking, &changes);
         }
@@ -281,13 +280,20 @@ impl Kernel {
         let is_refused = |change: &Change| self.refused.contains_key(change);
         let refused: Vec<Change> = gap.missing.iter().copied().map(Change::Add).filter(is_refused).collect();
         gap.missing.retain(|object| !is_refused(&Change::Add(*object)));
-        let mut changes = changes(&gap, &self.world, &self.plan, &self.orphans, touched);
+        let mut changes = self.changes_over(&gap, touched);
         let (deletions, mut waiting) = changes.deletions_despite(&refused);
         changes.deletions = deletions;
         for wanted in [&mut changes.additions, &mut changes.deletions] {
             waiting.extend(wanted.extract_if(.., |change| is_refused(change)));
         }
         refused.iter().chain(&waiting).for_each(|change| self.touched.note(change));
+        changes
+    }
+
+    /// What closes `gap`, but for what others keep undoing.
+    fn changes_over(&self, gap: &Gap, touched: &Touched) -> Changes {
+        let mut changes = changes(gap, &self.world, &self.plan, &self.staying(), touched);
+        self.put_off(&mut changes);
         changes
     }
 
