@@ -42,7 +42,7 @@ pub use interface_config::{InterfaceConfig, MAX_WEIGHT, NamePattern};
 pub use links::Links;
 pub use object::{Change, Changes, Connected, Family, MAIN_TABLE, Object, OnLink, Prefix, Queue, Route, Rule};
 pub use plan::{Plan, PlanOptions, Reason, Wanted, plan};
-pub use properties::{available_interfaces, connection, interface_connection};
+pub use properties::{available_interfaces, best_interface, connection, interface_connection};
 pub use ranking::{InterfaceType, Metric, Pattern, Ranking, weight};
 pub use status::Status;
 pub use subnet::{Subnet, SubnetError, is_unicast};

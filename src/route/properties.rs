@@ -11,6 +11,12 @@ pub fn available_interfaces(state: &DesiredState, ranking: &Ranking) -> Vec<IfNa
     ranked.into_iter().map(|(_, name)| name).collect()
 }
 
+/// The first of [`available_interfaces`].
+#[must_use]
+pub fn best_interface(state: &DesiredState, ranking: &Ranking) -> Option<IfName> {
+    entry::active(state, ranking).map(|(name, _, metric)| (metric, name)).min().map(|(_, name)| name)
+}
+
 /// `["connection"]`: the best status of all interfaces.
 #[must_use]
 pub fn connection(state: &DesiredState) -> Status {

@@ -19,7 +19,7 @@ use super::tell::{self, Teller};
 use crate::netlink::Conntrack;
 use crate::node::{Answer, Caller, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply};
 use crate::route::{
-    Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Status, Touched, Wish, WishError, available_interfaces,
+    Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Status, Touched, Wish, WishError, best_interface,
 };
 use crate::term::{Pid, Show, Term, atom, binary, integer, tuple};
 
@@ -352,7 +352,7 @@ impl RouteManager {
         }
         // After the replies, so that no caller waits for a log line.
         if changed > 0 {
-            let best = available_interfaces(&self.state, self.steering.ranking()).first().copied();
+            let best = best_interface(&self.state, self.steering.ranking());
             info!(changed, best = best.map(tracing::field::display), "routes changed");
         }
         if is_new {

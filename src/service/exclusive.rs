@@ -6,8 +6,10 @@
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::ServiceError;
@@ -16,10 +18,14 @@ use crate::netlink::{self, NetlinkError};
 /// A name that is taken and held by nobody has just been let go: so often it is worth another try.
 const TRIES: usize = 3;
 
+/// After a failed accept, for want of file descriptors most likely.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// The right to manage what bears a protocol number in a network namespace, as long as it is held.
 #[derive(Debug)]
 pub struct Exclusive {
-    _socket: Option<UnixListener>,
+    socket: Option<UnixListener>,
+    attendant: Option<JoinHandle<()>>,
 }
 
 impl Exclusive {
@@ -33,7 +39,7 @@ impl Exclusive {
         let address = SocketAddr::from_abstract_name(format!("beamroute-{protocol}")).map_err(system)?;
         for _ in 0..TRIES {
             if let Ok(socket) = netlink::within(netns, || Ok(UnixListener::bind_addr(&address)))? {
-                return Ok(Self { _socket: Some(socket) });
+                return Ok(Self { socket: Some(socket), attendant: None });
             }
             match holder(netns, &address)? {
                 Some((pid, uid)) if uid == 0 || uid == nix::unistd::geteuid().as_raw() => {
@@ -45,12 +51,39 @@ impl Exclusive {
             }
         }
         warn!(protocol, "another user holds the name that keeps a second daemon out; going on without it");
-        Ok(Self { _socket: None })
+        Ok(Self { socket: None, attendant: None })
+    }
+
+    /// Lets go those who have come to see who holds the claim: their queue would be full some day, and the next would
+    /// wait for ever. Needs a runtime.
+    ///
+    /// # Errors
+    /// If the socket cannot be watched; the claim is held all the same.
+    pub fn attend(&mut self) -> std::io::Result<()> {
+        let Some(socket) = self.socket.as_ref().map(UnixListener::try_clone).transpose()? else { return Ok(()) };
+        socket.set_nonblocking(true)?;
+        let socket = tokio::net::UnixListener::from_std(socket)?;
+        self.attendant = Some(tokio::spawn(async move {
+            loop {
+                if socket.accept().await.is_err() {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }));
+        Ok(())
     }
 }
 
-/// Whether a daemon, or someone who holds its name, manages `protocol` in `netns`. Only looks: to connect would take a
-/// place in the queue of a socket that nobody accepts from.
+impl Drop for Exclusive {
+    fn drop(&mut self) {
+        if let Some(attendant) = &self.attendant {
+            attendant.abort();
+        }
+    }
+}
+
+/// Whether a daemon, or someone who holds its name, manages `protocol` in `netns`. Only looks: it
+/// must be there for those who may not connect as well.
 ///
 /// # Errors
 /// If the namespace cannot be entered.
@@ -66,4 +99,34 @@ fn holder(netns: Option<&Path>, address: &SocketAddr) -> Result<Option<(i32, u32
     let stream = netlink::within(netns, || Ok(UnixStream::connect_addr(address)))?;
     let credentials = stream.ok().and_then(|stream| getsockopt(&stream, PeerCredentials).ok());
     Ok(credentials.map(|credentials| (credentials.pid(), credentials.uid())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_come_the_next_is_told_at_once() {
+        let look = || {
+            // Where it may not, it must do in this namespace.
+            let _ = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut first = Exclusive::claim(None, 251).unwrap();
+                first.attend().unwrap();
+                // More than any queue takes (`net.core.somaxconn`).
+                for _ in 0..50 {
+                    for _ in 0..100 {
+                        let refused = Exclusive::claim(None, 251);
+                        assert!(matches!(refused, Err(ServiceError::Running { protocol: 251, .. })), "{refused:?}");
+                    }
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                drop(first);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                assert!(Exclusive::claim(None, 251).is_ok());
+            });
+        };
+        std::thread::spawn(look).join().unwrap();
+    }
 }

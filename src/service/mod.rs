@@ -128,7 +128,10 @@ impl Service {
             warn!("{warning}");
         }
         let cookie = config.cookie.read()?;
-        let Opened { kernel, state, journal, exclusive } = open(&config)?;
+        let Opened { kernel, state, journal, mut exclusive } = open(&config)?;
+        if let Err(error) = exclusive.attend() {
+            warn!(%error, "those who ask for the protocol number are not attended to");
+        }
         let conntrack = conntrack(&config);
         let listening = config.listening();
         let epmd = config.epmd_config(&listening);
