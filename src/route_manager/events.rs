@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use eetf::{Pid, Reference};
 
 use super::status::Install;
-use crate::route::IfName;
+use crate::route::{IfName, Reason};
 use crate::term::{Term, atom, binary, integer, list, tuple};
 
 /// Processes that may subscribe at once.
@@ -82,13 +82,21 @@ impl Events {
         self.subscribers.len() >= MAX_SUBSCRIBERS
     }
 
-    /// Begins to tell `pid`, which has no subscription yet; `picture` is how things are. Gives what it is told at once.
-    pub(super) fn subscribe(&mut self, node: &str, pid: Pid, reference: Reference, picture: Picture) -> Vec<Told> {
+    /// Begins to tell `pid`, which has no subscription yet; `picture` is how things are, and `foreign` what has happened and
+    /// is not over. Gives what it is told at once.
+    pub(super) fn subscribe(
+        &mut self,
+        node: &str,
+        pid: Pid,
+        reference: Reference,
+        picture: Picture,
+        foreign: Vec<Term>,
+    ) -> Vec<Told> {
         // Those who listen already have been told all of it.
         self.picture = picture;
         let mut subscriber = Subscriber { pid, reference, last: 0 };
-        let present = changes(&Picture::default(), &self.picture);
-        let told = present.into_iter().map(|event| subscriber.told(node, event)).collect();
+        let present = changes(&Picture::default(), &self.picture).into_iter().chain(foreign_events(foreign));
+        let told = present.map(|event| subscriber.told(node, event)).collect();
         self.subscribers.push(subscriber);
         told
     }
@@ -107,7 +115,7 @@ impl Events {
     /// Things are as in `picture` now, and `foreign` has happened: what to tell whom.
     pub(super) fn changed(&mut self, node: &str, picture: Picture, foreign: Vec<Term>) -> Vec<Told> {
         let mut events = changes(&self.picture, &picture);
-        events.extend(foreign.into_iter().map(|what| vec![atom("foreign"), what]));
+        events.extend(foreign_events(foreign));
         self.picture = picture;
         let mut told = Vec::new();
         for subscriber in &mut self.subscribers {
@@ -126,6 +134,10 @@ impl Subscriber {
     }
 }
 
+fn foreign_events(foreign: Vec<Term>) -> impl Iterator<Item = Event> {
+    foreign.into_iter().map(|what| vec![atom("foreign"), what])
+}
+
 /// What leads from one picture to another: the interfaces' own changes first, what follows from them last.
 fn changes(old: &Picture, new: &Picture) -> Vec<Event> {
     let nil = || atom("nil");
@@ -135,7 +147,7 @@ fn changes(old: &Picture, new: &Picture) -> Vec<Event> {
         if before != Some(install) {
             events.push(vec![atom("install"), binary(name.as_bytes()), install.to_term()]);
         }
-        if matches!((before, install), (Some(Install::Pending(_)), Install::Installed)) {
+        if before.is_some_and(is_broken) && !is_broken(install) {
             events.push(vec![atom("healed"), binary(name.as_bytes())]);
         }
     }
@@ -155,12 +167,16 @@ fn changes(old: &Picture, new: &Picture) -> Vec<Event> {
     events
 }
 
+/// Whether the kernel lacks something. While an interface is held, what counts of it is in.
+const fn is_broken(install: &Install) -> bool {
+    !matches!(install, Install::Installed | Install::Pending(Reason::Held))
+}
+
 #[cfg(test)]
 mod tests {
     use eetf::Atom;
 
     use super::*;
-    use crate::route::Reason;
     use crate::term::{as_integer, as_tuple};
 
     const NODE: &str = "br@h";
@@ -199,7 +215,7 @@ mod tests {
     fn the_present_first_and_then_every_change_without_holes() {
         let mut events = Events::default();
         let down = Install::Pending(Reason::LinkDown);
-        let told = events.subscribe(NODE, pid(1), reference(1), picture("lan", &[("eth0", down)]));
+        let told = events.subscribe(NODE, pid(1), reference(1), picture("lan", &[("eth0", down)]), Vec::new());
         let present = [
             "install <<\"eth0\">> {pending,link_down}",
             "property [<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>] nil lan",
@@ -219,21 +235,39 @@ mod tests {
             "foreign something",
         ];
         assert_eq!(heard(&late, &pid(1)), numbered(4, &change));
-        let second = events.subscribe(NODE, pid(2), reference(2), up.clone());
-        assert_eq!(heard(&second, &pid(2)).len(), 3, "its own numbers, from 1");
+        let second = events.subscribe(NODE, pid(2), reference(2), up.clone(), vec![atom("something")]);
+        let present = heard(&second, &pid(2));
+        assert_eq!(present.len(), 4, "its own numbers, from 1");
+        assert_eq!(present[3], (4, "foreign something".to_owned()), "what is not over, last");
         assert!(events.changed(NODE, up, Vec::new()).is_empty());
         let cleared = events.changed(NODE, picture("disconnected", &[]), Vec::new());
         let gone = "property [<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>] internet nil".to_owned();
         let end = ["install <<\"eth0\">> nil", gone.as_str(), "property [<<\"connection\">>] internet disconnected"];
         assert_eq!(heard(&cleared, &pid(1)), numbered(9, &end));
-        assert_eq!(heard(&cleared, &pid(2)), numbered(4, &end));
+        assert_eq!(heard(&cleared, &pid(2)), numbered(5, &end));
+    }
+
+    #[test]
+    fn only_what_was_broken_heals() {
+        let mut events = Events::default();
+        let install = |why: Option<Reason>| why.map_or(Install::Installed, Install::Pending);
+        let mut is_healed = |before, after| {
+            let [before, after] = [before, after].map(|why| picture("lan", &[("eth0", install(why))]));
+            events.subscribe(NODE, pid(1), reference(1), before, Vec::new());
+            let told = heard(&events.changed(NODE, after, Vec::new()), &pid(1));
+            events.unsubscribe(&pid(1));
+            told.iter().any(|(_, words)| words.starts_with("healed"))
+        };
+        let (held, down) = (Some(Reason::Held), Some(Reason::LinkDown));
+        assert!(!is_healed(held, None) && !is_healed(None, held) && !is_healed(held, down));
+        assert!(is_healed(down, None) && is_healed(down, held) && !is_healed(down, Some(Reason::Contested)));
     }
 
     #[test]
     fn who_has_ended_is_told_nothing_more() {
         let mut events = Events::default();
         for id in [1, 2] {
-            events.subscribe(NODE, pid(id), reference(id), Picture::default());
+            events.subscribe(NODE, pid(id), reference(id), Picture::default(), Vec::new());
         }
         assert!(events.has(&pid(1)) && events.is_heard());
         events.ended(&reference(1));

@@ -417,10 +417,14 @@ impl Kernel {
         }
     }
 
-    /// The foreign default route that outranks that of `wish`, which has `metric`.
+    /// The foreign default route that outranks that of `name`, whose `wish` has `metric`. Where none can be, as the
+    /// interface is not there or has no address of that family, nothing is outranked.
     #[must_use]
-    pub(super) fn shadow_of(&self, wish: &Wish, metric: Metric) -> Option<&ForeignDefault> {
-        self.world.outranking(Family::of(wish.gateway?), metric.number()?)
+    pub(super) fn shadow_of(&self, name: IfName, wish: &Wish, metric: Metric) -> Option<&ForeignDefault> {
+        let (family, metric) = (Family::of(wish.gateway?), metric.number()?);
+        let is_possible = wish.subnets.iter().any(|subnet| subnet.family() == family);
+        self.world.link_named(name).filter(|_| is_possible)?;
+        self.world.outranking(family, metric)
     }
 
     /// All that outrank one of ours.
@@ -429,7 +433,7 @@ impl Kernel {
         if self.world.foreign_defaults.is_empty() {
             return Shadows::new();
         }
-        let shadow = |name, wish| self.shadow_of(wish, state.metric(name, ranking)).copied();
+        let shadow = |name, wish| self.shadow_of(name, wish, state.metric(name, ranking)).copied();
         state.interfaces().iter().filter_map(|(name, wish)| Some((*name, shadow(*name, wish)?))).collect()
     }
 

@@ -54,6 +54,11 @@ impl Watch {
         (self.contested, self.shadows) = (contested, shadows);
         news
     }
+
+    /// All that has begun and not ended, as if it were new.
+    pub(super) fn present(&self) -> Vec<News> {
+        Self::default().compare(self.contested.clone(), self.shadows.clone())
+    }
 }
 
 /// Those of `these` that are not among `those`, by the foreign route.
@@ -146,12 +151,15 @@ mod tests {
         let shadowed = News::Shadowed { by: foreign(0), ifnames: vec![eth0, wlan0] };
         assert_eq!(told, [News::Contested(Some(eth0)), shadowed]);
         assert_eq!(watch.compare(fights, both), []);
+        assert_eq!(watch.present(), told);
         // Another one takes its place for one of them.
         let other = Shadows::from([(eth0, foreign(0)), (wlan0, foreign(15))]);
         let told = watch.compare(BTreeSet::new(), other);
         let over = News::Unshadowed { by: foreign(0), ifnames: vec![wlan0] };
         let begun = News::Shadowed { by: foreign(15), ifnames: vec![wlan0] };
-        assert_eq!(told, [News::Uncontested(Some(eth0)), over, begun]);
+        assert_eq!(told, [News::Uncontested(Some(eth0)), over, begun.clone()]);
+        assert_eq!(watch.present(), [News::Shadowed { by: foreign(0), ifnames: vec![eth0] }, begun]);
         assert_eq!(watch.compare(BTreeSet::new(), Shadows::new()).len(), 2);
+        assert_eq!(watch.present(), []);
     }
 }

@@ -102,7 +102,11 @@ impl View<'_> {
             ("install", install.to_term()),
             ("set_by", wish.set_by.as_ref().map_or_else(nil, set_by)),
             ("held_until", held_until.map_or_else(nil, |ms| integer(i64::try_from(ms).unwrap_or(i64::MAX)))),
-            ("shadowed_by", self.kernel.shadow_of(wish, metric).map_or_else(nil, |foreign| self.foreign(foreign))),
+            ("counts_as", self.ranking.held.get(&name).map_or_else(nil, |status| atom(status.as_str()))),
+            (
+                "shadowed_by",
+                self.kernel.shadow_of(name, wish, metric).map_or_else(nil, |foreign| self.foreign(foreign)),
+            ),
         ])
     }
 

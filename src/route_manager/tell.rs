@@ -6,7 +6,7 @@ use eetf::{Pid, Reference};
 
 use super::events::{Events, Path, Picture, Told};
 use super::kernel::Kernel;
-use super::news::Watch;
+use super::news::{News, Watch};
 use super::status::{Install, View};
 use crate::node::Process;
 use crate::term::{Term, atom, tuple};
@@ -30,7 +30,9 @@ impl Teller {
         }
         // Its end must be heard of, so its node must be there.
         let Some(reference) = process.monitor_now(&pid) else { return refused("noconnection") };
-        (atom("ok"), self.events.subscribe(&view.node.name(), pid, reference, picture(view)))
+        // What the others were told last: what has changed since then, all will be told.
+        let foreign = terms(&self.watch.present(), view);
+        (atom("ok"), self.events.subscribe(&view.node.name(), pid, reference, picture(view), foreign))
     }
 
     /// Ends the subscription of `pid`, if it has one.
@@ -52,8 +54,7 @@ impl Teller {
         let links = &kernel.world().links;
         news.iter().for_each(|news| news.log(|ifindex| links.get(&ifindex).map(|link| link.name)));
         if self.events.is_heard() {
-            let foreign = news.iter().flat_map(|news| news.to_terms(|by| view.foreign(by))).collect();
-            send(process, self.events.changed(&view.node.name(), picture(view), foreign));
+            send(process, self.events.changed(&view.node.name(), picture(view), terms(&news, view)));
         }
     }
 }
@@ -63,6 +64,10 @@ pub(super) fn send(process: &Process, told: Vec<Told>) {
     for (pid, message) in told {
         process.send_now(&pid, message);
     }
+}
+
+fn terms(news: &[News], view: &View<'_>) -> Vec<Term> {
+    news.iter().flat_map(|news| news.to_terms(|by| view.foreign(by))).collect()
 }
 
 fn picture(view: &View<'_>) -> Picture {

@@ -67,6 +67,26 @@ fn what_other_programs_do_is_an_event_too() {
     ]);
     rig.net.ip(&["route", "del", "default", "via", "192.168.2.1", "dev", "wlan0", "proto", "dhcp"]);
     rig.beam.expect(&[("Next().", "{foreign,{unshadowed,<<\"eth0\">>}}")]);
+    // Nobody outranks the default route of an interface that is not there, or that wants none.
+    rig.beam.expect(&[
+        ("gen_server:call(RM, {set_route, \"ppp0\", [{{10,2,2,50}, 32}], {10,2,2,1}}).", "ok"),
+        ("gen_server:call(RM, {set_route, \"wlan0\", [{{192,168,2,50}, 24}], <<\"fd00:2::1\">>}).", "ok"),
+        ("_ = driver:flush(), ok.", "ok"),
+    ]);
+    rig.net.ip(&["route", "add", "default", "via", "192.168.2.1", "dev", "wlan0", "proto", "dhcp"]);
+    rig.net.ip(&["-6", "route", "add", "default", "dev", "wlan0", "proto", "dhcp", "metric", "1"]);
+    rig.beam.expect(&[
+        ("{route_manager, N, {_, foreign, {shadowed, Whose, _}}} = driver:await(5000), Whose.", "<<\"eth0\">>"),
+        ("driver:await(100).", "timeout"),
+        ("Shadowed = fun() -> [If || {If, #{shadowed_by := By}} <- maps:to_list(maps:get(interfaces, gen_server:call(RM, status))), By =/= nil] end, \
+          Shadowed().", "[<<\"eth0\">>]"),
+    ]);
+    // When it comes, it is outranked.
+    rig.net.ip(&["link", "add", "ppp0", "type", "veth", "peer", "name", "other0"]);
+    rig.beam.expect(&[
+        ("(fun F() -> case driver:await(5000) of {route_manager, N, {_, foreign, {shadowed, If, _}}} -> If; timeout -> timeout; _ -> F() end end)().", "<<\"ppp0\">>"),
+        ("Shadowed().", "[<<\"eth0\">>,<<\"ppp0\">>]"),
+    ]);
 }
 
 #[test]
@@ -88,10 +108,18 @@ fn a_fight_over_a_route_is_an_event_too() {
     rig.beam.expect(&[
         ("Later().", "{install,<<\"eth0\">>,{pending,contested}}"),
         ("Later().", "{foreign,{contested,<<\"eth0\">>}}"),
+        // So does one who comes in the middle of it, and does not know how it began.
+        (
+            "Self = self(), Late = spawn(fun() -> ok = gen_server:call(RM, subscribe), (fun F() -> \
+            receive {route_manager, N, {_, foreign, What}} -> Self ! {late, What}; _ -> ok end, F() end)() end), \
+          receive {late, Begun} -> Begun after 5000 -> timeout end.",
+            "{contested,<<\"eth0\">>}",
+        ),
         // It is put back after a while, and stays.
         ("Later().", "{install,<<\"eth0\">>,installed}"),
         ("Later().", "{healed,<<\"eth0\">>}"),
         ("Later().", "{foreign,{uncontested,<<\"eth0\">>}}"),
+        ("receive {late, Ended} -> Ended after 5000 -> timeout end.", "{uncontested,<<\"eth0\">>}"),
     ]);
 }
 

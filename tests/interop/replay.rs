@@ -20,19 +20,25 @@ fn equip(beam: &Beam, daemon: &Daemon) {
            receive {P, ready} -> P end end, \
          Heard = fun(P) -> P ! {heard, self()}, receive {P, Events} -> Events after 30000 -> timeout end end, ok.",
         "Put = fun(K, nil, M) -> maps:remove(K, M); (K, V, M) -> M#{K => V} end, \
-         Step = fun({route_manager, Node, E}, {Last, Props, Installs}) when Node =:= N -> \
+         Foreign = fun({shadowed, If, By}, M) -> false = maps:is_key({shadow, If}, M), M#{{shadow, If} => By}; \
+           ({unshadowed, If}, M) -> true = maps:is_key({shadow, If}, M), maps:remove({shadow, If}, M); \
+           ({contested, If}, M) -> false = maps:is_key({fight, If}, M), M#{{fight, If} => true}; \
+           ({uncontested, If}, M) -> true = maps:is_key({fight, If}, M), maps:remove({fight, If}, M) end, \
+         Step = fun({route_manager, Node, E}, {Last, Props, Installs, Others}) when Node =:= N -> \
            Seq = Last + 1, {Seq, Seq} = {element(1, E), Seq}, \
            case E of \
-             {_, property, Path, Old, New} -> {Path, Old} = {Path, maps:get(Path, Props, nil)}, false = Old =:= New, {Seq, Put(Path, New, Props), Installs}; \
-             {_, install, If, What} -> {If, false} = {If, maps:get(If, Installs, nil) =:= What}, {Seq, Props, Put(If, What, Installs)}; \
-             {_, healed, If} -> installed = maps:get(If, Installs), {Seq, Props, Installs}; \
-             {_, foreign, _} -> {Seq, Props, Installs} \
+             {_, property, Path, Old, New} -> {Path, Old} = {Path, maps:get(Path, Props, nil)}, false = Old =:= New, {Seq, Put(Path, New, Props), Installs, Others}; \
+             {_, install, If, What} -> {If, false} = {If, maps:get(If, Installs, nil) =:= What}, {Seq, Props, Put(If, What, Installs), Others}; \
+             {_, healed, If} -> true = lists:member(maps:get(If, Installs), [installed, {pending, held}]), {Seq, Props, Installs, Others}; \
+             {_, foreign, What} -> {Seq, Props, Installs, Foreign(What, Others)} \
            end end, \
-         Replay = fun(Events) -> {_, Props, Installs} = lists:foldl(Step, {0, #{}, #{}}, Events), {Props, Installs} end, ok.",
+         Replay = fun(Events) -> {_, Props, Installs, Others} = lists:foldl(Step, {0, #{}, #{}, #{}}, Events), \
+           {Props, Installs, maps:from_list([{If, By} || {{shadow, If}, By} <- maps:to_list(Others)])} end, ok.",
         "Present = fun() -> \
            Paths = [[<<\"connection\">>], [<<\"available_interfaces\">>] | [[<<\"interface\">>, If, <<\"connection\">>] || If <- Names]], \
            Props = maps:from_list([{P, V} || P <- Paths, V <- [Call({get, P})], V =/= nil]), \
-           {Props, maps:map(fun(_, #{install := I}) -> I end, maps:get(interfaces, Call(status)))} end, ok.",
+           Interfaces = maps:get(interfaces, Call(status)), Says = fun(Key) -> maps:map(fun(_, I) -> maps:get(Key, I) end, Interfaces) end, \
+           {Props, Says(install), maps:filter(fun(_, By) -> By =/= nil end, Says(shadowed_by))} end, ok.",
         "Pick = fun(L) -> lists:nth(rand:uniform(length(L)), L) end, \
          Third = fun(<<\"eth0\">>) -> 1; (<<\"wlan0\">>) -> 2; (_) -> 3 end, \
          Request = fun(If) -> case rand:uniform(8) of 1 -> {clear_route, If}; 2 -> {set_metric, If, Pick([3, 30, disabled, default])}; \
@@ -57,12 +63,17 @@ fn what_each_hears_replays_to_the_present_state_whenever_it_begins() {
     other.expect(&[("put(all, []), ok.", "ok")]);
     for _ in 0..5 {
         std::thread::scope(|scope| {
-            // Links that flap, while routes change.
+            // Links that flap and another program's default route, while routes change.
             let flaps = scope.spawn(|| {
+                let ip = |words: &str| _ = rig.net.ip(&words.split(' ').collect::<Vec<_>>());
                 for _ in 0..10 {
-                    rig.net.ip(&["link", "set", "eth0", "down"]);
-                    rig.net.ip(&["link", "set", "eth0", "up"]);
+                    ip("link set eth0 down");
+                    ip("link set eth0 up");
+                    ip("route replace default via 192.168.2.9 dev wlan0 proto dhcp");
+                    ip("route del default via 192.168.2.9 dev wlan0 proto dhcp");
                 }
+                // This one stays, and outranks all of ours.
+                ip("route replace default via 192.168.2.9 dev wlan0 proto dhcp metric 1");
             });
             let late = scope.spawn(|| {
                 // In the middle of it.
@@ -75,9 +86,17 @@ fn what_each_hears_replays_to_the_present_state_whenever_it_begins() {
         eventually("the link's last event has come", || rig.beam.ok("Replay(Heard(First)) =:= Present().") == "true");
     }
     rig.beam.holds(&["length(Heard(First)) > 300."]);
+    // Outranked before the last one begins to listen. (`ppp0` is not there, so that nothing can outrank it.)
+    rig.beam.expect(&[(
+        "[Call(R) || If <- [eth0, ppp0], R <- [{set_route, If, [{{192,168,1,50},24}], {192,168,1,1}}, \
+           {set_connection_status, If, lan}, {set_metric, If, default}]].",
+        "[ok,ok,ok,ok,ok,ok]",
+    )]);
+    other.expect(&[("put(all, [Listener() | get(all)]), ok.", "ok")]);
     // Nothing happens any more, so one look is enough.
     other.expect(&[
-        ("P = Present(), [Replay(Heard(L)) =:= P || L <- get(all)].", "[true,true,true,true,true]"),
+        ("P = Present(), [Replay(Heard(L)) =:= P || L <- get(all)].", "[true,true,true,true,true,true]"),
+        ("[maps:is_key(If, element(3, P)) || If <- [<<\"eth0\">>, <<\"ppp0\">>]].", "[true,false]"),
         ("length(lists:usort([length(Heard(L)) || L <- get(all)])) > 1.", "true"),
     ]);
 }
@@ -114,7 +133,7 @@ fn who_dies_or_floods_harms_nobody() {
     rig.beam.expect(&[
         ("Call({clear_route, <<\"flood\">>}), Storm(2, 20).", "[normal,normal]"),
         // The flood's own interface is cleared, but known.
-        ("Clean = fun({Props, Installs}) -> {maps:remove([<<\"interface\">>, <<\"flood\">>, <<\"connection\">>], Props), Installs} end, ok.", "ok"),
+        ("Clean = fun({Props, Installs, By}) -> {maps:remove([<<\"interface\">>, <<\"flood\">>, <<\"connection\">>], Props), Installs, By} end, ok.", "ok"),
         ("Clean(Replay(Heard(First))) =:= Present().", "true"),
         ("Clean(Replay(Heard(Middle))) =:= Present().", "true"),
     ]);

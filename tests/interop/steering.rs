@@ -241,6 +241,7 @@ fn who_comes_back_is_held_and_then_counts_by_itself() {
         ("Before = erlang:system_time(millisecond), ok.", "ok"),
         ("Until = maps:get(held_until, maps:get(<<\"eth0\">>, maps:get(interfaces, gen_server:call(RM, status)))), is_integer(Until).", "true"),
         ("Until > Before andalso Until =< Before + 3600000.", "true"),
+        ("maps:get(counts_as, maps:get(<<\"eth0\">>, maps:get(interfaces, gen_server:call(RM, status)))).", "lan"),
         // As it was reported.
         ("gen_server:call(RM, {get, [<<\"interface\">>, <<\"eth0\">>, <<\"connection\">>]}).", "internet"),
         ("gen_server:call(RM, {get, [<<\"available_interfaces\">>]}).",
@@ -253,11 +254,15 @@ fn who_comes_back_is_held_and_then_counts_by_itself() {
     site.beam.expect(&[("Set(eth0, lan).", "ok"), ("Set(eth0, internet).", "ok")]);
     eventually("eth0 counts again, without a call", || site.ways() == DEFAULT);
     site.says("eth0", "[internet,10,installed]");
-    site.beam.expect(&[(&hears("installed"), "ok")]);
-    site.beam.expect(&[(
-        "maps:get(held_until, maps:get(<<\"eth0\">>, maps:get(interfaces, gen_server:call(RM, status)))).",
-        "nil",
-    )]);
+    site.beam.expect(&[
+        (&hears("installed"), "ok"),
+        (
+            "maps:values(maps:with([held_until, counts_as], maps:get(<<\"eth0\">>, maps:get(interfaces, gen_server:call(RM, status))))).",
+            "[nil,nil]",
+        ),
+        // Nothing was broken.
+        ("receive {route_manager, N, {_, healed, What}} -> What after 0 -> none end.", "none"),
+    ]);
 }
 
 #[test]
