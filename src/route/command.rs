@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::object::IPV6_CONNECTED_METRIC;
-use super::{Change, Connected, Family, MAIN_TABLE, Object, Route, Rule, World};
+use super::{Change, Connected, Family, IfName, MAIN_TABLE, Object, Route, Rule, World};
 
 impl Change {
     /// The `ip` command (iproute2) for this change, with the interface names of `world` and our `protocol` number.
@@ -27,9 +27,17 @@ impl Change {
     }
 }
 
-/// `ip` takes `if7` for the interface of that index when it knows no name.
+/// `ip` takes `if7` for the interface of that index when it knows no name, or when the name cannot be typed.
 fn device(world: &World, ifindex: u32) -> String {
-    world.links.get(&ifindex).map_or_else(|| format!("if{ifindex}"), |link| link.name.to_string())
+    let name = world.links.get(&ifindex).and_then(|link| typed(link.name));
+    name.unwrap_or_else(|| format!("if{ifindex}"))
+}
+
+/// A name as a shell reads it: the kernel takes `a;id` for one. `None` if it is no text, or holds what a terminal obeys.
+fn typed(name: IfName) -> Option<String> {
+    let text = str::from_utf8(name.as_bytes()).ok().filter(|text| !text.chars().any(char::is_control))?;
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._@:+-".contains(&byte));
+    Some(if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) })
 }
 
 const fn ip(family: Family) -> &'static str {
@@ -91,6 +99,29 @@ fn option(text: &mut String, word: &str, value: Option<impl std::fmt::Display>) 
 mod tests {
     use super::*;
     use crate::route::{Link, Prefix};
+
+    #[test]
+    fn names_that_a_shell_would_take_apart_are_quoted() {
+        for (name, typed) in [
+            ("eth0", "eth0"),
+            ("Wlan0.100", "Wlan0.100"),
+            ("br-lan@x+_", "br-lan@x+_"),
+            ("a;id", "'a;id'"),
+            ("$(id)", "'$(id)'"),
+            ("it's", "'it'\\''s'"),
+            ("'", "''\\'''"),
+            ("a\\b", "'a\\b'"),
+            ("ünï", "'ünï'"),
+            ("a\u{1b}[2J", "if2"),
+        ] {
+            let mut world = World::default();
+            world.links.insert(2, Link { name: name.parse().unwrap(), is_up: true });
+            assert_eq!(device(&world, 2), typed);
+        }
+        let mut world = World::default();
+        world.links.insert(2, Link { name: IfName::new(b"a\xff").unwrap(), is_up: true });
+        assert_eq!(device(&world, 2), "if2");
+    }
 
     #[test]
     fn reads_like_what_an_administrator_types() {

@@ -22,7 +22,7 @@ pub(super) fn status(answer: &Term) -> String {
         text += &format!("not saved: {}\n", Show(state));
     }
     for orphan in get(answer, "orphaned").and_then(as_list).unwrap_or_default() {
-        text += &format!("left by an earlier run: {}\n", word(Some(orphan)));
+        text += &format!("left by an earlier run: {}\n", command(orphan));
     }
     text
 }
@@ -49,7 +49,7 @@ fn notes(name: &str, about: &Term) -> String {
         text += &format!("{name}: another program's default{gateway} dev {dev} metric {metric} goes before it\n");
     }
     if let Some(until) = get(about, "held_until").and_then(number) {
-        text += &format!("{name}: held until {} from now\n", ahead(until));
+        text += &format!("{name}: held for {} more, counts as {}\n", ahead(until), word(get(about, "counts_as")));
     }
     text
 }
@@ -94,7 +94,17 @@ pub(super) fn plan(answer: &Term) -> String {
         return "nothing to change\n".to_owned();
     }
     let commands = changes.iter().filter_map(as_tuple::<2>);
-    commands.map(|[_, command]| word(Some(command)) + "\n").collect()
+    commands.map(|[_, line]| command(line) + "\n").collect()
+}
+
+/// To be pasted into a shell, so its quotes stay as they are; what a terminal would obey does not.
+fn command(line: &Term) -> String {
+    let line = as_text(line).unwrap_or_default();
+    let shown = |char| match char {
+        '\'' | '"' | '\\' => vec![char],
+        char => char.escape_debug().collect(),
+    };
+    String::from_utf8_lossy(&line).chars().flat_map(shown).collect()
 }
 
 fn get<'a>(map: &'a Term, key: &str) -> Option<&'a Term> {
@@ -201,6 +211,28 @@ mod tests {
         let expected = "rule from 192.168.1.50 lookup 100\non link 192.168.1.50/24 dev eth0 metric 10 table 100\n\
                         default via 192.168.1.1 dev eth0 metric 10\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn commands_can_be_pasted_and_do_nothing_to_a_terminal() {
+        let line = r#"ip route del default dev 'it'\''s "x"' proto 110"#;
+        let answer = list([tuple([atom("nothing"), binary(line)]), tuple([atom("nothing"), binary("ip \u{1b}[2J\n")])]);
+        assert_eq!(plan(&answer), format!("{line}\nip \\u{{1b}}[2J\\n\n"));
+        let text = status(&map([(atom("orphaned"), list([binary(line)]))]));
+        assert!(text.ends_with(&format!("left by an earlier run: {line}\n")), "{text}");
+    }
+
+    #[test]
+    fn what_is_held_says_how_long_and_what_counts() {
+        let until = SystemTime::now() + Duration::from_secs(7 * 60 + 30);
+        let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+        let about = map([
+            (atom("held_until"), integer(i64::try_from(until).unwrap())),
+            (atom("counts_as"), atom("lan")),
+            (atom("status"), atom("internet")),
+        ]);
+        let text = status(&map([(atom("interfaces"), map([(binary("eth0"), about)]))]));
+        assert!(text.ends_with("\neth0: held for 7 min more, counts as lan\n"), "{text}");
     }
 
     #[test]
