@@ -501,11 +501,11 @@ fn rankings_and_their_refusals() {
         ("[[interface]]\nmatch = \"eth0\"\nweight = 10", "interface \"eth0\": weight: 10 is not a number from 0 to 9"),
         (
             "[[interface]]\nmatch = \"eth0\"\nmetric = 0",
-            "interface \"eth0\": metric: 0 is not a number from 1, or \"disabled\"",
+            "interface \"eth0\": metric: 0 is not a number from 1 to 4000000000, or \"disabled\"",
         ),
         (
             "[[interface]]\nmatch = \"eth0\"\nmetric = \"off\"",
-            "interface \"eth0\": metric: \"off\" is not a number from 1, or \"disabled\"",
+            "interface \"eth0\": metric: \"off\" is not a number from 1 to 4000000000, or \"disabled\"",
         ),
         (
             "[[interface]]\nmatch = \"eth0\"\nhold_up = \"10d\"",

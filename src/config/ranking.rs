@@ -138,9 +138,9 @@ fn set(config: &mut InterfaceConfig, key: &str, value: &Value) -> Result<(), Str
 }
 
 fn metric(value: &Value) -> Result<Metric, String> {
-    let number = || value.as_integer().and_then(|n| u32::try_from(n).ok()).and_then(Metric::new);
+    let number = || value.as_integer().and_then(|n| u32::try_from(n).ok()).and_then(Metric::chosen);
     let metric = if value.as_str() == Some("disabled") { Some(Metric::Disabled) } else { number() };
-    metric.ok_or_else(|| format!("{} is not a number from 1, or \"disabled\"", shown(value)))
+    metric.ok_or_else(|| format!("{} is not a number from 1 to {}, or \"disabled\"", shown(value), Metric::MAX))
 }
 
 fn hold(value: &Value) -> Result<Duration, String> {

@@ -90,6 +90,16 @@ impl Metric {
         NonZeroU32::new(number).map(Self::Rank)
     }
 
+    /// The largest that anyone may choose. IPv6 metrics rise by one where they would be equal, and there must be room for
+    /// that: the kernel merges equal ones into one route.
+    pub const MAX: u32 = 4_000_000_000;
+
+    /// The metric `number` as someone chose it; `None` for 0 and above [`Metric::MAX`].
+    #[must_use]
+    pub fn chosen(number: u32) -> Option<Self> {
+        Self::new(number).filter(|_| number <= Self::MAX)
+    }
+
     /// The number, unless disabled.
     #[must_use]
     pub const fn number(self) -> Option<u32> {
@@ -261,6 +271,8 @@ mod tests {
         ranking.patterns.clear();
         assert_eq!(ranking.metric(name("eth1"), Status::Lan, None), Metric::Disabled);
         assert_eq!(Metric::new(0), None);
+        assert_eq!((Metric::chosen(0), Metric::chosen(Metric::MAX + 1)), (None, None));
+        assert_eq!(Metric::chosen(Metric::MAX), Metric::new(4_000_000_000));
     }
 
     #[test]

@@ -82,13 +82,13 @@ pub(super) fn why(term: &Term) -> Result<Option<String>, Wrong> {
 
 /// A number, `disabled`, or `default` for the ranking's own.
 pub(super) fn metric(term: &Term) -> Result<Option<Metric>, Wrong> {
-    let number = || as_integer(term).and_then(|n| u32::try_from(n).ok()).and_then(Metric::new);
+    let number = || as_integer(term).and_then(|n| u32::try_from(n).ok()).and_then(Metric::chosen);
     match as_atom(term) {
         Some("default") => Ok(None),
         Some("disabled") => Ok(Some(Metric::Disabled)),
-        _ => number()
-            .map(Some)
-            .ok_or_else(|| format!("metric {} is not a number from 1, disabled or default", Show(term))),
+        _ => number().map(Some).ok_or_else(|| {
+            format!("metric {} is not a number from 1 to {}, disabled or default", Show(term), Metric::MAX)
+        }),
     }
 }
 
@@ -170,6 +170,9 @@ mod tests {
         assert_eq!(metric(&atom("disabled")), Ok(Some(Metric::Disabled)));
         assert_eq!(metric(&integer(5)), Ok(Metric::new(5)));
         assert!(metric(&integer(0)).is_err() && metric(&integer(1 << 40)).is_err());
+        assert_eq!(metric(&integer(4_000_000_000)), Ok(Metric::new(4_000_000_000)));
+        let wrong = metric(&integer(4_000_000_001)).unwrap_err();
+        assert_eq!(wrong, "metric 4000000001 is not a number from 1 to 4000000000, disabled or default");
         let after = tuple([atom("clear_after"), integer(3)]);
         assert_eq!(owner_policy(&after), Ok(OwnerPolicy::ClearAfter(std::time::Duration::from_secs(3))));
         assert!(owner_policy(&tuple([atom("lan_after"), integer(-1)])).is_err());

@@ -49,6 +49,8 @@ const BAD: &[(&str, &str)] = &[
     ("set_metric, [<<\"eth0\">>, -1]", "metric"),
     ("set_metric, [<<\"eth0\">>, best]", "metric"),
     ("set_metric, [<<\"eth0\">>, 1 bsl 32]", "metric"),
+    ("set_metric, [<<\"eth0\">>, 4000000001]", "from 1 to 4000000000"),
+    ("set_metric, [<<\"eth0\">>, 1 bsl 32 - 1]", "from 1 to 4000000000"),
     ("set_owner_policy, [burn]", "policy"),
     ("set_owner_policy, [{clear_after, -1}]", ""),
     ("set_owner_policy, [{clear_after, soon}]", ""),
