@@ -109,6 +109,13 @@ macro_rules! layered {
                 }
                 Options { $($field: self.$field.or(below.$field)),* }
             }
+
+            /// The names of those that this layer says something about, with underscores.
+            #[must_use]
+            pub fn given(&self) -> Vec<&'static str> {
+                let all = [$((stringify!($field), self.$field.is_some())),*];
+                all.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
+            }
         }
     };
 }

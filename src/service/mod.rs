@@ -27,7 +27,7 @@ use crate::route_manager::{
 
 pub use exclusive::Exclusive;
 pub use log::init as init_log;
-pub use offline::{Offline, plan_offline};
+pub use offline::{Offline, plan_offline, plan_saved};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]

@@ -25,11 +25,20 @@ pub struct Offline {
 /// # Errors
 /// [`ServiceError::Elsewhere`] if a daemon runs; else if there is no usable state, or the kernel cannot be read.
 pub fn plan_offline(config: &Config) -> Result<Offline, ServiceError> {
-    let netlink_config = netlink_config(config);
-    let (netns, protocol) = (netlink_config.netns.as_deref(), config.protocol);
-    if exclusive::is_claimed(netns, protocol)? {
+    let (netns, protocol) = (netlink_config(config).netns, config.protocol);
+    if exclusive::is_claimed(netns.as_deref(), protocol)? {
         return Err(ServiceError::Elsewhere(protocol));
     }
+    plan_saved(config)
+}
+
+/// The same although a daemon may run, which may change all of it meanwhile.
+///
+/// # Errors
+/// If there is no usable state, or the kernel cannot be read.
+pub fn plan_saved(config: &Config) -> Result<Offline, ServiceError> {
+    let netlink_config = netlink_config(config);
+    let (netns, protocol) = (netlink_config.netns.as_deref(), config.protocol);
     let (file, state) = Journal::peek(&config.state_dir, netns, protocol, config.max_interfaces)?;
     let (netlink, world) = Netlink::open(&netlink_config)?;
     let kernel = Kernel::new(netlink, world, plan_options(config), protocol, Some(&state));

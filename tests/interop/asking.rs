@@ -93,6 +93,10 @@ fn what_goes_wrong_has_a_sentence_and_an_exit_status() {
     let node = rig.daemon.node.clone();
     let (code, why) = error(&ask(&rig, &["status", "--node", "nobody@127.0.0.1"], &rig.daemon.cookie));
     assert!(code == Some(3) && why.contains("no node of that name"), "{code:?} {why}");
+    for what in ["status", "routes", "plan"] {
+        let (code, why) = error(&ask(&rig, &[what, "--node", "bad"], &rig.daemon.cookie));
+        assert_eq!((code, why.as_str()), (Some(2), "beamroute: --node \"bad\": not a node name: NODE@HOST\n"));
+    }
     let (code, why) = error(&ask(&rig, &["status", "--node", &node], "another"));
     assert!(code == Some(6) && why.contains("cookie"), "{code:?} {why}");
     let beam = rig.beam.node.clone();

@@ -133,7 +133,63 @@ fn the_line_that_is_printed_heals_what_was_deleted() {
     assert_eq!(monitor.since(), [""; 0], "{}", left.daemon.log());
     let out = left.run(&[], &[]);
     assert_eq!(String::from_utf8(out.stdout).unwrap(), NOTHING);
-    assert_eq!(String::from_utf8(out.stderr).unwrap(), format!("beamroute: {} runs, and answers\n", left.site.name));
+    assert!(
+        String::from_utf8(out.stderr).unwrap().starts_with(&format!("beamroute: {} runs, and answers", left.site.name))
+    );
+}
+
+#[test]
+fn a_daemon_that_answers_is_not_told_the_options_and_offline_asks_none() {
+    let Some(mut left) = Left::new(&[]) else { return };
+    let (name, given) = (left.site.name.clone(), ["--rule-priority", "1000", "--local-networks-first"]);
+    left.daemon = left.site.start();
+    let out = left.run(&[], &given);
+    assert_eq!(String::from_utf8(out.stdout).unwrap(), NOTHING);
+    let unused = "not used: --netns, --state-dir, --local-networks-first, --rule-priority";
+    let told = format!("beamroute: {name} runs, and answers by its own configuration; {unused}\n");
+    assert_eq!(String::from_utf8(out.stderr).unwrap(), told);
+    // By what is saved, with these options, and nothing is changed.
+    let (kernel, before, monitor) = (left.ours(), contents(&left.site.state_dir()), Monitor::start(&left.site.net));
+    let offline = |flags: &[&str]| {
+        let out = left.run(&[], &[&["--offline"], flags].concat());
+        let told = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.success() && told.starts_with(&format!("beamroute: {name} was not asked; ")), "{out:?}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        String::from_utf8(out.stdout).unwrap()
+    };
+    assert_eq!(offline(&[]), NOTHING);
+    let lines = offline(&given);
+    assert!(lines.contains("ip rule add from 192.168.1.50 lookup 100 priority 1000 protocol 110\n"), "{lines}");
+    assert!(lines.contains("ip rule add lookup main suppress_prefixlength 0 priority 999 protocol 110\n"), "{lines}");
+    assert_eq!((left.ours(), contents(&left.site.state_dir()), monitor.since()), (kernel, before, Vec::new()));
+    left.site.beam.expect(&[("net_adm:ping(N).", "pong")]);
+    // Without a cookie it cannot be asked, which is the fault of the configuration.
+    let (code, why) = left.fails(&[], &["--cookie-file", "/nonexistent"]);
+    assert!(code == Some(5) && why.contains("/nonexistent"), "{code:?} {why}");
+    let (code, why) = left.fails(&[], &["--offline", "--node", &name]);
+    assert!(code == Some(2) && why.contains("--node"), "{code:?} {why}");
+    let empty = left.home.path().join("empty");
+    let (code, why) = left.fails(&[], &["--offline", "--state-dir", empty.to_str().unwrap()]);
+    assert!(code == Some(3) && why.contains("there is no saved state"), "{code:?} {why}");
+}
+
+/// The kernel takes such a name; pasted, its line must not run what stands in it.
+#[test]
+fn the_line_of_a_link_with_an_odd_name_can_be_pasted() {
+    let Some(mut left) = Left::new(&[]) else { return };
+    left.site.net.ip(&["link", "set", "eth0", "down"]);
+    left.site.net.ip(&["link", "set", "eth0", "name", "it's;exit"]);
+    left.site.net.ip(&["link", "set", "it's;exit", "up"]);
+    left.daemon = left.site.start();
+    left.site.beam.expect(&[("Clear(eth0).", "ok"), ("Set(<<\"it's;exit\">>, 1).", "ok")]);
+    left.daemon.kill();
+    left.site.net.ip(&["route", "add", "10.8.0.0/16", "dev", "it's;exit", "proto", "110"]);
+    let lines = left.plan(&[]);
+    let line = "ip route del 10.8.0.0/16 dev 'it'\\''s;exit' proto 110 scope link";
+    assert!(lines.lines().any(|found| found == line), "{lines}");
+    let out = left.site.net.command("sh").args(["-c", &format!("{line}\necho pasted")]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&out.stdout), "pasted\n", "{out:?}");
+    assert!(out.stderr.is_empty() && !left.plan(&[]).contains("10.8.0.0"), "{out:?}");
 }
 
 #[test]
@@ -231,12 +287,12 @@ fn no_cookie_is_needed_and_a_daemon_may_start_meanwhile() {
         for out in asked.join().unwrap() {
             let why = String::from_utf8_lossy(&out.stderr);
             assert!(
-                out.status.success() || (out.status.code() == Some(3) && why.contains("manages routes")),
+                out.status.success() || (out.status.code() == Some(5) && why.contains("manages routes")),
                 "{out:?}"
             );
         }
     });
     left.daemon = left.site.start();
     let (code, why) = left.fails(&[], &[]);
-    assert!(code == Some(3) && why.contains("owner only") && why.contains("manages routes"), "{code:?} {why}");
+    assert!(code == Some(5) && why.contains("owner only") && why.contains("manages routes"), "{code:?} {why}");
 }

@@ -17,7 +17,7 @@ use super::ExitCode;
 use crate::config::{Config, ConfigError, Options, Surroundings};
 use crate::epmd::EpmdMode;
 use crate::node::{
-    CallError, CookieError, DialError, NameKind, Node, NodeConfig, Resolver, Start, StartError, host_of,
+    CallError, CookieError, DialError, NameKind, Node, NodeConfig, Resolver, Start, StartError, host_of, peer_name,
 };
 use crate::term::{Show, Term, as_atom, as_tuple, atom};
 
@@ -64,6 +64,14 @@ pub enum AskError {
     /// We cannot be a node here.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// No node can have the name that was given.
+    #[error("--node {given:?}: {reason}")]
+    Name {
+        /// As given.
+        given: String,
+        /// Why not.
+        reason: &'static str,
+    },
     /// The node is not there.
     #[error("{0}; is it running? `epmd -names` lists the nodes of this host")]
     NoNode(DialError),
@@ -95,6 +103,7 @@ impl From<&AskError> for ExitCode {
     fn from(error: &AskError) -> Self {
         match error {
             AskError::Config(_) | AskError::Cookie(_) => Self::Configuration,
+            AskError::Name { .. } => Self::Usage,
             AskError::NoNode(_) => Self::NoSuchNode,
             AskError::Refused(_) | AskError::Error { .. } => Self::Refused,
             AskError::NoAnswer { error: CallError::NotConnected(_), .. } => Self::NoSuchNode,
@@ -147,6 +156,9 @@ async fn ask(config: &Config, asked: Option<String>, request: Term) -> Result<Te
     let is_own = asked.is_none();
     let peer = asked.unwrap_or_else(|| config.node_name.to_string());
     let host = host_of(&peer);
+    if let Some(reason) = peer_name(&peer, NameKind::of_host(host)).err().filter(|_| !is_own) {
+        return Err(AskError::Name { given: peer, reason });
+    }
     let node =
         Node::new(NodeConfig { resolver: Resolver::new(config.epmd_port), ..NodeConfig::new(&config.cookie.read()?) });
     let name = format!("beamroute-ask-{}@{host}", std::process::id());

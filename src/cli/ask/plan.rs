@@ -1,6 +1,6 @@
-//! `beamroute plan`: a daemon that answers is asked; without one, what was saved is planned here.
+//! `beamroute plan`: a daemon that answers is asked; without one, or when told to, what was saved is planned here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -8,6 +8,7 @@ use super::{AskError, Question, ask_now};
 use crate::cli::ExitCode;
 use crate::config::{Config, ConfigError, Options, Surroundings};
 use crate::service::{self, Offline, ServiceError};
+use crate::term::Term;
 
 /// Of `beamroute plan`.
 #[derive(Debug, Clone, Args)]
@@ -15,6 +16,9 @@ pub struct PlanArgs {
     /// The node to ask, and no other way [default: the one that `beamroute run` would be here]
     #[arg(long, value_name = "NODE@HOST")]
     pub node: Option<String>,
+    /// Plan from the saved state, also while a node runs; it is not asked
+    #[arg(long, conflicts_with = "node")]
+    pub offline: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -60,6 +64,9 @@ pub enum PlanError {
     /// The node is there, or was named, and did not answer.
     #[error(transparent)]
     Ask(AskError),
+    /// What was saved is of no use.
+    #[error("{0}")]
+    Saved(Box<ServiceError>),
     /// The node is not there, and what was saved is of no use.
     #[error("{absence}; nor is there a plan without it: {error}")]
     Offline {
@@ -75,7 +82,13 @@ impl From<&PlanError> for ExitCode {
         match error {
             PlanError::Config(_) => Self::Configuration,
             PlanError::Ask(error) => Self::from(error),
-            PlanError::Offline { error, .. } => Self::from(&**error),
+            // It runs, and all that keeps us from asking it is the cookie.
+            PlanError::Offline { absence: AskError::Cookie(_), error }
+                if matches!(**error, ServiceError::Elsewhere(_)) =>
+            {
+                Self::Configuration
+            }
+            PlanError::Saved(error) | PlanError::Offline { error, .. } => Self::from(&**error),
         }
     }
 }
@@ -86,18 +99,30 @@ impl PlanArgs {
     /// # Errors
     /// [`PlanError`], in a sentence for the operator.
     pub fn plan(self) -> Result<Planned, PlanError> {
+        let given = self.options.given();
         let config = Config::resolve(self.options, self.config.as_deref(), &Surroundings::of_this_process())?;
         let node = self.node.clone().unwrap_or_else(|| config.node_name.to_string());
         let is_own = self.node.is_none();
-        let (answer, origin) = match ask_now(&config, self.node, Question::Plan) {
-            Ok(answer) => (answer, format!("{node} runs, and answers")),
-            Err(absence) if is_own && is_absence(&absence) => match service::plan_offline(&config) {
-                Ok(Offline { file, answer }) => (answer, origin(&node, &file.display().to_string(), &config)),
-                Err(error) => return Err(PlanError::Offline { absence, error: Box::new(error) }),
-            },
-            Err(error) => return Err(PlanError::Ask(error)),
+        let show = |answer: &Term| Question::Plan.show(answer, self.json);
+        let saved = |why: &str, Offline { file, answer }| Planned {
+            text: show(&answer),
+            origin: format!("{node} {why}; this is what it would change at its start, by {}", sources(&file, &config)),
         };
-        Ok(Planned { text: Question::Plan.show(&answer, self.json), origin })
+        if self.offline {
+            let plan = service::plan_saved(&config).map_err(|error| PlanError::Saved(Box::new(error)))?;
+            return Ok(saved("was not asked", plan));
+        }
+        match ask_now(&config, self.node, Question::Plan) {
+            Ok(answer) => Ok(Planned {
+                text: show(&answer),
+                origin: format!("{node} runs, and answers{}", unused(&given, is_own)),
+            }),
+            Err(absence) if is_own && is_absence(&absence) => match service::plan_offline(&config) {
+                Ok(plan) => Ok(saved("does not run", plan)),
+                Err(error) => Err(PlanError::Offline { absence, error: Box::new(error) }),
+            },
+            Err(error) => Err(PlanError::Ask(error)),
+        }
     }
 }
 
@@ -106,7 +131,21 @@ const fn is_absence(error: &AskError) -> bool {
     matches!(error, AskError::NoNode(_) | AskError::Cookie(_))
 }
 
-fn origin(node: &str, state: &str, config: &Config) -> String {
+/// The options of `run` that name the node to ask, and how to reach it.
+const TO_ASK: [&str; 5] = ["name", "sname", "cookie_file", "epmd", "port"];
+
+/// Which of the `given` options counted for nothing when a node answered: by default ours, else one that was named.
+fn unused(given: &[&str], is_own: bool) -> String {
+    let is_used = |key: &str| key == "cookie_file" || (is_own && TO_ASK.contains(&key));
+    let unused = given.iter().filter(|key| !is_used(key)).map(|key| format!("--{}", key.replace('_', "-")));
+    let unused: Vec<String> = unused.collect();
+    if unused.is_empty() {
+        return String::new();
+    }
+    format!(" by its own configuration; not used: {}", unused.join(", "))
+}
+
+fn sources(state: &Path, config: &Config) -> String {
     let ranking = config.file.as_ref().map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string());
-    format!("{node} does not run; this is what it would change at its start, by {state} and {ranking}")
+    format!("{} and {ranking}", state.display())
 }
