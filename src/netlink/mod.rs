@@ -95,8 +95,11 @@ pub struct Drained {
     pub touched: Touched,
 }
 
-/// How often a world is dumped anew if something changes during the dump; after that the next drain goes on.
-const TRIES: usize = 5;
+/// How often a world is dumped anew if something changes during the dump.
+const TRIES: usize = 10;
+
+/// The same in a drain, while others wait; the next one goes on.
+const DRAIN_TRIES: usize = 2;
 
 impl Netlink {
     /// Opens both sockets in the configured namespace, and takes a first look.
@@ -119,17 +122,17 @@ impl Netlink {
     /// # Errors
     /// If the kernel does not answer.
     pub fn snapshot(&mut self) -> Result<World, NetlinkError> {
-        self.dump(&mut Meddling::default())
+        self.dump(&mut Meddling::default(), TRIES)
     }
 
     /// As [`Netlink::snapshot`]; also notes which links the dropped events were about.
-    fn dump(&mut self, meddling: &mut Meddling) -> Result<World, NetlinkError> {
+    fn dump(&mut self, meddling: &mut Meddling, max_tries: usize) -> Result<World, NetlinkError> {
         self.is_stale = true;
         meddling.has_gap |= !self.monitor.read(|message| meddling.upset.extend(link_of(&message)))?;
         let mut tries = 0;
         loop {
             tries += 1;
-            let world = snapshot::snapshot(&mut self.commands, &mut self.folder)?;
+            let world = snapshot::snapshot(&mut self.commands, &mut self.folder, max_tries)?;
             // Whether what came in since is in the dump nobody can say.
             let mut is_old = false;
             let own_port = self.commands.port();
@@ -141,7 +144,7 @@ impl Netlink {
             })?;
             meddling.has_gap |= !is_complete;
             self.is_stale = is_old || !is_complete;
-            if !self.is_stale || tries == TRIES {
+            if !self.is_stale || tries == max_tries {
                 return Ok(world);
             }
         }
@@ -187,7 +190,7 @@ impl Netlink {
         }
         if look_again || !is_complete {
             drained.meddling.has_gap = !is_complete;
-            let new = self.dump(&mut drained.meddling)?;
+            let new = self.dump(&mut drained.meddling, DRAIN_TRIES)?;
             drained.meddling.compare(world, &new);
             drained.changed |= world.renew(new);
             drained.touched = Touched::everything();
@@ -204,6 +207,12 @@ impl Netlink {
     /// Lets the next [`drain`](Self::drain) dump everything, whatever events tell.
     pub fn distrust(&mut self) {
         self.is_stale = true;
+    }
+
+    /// Whether the last look could not keep up with the changes, so that the next must dump.
+    #[must_use]
+    pub const fn is_stale(&self) -> bool {
+        self.is_stale
     }
 
     /// Waits until a [`drain`](Self::drain) is due. Dropping the future loses nothing.

@@ -16,12 +16,10 @@ use crate::route::{Family, World};
 /// What a kernel without policy routing lacks.
 pub(super) const POLICY_ROUTING: &str = "policy routing (CONFIG_IP_ADVANCED_ROUTER, CONFIG_IP_MULTIPLE_TABLES)";
 
-/// How often dumps are made again that a change has interrupted.
-const TRIES: usize = 10;
-
-/// Dumps everything. The result may already be old: see [`Netlink::snapshot`](super::Netlink::snapshot).
-pub(super) fn snapshot(socket: &mut CommandSocket, folder: &mut Folder) -> Result<World, NetlinkError> {
-    for _ in 0..TRIES {
+/// Dumps everything, so often again if a change interrupts it. The result may already be old: see
+/// [`Netlink::snapshot`](super::Netlink::snapshot).
+pub(super) fn snapshot(socket: &mut CommandSocket, folder: &mut Folder, tries: usize) -> Result<World, NetlinkError> {
+    for _ in 0..tries {
         folder.reset();
         let mut world = World::default();
         if fill(socket, folder, &mut world)? {
@@ -82,31 +80,42 @@ fn is_unsupported(errno: i32) -> bool {
     matches!(errno, libc::EAFNOSUPPORT | libc::EOPNOTSUPP)
 }
 
-/// Whether all dumps were whole.
+/// Whether all dumps were whole; the first that is not ends it.
 fn fill(socket: &mut CommandSocket, folder: &mut Folder, world: &mut World) -> Result<bool, NetlinkError> {
-    let mut is_whole = must(socket, "list links", link_request(), |fact| {
+    let is_whole = must(socket, "list links", link_request(), |fact| {
         folder.add(world, fact);
     })?;
-    is_whole &= must(socket, "list addresses", RouteNetlinkMessage::GetAddress(AddressMessage::default()), |fact| {
+    if !is_whole {
+        return Ok(false);
+    }
+    let addresses = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+    let is_whole = must(socket, "list addresses", addresses, |fact| {
         folder.add(world, fact);
     })?;
+    if !is_whole {
+        return Ok(false);
+    }
     for family in [Family::V4, Family::V6] {
         let has_rules = rules(socket, family, |fact| {
             folder.add(world, fact);
         })?;
         match (family, has_rules) {
-            (_, Some(whole)) => is_whole &= whole,
+            (_, Some(true)) => {}
+            (_, Some(false)) => return Ok(false),
             (Family::V4, None) => return Err(NetlinkError::Unsupported { missing: POLICY_ROUTING }),
             (Family::V6, None) => continue,
         }
         world.has_ipv6_rules |= family == Family::V6;
-        is_whole &= must(socket, "list routes", route_request(family), |fact| {
+        let is_whole = must(socket, "list routes", route_request(family), |fact| {
             if matches!(&fact, Fact::Route(route) if route.dst.family() == family) {
                 folder.add(world, fact);
             }
         })?;
+        if !is_whole {
+            return Ok(false);
+        }
     }
-    Ok(is_whole)
+    Ok(true)
 }
 
 fn must(

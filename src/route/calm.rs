@@ -2,8 +2,9 @@
 //!
 //! - An interface that is reported to have `internet` counts as `lan` until it has had it for its `hold_up`. Having
 //!   been disconnected before makes no difference: as `lan` it is a way out behind all others at once.
-//! - Being held up needs another way out: while no other interface has and counts as having `internet`, with a default
-//!   route in main, nobody is. Whoever was let through so is not held again until it has lost `internet`.
+//! - Being held up needs another way out: while no other interface counts as having `internet`, with a default route in
+//!   main, nobody is; and so for IPv4 and IPv6 apart. Whoever was let through so is not held again until it has lost
+//!   `internet`.
 //! - An interface that had `internet` and ceases to, also when it is disconnected, counts as having it for its
 //!   `hold_down` longer. If it has it again by then, nothing has happened. Clearing its route ends that at once.
 //! - Nothing here is saved: after a restart, what was last reported counts.
@@ -11,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::{DesiredState, IfName, MAIN_TABLE, Object, Plan, Ranking, Status, World};
+use super::{DesiredState, Family, IfName, Ranking, Status};
 
 /// What was reported of each known interface, and what of it counts.
 #[derive(Debug, Clone, Default)]
@@ -77,14 +78,15 @@ impl Calm {
         }
     }
 
-    /// Lets count what has been held for long enough, or what nobody else can stand in for: `ways_out` tells who has a
-    /// default route in main as far as the kernel goes. Gives the interfaces whose reported status does not count, with
-    /// the one that does.
-    pub fn settle(
+    /// Lets count what has been held for long enough, or what nobody else can stand in for. `ways_out` is asked, if
+    /// need be, with what counts of those that ceased to have `internet`; its answer tells of an interface in which
+    /// families it has a default route in main, as far as the kernel goes. Gives the interfaces whose reported status does
+    /// not count, with the one that does.
+    pub fn settle<F: Fn(IfName) -> Vec<Family>>(
         &mut self,
         ranking: &Ranking,
         now: Instant,
-        ways_out: impl FnOnce() -> BTreeSet<IfName>,
+        ways_out: impl FnOnce(BTreeMap<IfName, Status>) -> F,
     ) -> BTreeMap<IfName, Status> {
         if self.undecided.is_empty() {
             return BTreeMap::new();
@@ -93,17 +95,37 @@ impl Calm {
             track.expire(*name, ranking, now);
         }
         if self.tracks.values().any(Track::is_held_up) {
-            let ways_out = ways_out();
-            let stands_in = |(name, track): (&IfName, &Track)| track.is_internet() && ways_out.contains(name);
-            if !self.tracks.iter().any(stands_in) {
-                let held = self.tracks.iter_mut().filter(|(name, track)| track.is_held_up() && ways_out.contains(name));
-                held.for_each(|(_, track)| track.count());
-            }
+            self.let_through(ways_out(self.held(|track| !track.is_held_up())));
         }
-        let held = self.tracks.iter().filter(|(_, track)| track.since.is_some());
-        let held: BTreeMap<IfName, Status> = held.map(|(name, track)| (*name, track.counted)).collect();
+        let held = self.held(|_| true);
         self.undecided = held.keys().copied().collect();
         held
+    }
+
+    /// Lets count those held up who are the only way out in some family.
+    fn let_through(&mut self, ways_out: impl Fn(IfName) -> Vec<Family>) {
+        let counting = self.tracks.iter().filter(|(_, track)| track.counted == Status::Internet);
+        let mut counting = counting.map(|(name, _)| ways_out(*name));
+        let mut served: BTreeSet<Family> = BTreeSet::new();
+        // Few need be asked: mostly the first has a way out, and no other family is in question.
+        let mut is_served = |family: &Family| {
+            while !served.contains(family) {
+                let Some(families) = counting.next() else { return false };
+                served.extend(families);
+            }
+            true
+        };
+        let held_up = self.tracks.iter().filter(|(_, track)| track.is_held_up()).map(|(name, _)| *name);
+        let is_only = |name: &IfName| !ways_out(*name).iter().all(&mut is_served);
+        let only: Vec<IfName> = held_up.filter(is_only).collect();
+        for name in only {
+            self.tracks.entry(name).and_modify(Track::count);
+        }
+    }
+
+    fn held(&self, which: impl Fn(&Track) -> bool) -> BTreeMap<IfName, Status> {
+        let held = self.tracks.iter().filter(|(_, track)| track.since.is_some() && which(track));
+        held.map(|(name, track)| (*name, track.counted)).collect()
     }
 
     /// When the next status begins to count.
@@ -134,11 +156,6 @@ impl Track {
         }
     }
 
-    /// It has `internet`, and this counts.
-    fn is_internet(&self) -> bool {
-        self.reported == Status::Internet && self.since.is_none()
-    }
-
     fn is_held_up(&self) -> bool {
         self.reported == Status::Internet && self.since.is_some()
     }
@@ -151,16 +168,6 @@ impl Track {
     fn until(&self, name: IfName, ranking: &Ranking) -> Option<Instant> {
         self.since?.at.checked_add(self.hold(name, ranking))
     }
-}
-
-/// The interfaces that `plan` gives a default route in main.
-#[must_use]
-pub fn ways_out(plan: &Plan, world: &World) -> BTreeSet<IfName> {
-    let routes = plan.wanted().filter_map(|object| match object {
-        Object::Route(route) if route.table == MAIN_TABLE && route.dst.is_default() => Some(route.ifindex),
-        _ => None,
-    });
-    routes.filter_map(|ifindex| world.links.get(&ifindex)).map(|link| link.name).collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,10 @@ fn name(text: &str) -> IfName {
     text.parse().unwrap()
 }
 
+fn families(able: &BTreeSet<IfName>, name: IfName) -> Vec<Family> {
+    able.contains(&name).then_some(Family::V4).into_iter().collect()
+}
+
 /// Some interfaces, with a clock of our own.
 struct Scene {
     calm: Calm,
@@ -45,7 +49,7 @@ impl Scene {
     fn held(&mut self, ms: u64) -> String {
         self.ms = ms;
         let (now, able) = (self.now().at, self.able.clone());
-        let held = self.calm.settle(&self.ranking, now, || able);
+        let held = self.calm.settle(&self.ranking, now, |_| move |name| families(&able, name));
         held.iter().map(|(name, status)| format!("{name}={status}")).collect::<Vec<_>>().join(" ")
     }
 
@@ -96,11 +100,38 @@ fn a_flap_within_one_batch_is_a_flap() {
     scene.see("eth0", Status::Internet);
     assert_eq!((scene.held(10_000), scene.due()), ("eth0=lan".into(), Some(20_000)));
     scene.see("wlan0", Status::Lan);
-    assert_eq!(scene.held(10_000), "wlan0=internet", "eth0 is the only one that has internet");
-    scene.ms = 12_000;
+    assert_eq!(scene.held(10_000), "eth0=lan wlan0=internet", "wlan0 counts as having internet");
+    scene.see("wlan0", Status::Internet);
+    assert_eq!(scene.held(10_200), "eth0=lan", "nothing has happened");
+    scene.see("wlan0", Status::Lan);
+    assert_eq!(scene.held(12_199), "eth0=lan wlan0=internet");
+    assert_eq!((scene.held(12_200), scene.due()), (String::new(), None), "eth0 is the only one now");
     scene.see("wlan0", Status::Internet);
     scene.see("wlan0", Status::Lan);
-    assert_eq!((scene.held(12_000), scene.due()), ("wlan0=internet".into(), Some(14_000)));
+    assert_eq!((scene.held(12_200), scene.due()), ("wlan0=internet".into(), Some(14_200)));
+}
+
+#[test]
+fn ipv4_and_ipv6_go_apart() {
+    let mut scene = Scene::new(&[("*", 10_000, 0)]);
+    for text in ["eth0", "wlan0", "ppp0"] {
+        scene.see(text, Status::Internet);
+    }
+    let families = |name: IfName| match name.to_string().as_str() {
+        "eth0" => vec![Family::V6],
+        "wlan0" => vec![Family::V4],
+        _ => vec![Family::V4, Family::V6],
+    };
+    let now = scene.now().at;
+    let held = scene.calm.settle(&scene.ranking, now, |_| families);
+    assert_eq!(held, BTreeMap::new(), "at first nobody counts");
+    scene.see("ppp0", Status::Lan);
+    scene.see("ppp0", Status::Internet);
+    let held = scene.calm.settle(&scene.ranking, now, |_| families);
+    assert_eq!(held, BTreeMap::from([(name("ppp0"), Status::Lan)]), "each of its families has another");
+    scene.see("eth0", Status::Lan);
+    let held = scene.calm.settle(&scene.ranking, now, |_| families);
+    assert_eq!(held, BTreeMap::new(), "IPv6 has no other");
 }
 
 #[test]
@@ -210,10 +241,12 @@ proptest! {
             }
             scene.able = NAMES.iter().zip(step.able).filter(|(_, able)| *able).map(|(text, _)| name(text)).collect();
             let able = scene.able.clone();
-            let held = scene.calm.settle(&scene.ranking, now.at, || able);
+            let held = scene.calm.settle(&scene.ranking, now.at, |_| move |name| families(&able, name));
             prop_assert_eq!(scene.due().is_some(), !held.is_empty());
-            let counts = |text: &str| reported.get(text).is_some_and(|(status, _)| *status == Status::Internet)
-                && !held.contains_key(&name(text)) && scene.able.contains(&name(text));
+            let counts = |text: &str| reported.get(text).is_some_and(|(status, _)| {
+                let counted = held.get(&name(text)).unwrap_or(status);
+                *counted == Status::Internet && scene.able.contains(&name(text))
+            });
             let is_out = NAMES.iter().any(|text| counts(text));
             for (held, counted) in &held {
                 let text = NAMES.into_iter().find(|text| name(text) == *held).unwrap();

@@ -30,7 +30,7 @@ mod touched;
 mod way_out;
 mod world;
 
-pub use calm::{Calm, Now, ways_out};
+pub use calm::{Calm, Now};
 pub use desired::{
     Call, DEFAULT_MAX_INTERFACES, DesiredState, Effect, MAX_CLEARED, RestoreError, SetBy, Wish, WishError,
 };

@@ -323,14 +323,10 @@ impl Changes {
         self.additions.len() + self.deletions.len()
     }
 
-    /// The deletions that may still go out when the kernel has refused the additions `failed`, and those that may not:
-    /// what a refused object was to replace stays, and so does the order in the queue that it was to stand in.
+    /// The deletions that may still go out when the kernel has just refused the additions `failed`, and those that may
+    /// not: what a refused object was to replace stays, and so does the order in the queue that it was to stand in.
     #[must_use]
     pub fn deletions_despite(&self, failed: &[Change]) -> (Vec<Change>, Vec<Change>) {
-        if failed.is_empty() {
-            return (self.deletions.clone(), Vec::new());
-        }
-        let places: BTreeSet<Place> = failed.iter().map(Place::of).collect();
         let queue_of = |change: &Change| match change {
             Change::Add(object) | Change::Delete(object) => object.queue(),
             Change::RestoreConnected(_) | Change::RemoveConnected(_) => None,
@@ -338,10 +334,18 @@ impl Changes {
         let short: BTreeSet<Queue> = failed.iter().filter_map(queue_of).collect();
         let moved = self.deletions.iter().filter(|change| matches!(change, Change::Add(_))).filter_map(queue_of);
         let stays: BTreeSet<Queue> = moved.filter(|queue| short.contains(queue)).collect();
-        let waits = |change: &Change| {
-            places.contains(&Place::of(change)) || queue_of(change).is_some_and(|queue| stays.contains(&queue))
-        };
-        self.deletions.iter().partition(|change| !waits(change))
+        self.deletions_unless(failed, |change| queue_of(change).is_some_and(|queue| stays.contains(&queue)))
+    }
+
+    /// The same for changes that were planned without `failed`: the order in the queues does not count on them.
+    #[must_use]
+    pub fn deletions_beside(&self, failed: &[Change]) -> (Vec<Change>, Vec<Change>) {
+        self.deletions_unless(failed, |_| false)
+    }
+
+    fn deletions_unless(&self, failed: &[Change], waits: impl Fn(&Change) -> bool) -> (Vec<Change>, Vec<Change>) {
+        let places: BTreeSet<Place> = failed.iter().map(Place::of).collect();
+        self.deletions.iter().partition(|change| !waits(change) && !places.contains(&Place::of(change)))
     }
 }
 

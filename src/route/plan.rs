@@ -12,7 +12,9 @@ use std::net::IpAddr;
 
 use super::object::IPV6_CONNECTED_METRIC;
 use super::site::{Site, Turn, has_ipv6_in_main};
-use super::{DesiredState, Family, IfName, Metric, Object, OnLink, Queue, Ranking, Touched, Wish, World};
+use super::{
+    DesiredState, Family, IfName, MAIN_TABLE, Metric, Object, OnLink, Queue, Ranking, Route, Touched, Wish, World,
+};
 
 /// What is wanted, and what of it is possible.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -269,6 +271,18 @@ impl Plan {
             }
             moved.insert(object);
         }
+    }
+
+    /// The default routes in main that `name` would have. (Their IPv6 metrics may be others in a whole plan.)
+    #[must_use]
+    pub fn default_routes(name: IfName, wanted: &Wanted<'_>, world: &World) -> Vec<Route> {
+        let (planned, _) = Self::default().planned(name, wanted, world);
+        let objects = planned.into_iter().flat_map(|planned| planned.objects);
+        let is_default = |route: &Route| route.table == MAIN_TABLE && route.dst.is_default();
+        objects
+            .filter_map(|(object, _)| if let Object::Route(route) = object { Some(route) } else { None })
+            .filter(is_default)
+            .collect()
     }
 
     /// What is planned for `name`, if it is known, and why not more.

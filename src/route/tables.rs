@@ -72,11 +72,14 @@ pub fn orphans_of(name: IfName, subnets: &[Subnet], world: &World, orphans: &BTr
 /// rule is what is left of an interface that is gone, and would hold its table for ever.
 #[must_use]
 pub fn useless_orphans(world: &World, orphans: &BTreeSet<Object>) -> BTreeSet<Object> {
-    let is_used = |table: u32| {
-        let is_in = |object: &Object| matches!(object, Object::Route(route) if route.table == table);
-        world.foreign_routes.contains_key(&table) || world.ours.iter().any(is_in)
-    };
-    let is_there = |src: IpAddr| !src.is_loopback() && world.addresses.iter().any(|address| address.ip == src);
+    let of_ours = world.ours.iter().filter_map(|object| match object {
+        Object::Route(route) => Some(route.table),
+        Object::Rule(_) | Object::LocalNetworks { .. } => None,
+    });
+    let used: BTreeSet<u32> = of_ours.chain(world.foreign_routes.keys().copied()).collect();
+    let there: BTreeSet<IpAddr> = world.addresses.iter().map(|address| address.ip).collect();
+    let is_used = |table: u32| used.contains(&table);
+    let is_there = |src: IpAddr| !src.is_loopback() && there.contains(&src);
     let is_useless = |orphan: &&Object| match orphan {
         Object::Rule(rule) => !is_used(rule.table) && !is_there(rule.src),
         Object::Route(_) | Object::LocalNetworks { .. } => false,

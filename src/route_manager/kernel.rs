@@ -13,7 +13,7 @@ use super::recheck::Recheck;
 use crate::netlink::{Meddling, Netlink, NetlinkError, Refused};
 use crate::route::{
     Change, Changes, Connected, DesiredState, Family, ForeignDefault, Gap, IfName, Metric, Object, Plan, PlanOptions,
-    Ranking, Reason, Subnet, Touched, Wanted, Wish, World, changes, diff, orphans_of, plan, useless_orphans,
+    Ranking, Reason, Route, Subnet, Touched, Wanted, Wish, World, changes, diff, orphans_of, plan, useless_orphans,
 };
 
 /// The mirror of the kernel, the last plan, and the way to bring the first to the second.
@@ -43,7 +43,10 @@ pub struct Kernel {
 }
 
 /// Between looks at a kernel that does not answer.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Between looks that dump everything, while the kernel changes faster than it can be dumped: others want to work, too.
+const CATCH_BREATH: Duration = Duration::from_millis(20);
 
 /// How long after something was inferred and not told a look makes sure. So a link that flaps brings one look a second.
 const VERIFY: Duration = Duration::from_secs(1);
@@ -139,6 +142,8 @@ impl Kernel {
     pub async fn changed(&self) {
         if self.is_blind {
             tokio::time::sleep(LOOK_AGAIN).await;
+        } else if self.netlink.is_stale() {
+            tokio::time::sleep(CATCH_BREATH).await;
         }
         if let Err(error) = self.netlink.readable().await {
             // Without events there is still every call, which looks for itself.
@@ -165,6 +170,8 @@ impl Kernel {
             Err(error) => {
                 warn!(%error, "cannot read the kernel's news; trying again");
                 self.is_blind = true;
+                // Some of it may be in the world already.
+                self.touched.everything = true;
                 true
             }
         }
@@ -274,18 +281,18 @@ impl Kernel {
         if self.refused.is_empty() { changes } else { self.changes_despite_refusals(&touched) }
     }
 
-    /// The same without what was refused, and what depends on it: until something else happens, this is not tried again.
+    /// The same without what was refused, and what it was to replace: until something else happens, this is not tried
+    /// again. The order in the queues is made without it.
     fn changes_despite_refusals(&mut self, touched: &Touched) -> Changes {
         let mut gap = self.gap.clone();
         let is_refused = |change: &Change| self.refused.contains_key(change);
-        let refused: Vec<Change> = gap.missing.iter().copied().map(Change::Add).filter(is_refused).collect();
+        let mut refused: Vec<Change> = gap.missing.iter().copied().map(Change::Add).filter(is_refused).collect();
         gap.missing.retain(|object| !is_refused(&Change::Add(*object)));
         let mut changes = self.changes_over(&gap, touched);
-        let (deletions, mut waiting) = changes.deletions_despite(&refused);
+        refused.extend(changes.additions.extract_if(.., |change| is_refused(change)));
+        let (deletions, mut waiting) = changes.deletions_beside(&refused);
         changes.deletions = deletions;
-        for wanted in [&mut changes.additions, &mut changes.deletions] {
-            waiting.extend(wanted.extract_if(.., |change| is_refused(change)));
-        }
+        waiting.extend(changes.deletions.extract_if(.., |change| is_refused(change)));
         refused.iter().chain(&waiting).for_each(|change| self.touched.note(change));
         changes
     }
@@ -455,6 +462,25 @@ impl Kernel {
             }
         }
         error!(left = self.world.ours.len(), "some of our routes and rules could not be cleared");
+    }
+
+    /// The families in which interface `name` would have a default route in main by `ranking`, as far as is known: not if
+    /// the kernel has refused it.
+    #[must_use]
+    pub(super) fn ways_out(&self, name: IfName, state: &DesiredState, ranking: &Ranking) -> Vec<Family> {
+        let wanted = Wanted { state, ranking, options: &self.options, contested: &self.contests.missed() };
+        let is_refused = |route: &Route| {
+            let is_like = |change: &Change| matches!(change, Change::Add(Object::Route(refused)) if Route { metric: route.metric, ..*refused } == *route);
+            self.refused.keys().any(is_like)
+        };
+        let routes = Plan::default_routes(name, &wanted, &self.world);
+        routes.iter().filter(|route| !is_refused(route)).map(|route| route.dst.family()).collect()
+    }
+
+    /// Whether there is something that the kernel has refused.
+    #[must_use]
+    pub(super) fn has_refused(&self) -> bool {
+        !self.refused.is_empty()
     }
 
     /// The plan that `ranking` would make now, without what others keep deleting.

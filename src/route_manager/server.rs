@@ -339,9 +339,10 @@ impl RouteManager {
         let is_held_no_more = self.steering.due().is_some_and(|due| due <= Instant::now());
         let is_new = std::mem::take(&mut self.is_dirty) || is_held_no_more;
         let changed = if is_new {
-            let recounted = self.steering.settle(&self.state, &self.kernel);
-            self.kernel.touch(Touched::names(recounted));
-            self.kernel.commit(&self.state, self.steering.ranking())
+            let changed = self.settle_and_commit();
+            // What the kernel has refused just now is no way out that anybody could be held up for.
+            let is_in_doubt = self.steering.is_holding() && self.kernel.has_refused();
+            changed + if is_in_doubt { self.settle_and_commit() } else { 0 }
         } else {
             0
         };
@@ -362,6 +363,12 @@ impl RouteManager {
             }
         }
         self.journal.compact();
+    }
+
+    fn settle_and_commit(&mut self) -> usize {
+        let recounted = self.steering.settle(&self.state, &self.kernel);
+        self.kernel.touch(Touched::names(recounted));
+        self.kernel.commit(&self.state, self.steering.ranking())
     }
 
     /// Tells what is new: the one place where events come out.

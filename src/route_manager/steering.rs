@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tracing::{debug, error, info};
 
 use super::kernel::Kernel;
-use crate::route::{Calm, DesiredState, IfName, Now, Ranking, ways_out};
+use crate::route::{Calm, DesiredState, IfName, Now, Ranking};
 
 /// Reads the ranking from where it is configured; the error is a sentence that names file, key and reason.
 pub type ReadRanking = Box<dyn FnMut() -> Result<Ranking, String> + Send + Sync>;
@@ -72,8 +72,10 @@ impl Steering {
     pub(super) fn settle(&mut self, state: &DesiredState, kernel: &Kernel) -> Vec<IfName> {
         let before = std::mem::take(&mut self.ranking.held);
         let ranking = &self.ranking;
-        let held =
-            self.calm.settle(ranking, Instant::now(), || ways_out(&kernel.foresee(state, ranking), kernel.world()));
+        let held = self.calm.settle(ranking, Instant::now(), |held| {
+            let counted = Ranking { held, ..ranking.clone() };
+            move |name| kernel.ways_out(name, state, &counted)
+        });
         for (name, status) in &held {
             debug!(ifname = %name, counts_as = %status, until_ms = self.held_until(*name), "held");
         }
@@ -81,6 +83,11 @@ impl Steering {
         let recounted = names.filter(|name| before.get(name) != held.get(name)).collect();
         self.ranking.held = held;
         recounted
+    }
+
+    /// Whether anything is held.
+    pub(super) fn is_holding(&self) -> bool {
+        !self.ranking.held.is_empty()
     }
 
     /// When what counts will change without anybody's doing.
