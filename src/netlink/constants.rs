@@ -27,6 +27,9 @@ pub(super) const RT_SCOPE_LINK: u8 = 253;
 pub(super) const RT_TABLE_LOCAL: u32 = 255;
 /// `RTNLGRP_*`: link, IPv4 address, route, rule, IPv6 address, route, rule.
 pub(super) const GROUPS: [u32; 7] = [1, 5, 7, 8, 9, 11, 19];
+/// `RTNLGRP_NEXTHOP`, since Linux 5.3.
+pub(super) const NEXTHOP_GROUP: u32 = 32;
+pub(super) const RTM_DELNEXTHOP: u16 = 105;
 
 // include/uapi/linux/if.h and if_addr.h
 pub(super) const IFF_UP: u32 = 1;

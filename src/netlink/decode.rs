@@ -27,14 +27,22 @@ pub(super) struct Message<'a> {
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fact {
-    Link { ifindex: u32, link: Link, master: Option<u32> },
-    LinkGone { ifindex: u32 },
+    Link {
+        ifindex: u32,
+        link: Link,
+        master: Option<u32>,
+    },
+    LinkGone {
+        ifindex: u32,
+    },
     Address(Address),
     AddressGone(Address),
     Route(RouteFact),
     RouteGone(RouteFact),
     Rule(RuleFact),
     RuleGone(RuleFact),
+    /// A nexthop object; the routes by it went along.
+    NexthopGone,
 }
 
 /// A route as the kernel tells it.
@@ -134,6 +142,7 @@ impl Message<'_> {
             libc::RTM_DELROUTE => route(self.body)?.map(Fact::RouteGone),
             libc::RTM_NEWRULE => rule(self.body)?.map(Fact::Rule),
             libc::RTM_DELRULE => rule(self.body)?.map(Fact::RuleGone),
+            RTM_DELNEXTHOP => Some(Fact::NexthopGone),
             _ => None,
         })
     }

@@ -99,6 +99,11 @@ impl Folder {
             Fact::RouteGone(fact) => self.route_gone(world, &fact),
             Fact::Rule(fact) => self.rule(world, fact),
             Fact::RuleGone(fact) => self.rule_gone(world, fact),
+            // The routes by it vanish untold (`remove_nexthop` in `net/ipv4/nexthop.c`). None of ours has one.
+            Fact::NexthopGone => {
+                let may_go = !world.foreign_defaults.is_empty() || !world.foreign_routes.is_empty();
+                Effect::NONE.and_look_again(may_go)
+            }
         }
     }
 
@@ -159,7 +164,9 @@ impl Folder {
             Fact::Rule(fact) => {
                 self.our_rule(fact).filter(|object| !is_ours(object)).map(Change::Delete).into_iter().collect()
             }
-            Fact::Link { .. } | Fact::LinkGone { .. } | Fact::Address(_) | Fact::AddressGone(_) => Vec::new(),
+            Fact::Link { .. } | Fact::LinkGone { .. } | Fact::Address(_) | Fact::AddressGone(_) | Fact::NexthopGone => {
+                Vec::new()
+            }
         }
     }
 
@@ -181,7 +188,7 @@ impl Folder {
                 (!is_known).then_some(new.ifindex)
             }
             Fact::AddressGone(address) => Some(address.ifindex),
-            Fact::Route(_) | Fact::RouteGone(_) | Fact::Rule(_) | Fact::RuleGone(_) => None,
+            Fact::Route(_) | Fact::RouteGone(_) | Fact::Rule(_) | Fact::RuleGone(_) | Fact::NexthopGone => None,
         }
     }
 

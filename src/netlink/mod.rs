@@ -281,7 +281,7 @@ fn link_of(message: &Message<'_>) -> Option<u32> {
     match message.fact().ok()?? {
         Fact::Link { ifindex, .. } | Fact::LinkGone { ifindex } => Some(ifindex),
         Fact::Address(address) | Fact::AddressGone(address) => Some(address.ifindex),
-        Fact::Route(_) | Fact::RouteGone(_) | Fact::Rule(_) | Fact::RuleGone(_) => None,
+        Fact::Route(_) | Fact::RouteGone(_) | Fact::Rule(_) | Fact::RuleGone(_) | Fact::NexthopGone => None,
     }
 }
 

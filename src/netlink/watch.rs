@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
 use super::NetlinkError;
-use super::constants::GROUPS;
+use super::constants::{GROUPS, NEXTHOP_GROUP};
 use super::decode::{self, Message};
 use super::error::socket;
 use super::socket::{BUFFER_BYTES, Received, open_route_socket, receive};
@@ -33,6 +33,8 @@ impl Monitor {
         for group in GROUPS {
             route_socket.add_membership(group).map_err(socket("join a group of route events"))?;
         }
+        // Without it the kernel has no nexthop objects.
+        let _ = route_socket.add_membership(NEXTHOP_GROUP);
         let buffer = vec![0; BUFFER_BYTES];
         Ok(Self { socket: Arc::new(route_socket), readiness: OnceLock::new(), buffer })
     }

@@ -181,3 +181,18 @@ fn what_is_lost_with_its_events_is_told_if_no_link_explains_it() {
         assert_eq!(told_after(&mut world, script), BTreeMap::new());
     });
 }
+
+#[test]
+fn a_foreign_default_goes_with_its_nexthop_object() {
+    in_netns(|| {
+        two_links();
+        ip("nexthop add id 7 via 10.0.0.9 dev va");
+        ip("route add default nhid 7 metric 5");
+        let (mut netlink, mut world) = open();
+        assert_eq!(world.foreign_defaults.len(), 1);
+        ip("nexthop del id 7");
+        let drained = netlink.drain(&mut world).unwrap();
+        assert!(drained.changed && drained.looked_again, "{drained:?}");
+        assert!(world.foreign_defaults.is_empty());
+    });
+}
