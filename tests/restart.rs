@@ -59,15 +59,21 @@ fn what_becomes_of_an_owners_wishes_survives_a_restart() {
     site.beam.expect(&[("I(<<\"eth0\">>, install).", "installed"), ("erlang:disconnect_node(N).", "true")]);
     daemon.await_log("the owner is away; its policy applies");
     eventually("it is cleared", || !site.kernel().contains("proto 110"));
-    // Once: the next restart knows of no policy.
-    site.beam.expect(&[("Set(eth0, 1).", "ok")]);
+    // It is still its policy at its next absence, also after another restart.
+    let owners = "maps:get(owners, gen_server:call(RM, status)) =:= #{node() => {clear_after, 1}}.";
+    site.beam.expect(&[("Set(eth0, 1).", "ok"), (owners, "true")]);
     daemon.kill();
     daemon = site.start();
-    let text = fs::read_to_string(site.state_dir().join(journal_name(&site.state_dir()))).unwrap();
-    assert!(text.contains(r#"{"node":""#) && text.contains(r#""policy":"keep""#), "{text}");
-    site.beam.expect(&[("erlang:disconnect_node(N).", "true")]);
-    std::thread::sleep(Duration::from_millis(1500));
-    assert!(site.kernel().contains("proto 110"), "{}", daemon.log());
+    site.beam.expect(&[(owners, "true"), ("I(<<\"eth0\">>, install).", "installed")]);
+    assert!(!daemon.log().contains("the owner is away"), "{}", daemon.log());
+    site.beam.ok("erlang:disconnect_node(N).");
+    daemon.await_log("the owner is away; its policy applies");
+    eventually("it is cleared again", || !site.kernel().contains("proto 110"));
+    // Until it is taken back.
+    site.beam.expect(&[("gen_server:call(RM, {set_owner_policy, keep}).", "ok")]);
+    daemon.kill();
+    let _daemon = site.start();
+    site.beam.expect(&[("maps:get(owners, gen_server:call(RM, status)).", "#{}")]);
 }
 
 #[test]

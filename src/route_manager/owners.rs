@@ -24,11 +24,19 @@ const RESTART_GRACE: Duration = Duration::from_secs(30);
 /// Nodes that come and go under ever new names must not grow us.
 const MAX_POLICIES: usize = 1024;
 
-/// Policies of nodes, and the deadlines of those that are away.
+/// Policies of nodes, and those of these nodes that are away.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
     policies: Policies,
-    deadlines: BTreeMap<String, Instant>,
+    away: BTreeMap<String, Away>,
+}
+
+/// The absence of a node that has a policy.
+#[derive(Debug, Clone, Copy)]
+struct Away {
+    since: Instant,
+    /// When the policy applies; `None`: it has been applied to this absence.
+    due: Option<Instant>,
 }
 
 impl Owners {
@@ -38,7 +46,8 @@ impl Owners {
         for node in owners.policies.keys().cloned().collect::<Vec<_>>() {
             owners.node_down(&node, now);
         }
-        owners.deadlines.values_mut().for_each(|deadline| *deadline = (*deadline).max(now + RESTART_GRACE));
+        let deadlines = owners.away.values_mut().filter_map(|away| away.due.as_mut());
+        deadlines.for_each(|due| *due = (*due).max(now + RESTART_GRACE));
         owners
     }
 
@@ -47,25 +56,31 @@ impl Owners {
         &self.policies
     }
 
-    /// Sets the policy of `node`, until it is set anew or has been applied. Says whether there was room for it.
-    pub(super) fn set(&mut self, node: &str, policy: OwnerPolicy) -> bool {
+    /// Sets the policy of `node` for this and every later absence. Says whether there was room for it, which a node makes
+    /// that is away and does not own anything.
+    pub(super) fn set(&mut self, node: &str, policy: OwnerPolicy, now: Instant, owns: impl Fn(&str) -> bool) -> bool {
         if policy == OwnerPolicy::Keep {
-            self.policies.remove(node);
-        } else if self.policies.len() < MAX_POLICIES || self.policies.contains_key(node) {
-            self.policies.insert(node.to_owned(), policy);
-        } else {
+            self.forget(node);
+            return true;
+        }
+        let is_full = self.policies.len() >= MAX_POLICIES && !self.policies.contains_key(node);
+        if is_full && !self.make_room(owns) {
             return false;
+        }
+        self.policies.insert(node.to_owned(), policy);
+        if self.away.contains_key(node) {
+            self.node_down(node, now);
         }
         true
     }
 
     pub(super) fn node_up(&mut self, node: &str) {
-        self.deadlines.remove(node);
+        self.away.remove(node);
     }
 
     pub(super) fn node_down(&mut self, node: &str, now: Instant) {
         if let Some(OwnerPolicy::ClearAfter(after) | OwnerPolicy::LanAfter(after)) = self.policies.get(node) {
-            self.deadlines.insert(node.to_owned(), now + *after);
+            self.away.insert(node.to_owned(), Away { since: now, due: Some(now + *after) });
         }
     }
 
@@ -75,7 +90,7 @@ impl Owners {
         for node in nodes {
             if up.contains(&node) {
                 self.node_up(&node);
-            } else if !self.deadlines.contains_key(&node) {
+            } else if !self.away.contains_key(&node) {
                 self.node_down(&node, now);
             }
         }
@@ -83,13 +98,27 @@ impl Owners {
 
     /// When [`Owners::due`] has to be called next.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadlines.values().min().copied()
+        self.away.values().filter_map(|away| away.due).min()
     }
 
-    /// The nodes whose grace is over at `now`, with their policies; each is named once.
+    /// The nodes whose grace is over at `now`, with their policies; each is named once in an absence.
     pub(super) fn due(&mut self, now: Instant) -> Vec<(String, OwnerPolicy)> {
-        let over = self.deadlines.extract_if(.., |_, deadline| *deadline <= now);
-        over.filter_map(|(node, _)| self.policies.remove(&node).map(|policy| (node, policy))).collect()
+        let policies = &self.policies;
+        let over = self.away.iter_mut().filter_map(|(node, away)| away.due.take_if(|due| *due <= now).map(|_| node));
+        over.filter_map(|node| policies.get(node).map(|policy| (node.clone(), *policy))).collect()
+    }
+
+    fn forget(&mut self, node: &str) {
+        self.policies.remove(node);
+        self.away.remove(node);
+    }
+
+    /// Forgets who has been away the longest of those that do not own anything.
+    fn make_room(&mut self, owns: impl Fn(&str) -> bool) -> bool {
+        let idle = self.away.iter().filter(|(node, _)| !owns(node));
+        let Some(node) = idle.min_by_key(|(_, away)| away.since).map(|(node, _)| node.clone()) else { return false };
+        self.forget(&node);
+        true
     }
 }
 
@@ -97,11 +126,18 @@ impl Owners {
 mod tests {
     use super::*;
 
+    impl Owners {
+        fn with(policies: &[(&str, OwnerPolicy)]) -> Self {
+            let policies = policies.iter().map(|(node, policy)| ((*node).to_owned(), *policy)).collect();
+            Self { policies, ..Self::default() }
+        }
+    }
+
     #[test]
     fn grace_runs_from_nodedown_and_a_return_ends_it() {
-        let (mut owners, now, second) = (Owners::default(), Instant::now(), Duration::from_secs(1));
-        assert!(owners.set("a@h", OwnerPolicy::ClearAfter(second)));
-        assert!(owners.set("b@h", OwnerPolicy::LanAfter(3 * second)));
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let policies = [("a@h", OwnerPolicy::ClearAfter(second)), ("b@h", OwnerPolicy::LanAfter(3 * second))];
+        let mut owners = Owners::with(&policies);
         owners.node_down("a@h", now);
         owners.node_down("b@h", now);
         owners.node_down("c@h", now);
@@ -114,14 +150,12 @@ mod tests {
 
     #[test]
     fn what_was_missed_is_taken_up() {
-        let (mut owners, now, second) = (Owners::default(), Instant::now(), Duration::from_secs(1));
-        for node in ["a@h", "b@h", "c@h"] {
-            assert!(owners.set(node, OwnerPolicy::ClearAfter(second)));
-        }
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let mut owners = Owners::with(&["a@h", "b@h", "c@h"].map(|node| (node, OwnerPolicy::ClearAfter(second))));
         owners.node_down("a@h", now);
         owners.node_down("b@h", now);
         owners.see(&["a@h".to_owned()], now + second);
-        assert_eq!(owners.deadlines.keys().collect::<Vec<_>>(), ["b@h", "c@h"]);
+        assert_eq!(owners.away.keys().collect::<Vec<_>>(), ["b@h", "c@h"]);
         assert_eq!(owners.deadline(), Some(now + second), "its grace goes on");
     }
 
@@ -138,15 +172,48 @@ mod tests {
         owners.node_up("a@h");
         assert_eq!(owners.deadline(), Some(now + minute));
         assert_eq!(owners.due(now + minute), [("b@h".to_owned(), OwnerPolicy::LanAfter(minute))]);
-        assert_eq!(owners.policies().len(), 1, "b@h has had its way");
+        assert_eq!(owners.policies(), &policies, "for its next absence");
     }
 
     #[test]
     fn keep_takes_a_policy_back() {
+        let now = Instant::now();
+        let mut owners = Owners::with(&[("a@h", OwnerPolicy::ClearAfter(Duration::ZERO))]);
+        assert!(owners.set("a@h", OwnerPolicy::Keep, now, |_| true));
+        owners.node_down("a@h", now);
+        assert_eq!((owners.deadline(), owners.policies().len()), (None, 0));
+    }
+
+    #[test]
+    fn a_policy_applies_once_to_each_absence() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let policy = OwnerPolicy::ClearAfter(second);
+        let mut owners = Owners::with(&[("a@h", policy)]);
+        for round in 1..4_u32 {
+            let down = now + 10 * round * second;
+            owners.node_down("a@h", down);
+            assert_eq!(owners.due(down + second), [("a@h".to_owned(), policy)]);
+            owners.see(&[], down + second);
+            assert!(owners.due(down + 9 * second).is_empty() && owners.deadline().is_none());
+            owners.node_up("a@h");
+        }
+    }
+
+    #[test]
+    fn who_is_away_and_owns_nothing_makes_room_the_longest_away_first() {
+        let (now, policy) = (Instant::now(), OwnerPolicy::LanAfter(Duration::ZERO));
+        let names: Vec<String> = (0..MAX_POLICIES).map(|n| format!("n{n}@h")).collect();
         let mut owners = Owners::default();
-        assert!(owners.set("a@h", OwnerPolicy::ClearAfter(Duration::ZERO)));
-        assert!(owners.set("a@h", OwnerPolicy::Keep));
-        owners.node_down("a@h", Instant::now());
-        assert_eq!(owners.deadline(), None);
+        assert!(names.iter().all(|name| owners.set(name, policy, now, |_| false)));
+        assert!(!owners.set("a@h", policy, now, |_| false), "all are here");
+        for (at, name) in ["n7@h", "n5@h", "n3@h"].iter().enumerate() {
+            owners.node_down(name, now + Duration::from_secs(at as u64));
+        }
+        let owns = |node: &str| node == "n7@h";
+        assert!(owners.set("a@h", policy, now, owns) && owners.set("b@h", policy, now, owns));
+        assert!(!owners.set("c@h", policy, now, owns), "the third owns something");
+        let gone: Vec<_> = names.iter().filter(|name| !owners.policies().contains_key(*name)).collect();
+        assert_eq!(gone, ["n3@h", "n5@h"]);
+        assert!(owners.set("n1@h", OwnerPolicy::Keep, now, owns) && owners.set("c@h", policy, now, owns));
     }
 }

@@ -295,7 +295,10 @@ impl RouteManager {
                 Err(reason) => Err(error([atom("bad_config"), binary(reason)])),
             },
             Request::SetOwnerPolicy(policy) => {
-                let is_set = from.is_some_and(|from| self.owners.set(&from.node, policy));
+                let wishes = self.state.interfaces();
+                let owns =
+                    |node: &str| wishes.values().any(|wish| wish.set_by.as_ref().is_some_and(|by| by.node == node));
+                let is_set = from.is_some_and(|from| self.owners.set(&from.node, policy, Instant::now(), owns));
                 self.journal.set_policies(self.owners.policies());
                 if is_set { Ok(Effect::Noted) } else { Err(error([atom("system_limit")])) }
             }
@@ -397,8 +400,6 @@ impl RouteManager {
 
     fn end_grace_times(&mut self) {
         for (node, policy) in self.owners.due(Instant::now()) {
-            self.journal.set_policies(self.owners.policies());
-            self.is_unsaved = true;
             let is_its = |by: &SetBy| by.node == node;
             // To fall back to lan is for those that are above it.
             let applies = |wish: &Wish| !matches!(policy, OwnerPolicy::LanAfter(_)) || wish.status > Status::Lan;
@@ -425,6 +426,7 @@ impl RouteManager {
             state: &self.state,
             ranking: self.steering.ranking(),
             steering: &self.steering,
+            policies: self.owners.policies(),
             kernel: &self.kernel,
             node: &self.node,
             unsaved: self.journal.unsaved().map(posix),

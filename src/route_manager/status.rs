@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
 use super::arguments;
 use super::kernel::Kernel;
+use super::owners::{OwnerPolicy, Policies};
 use super::steering::Steering;
 use crate::node::Node;
 use crate::route::{
@@ -20,6 +22,7 @@ pub(super) struct View<'a> {
     pub state: &'a DesiredState,
     pub ranking: &'a Ranking,
     pub steering: &'a Steering,
+    pub policies: &'a Policies,
     pub kernel: &'a Kernel,
     pub node: &'a Node,
     /// Why the desired state is not on disk, if it is not.
@@ -46,6 +49,8 @@ impl View<'_> {
             ("version", binary(env!("CARGO_PKG_VERSION"))),
             ("state", saved),
             ("orphaned", self.orphaned()),
+            ("owners", map(self.policies.iter().map(|(node, policy)| (atom(node), owner_policy(*policy))))),
+            ("metrics", map(self.state.metrics().iter().map(|(name, metric)| (name_term(name), metric_term(*metric))))),
             ("ranking", list(self.ranking.patterns.iter().map(|p| binary(p.to_string())).collect::<Vec<_>>())),
         ])
     }
@@ -189,6 +194,16 @@ pub(super) fn posix(errno: i32) -> Term {
 fn set_by(who: &SetBy) -> Term {
     let pid = eetf::Pid::new(who.node.as_str(), who.id, who.serial, who.creation);
     tuple([atom(&who.node), pid.into()])
+}
+
+/// As callers write it.
+fn owner_policy(policy: OwnerPolicy) -> Term {
+    let after = |word, time: Duration| tuple([atom(word), integer(i64::try_from(time.as_secs()).unwrap_or(i64::MAX))]);
+    match policy {
+        OwnerPolicy::Keep => atom("keep"),
+        OwnerPolicy::ClearAfter(time) => after("clear_after", time),
+        OwnerPolicy::LanAfter(time) => after("lan_after", time),
+    }
 }
 
 fn metric_term(metric: Metric) -> Term {

@@ -253,7 +253,15 @@ fn set_metric_overrides_the_ranking() {
         (metric, "7"),
     ]);
     assert!(rig.net.ip(&["route"]).contains("default via 192.168.1.1 dev eth0 proto 110 metric 7"));
-    rig.beam.expect(&[("beamroute_route_manager:set_metric(N, <<\"eth0\">>, disabled).", "ok"), (metric, "disabled")]);
+    rig.beam.expect(&[
+        ("beamroute_route_manager:set_metric(N, <<\"eth0\">>, disabled).", "ok"),
+        (metric, "disabled"),
+        // Of an interface that nobody knows yet, too.
+        ("beamroute_route_manager:set_metric(N, ppp7, 12).", "ok"),
+        ("maps:get(metrics, gen_server:call(RM, status)) =:= #{<<\"eth0\">> => disabled, <<\"ppp7\">> => 12}.", "true"),
+        ("beamroute_route_manager:set_metric(N, ppp7, default).", "ok"),
+        ("maps:get(metrics, gen_server:call(RM, status)) =:= #{<<\"eth0\">> => disabled}.", "true"),
+    ]);
     assert!(!rig.net.ip(&["route"]).contains("default"));
     rig.beam.expect(&[("beamroute_route_manager:set_metric(N, \"eth0\", default).", "ok"), (metric, "50")]);
     assert!(rig.net.ip(&["route"]).contains("default via 192.168.1.1 dev eth0 proto 110 metric 50"));
@@ -296,6 +304,32 @@ fn an_owner_that_returns_in_time_keeps_its_wishes() {
     // The other one's grace began later, and is over.
     eventually("the one that stays away is cleared", || of("wlan0") == "disconnected");
     assert_eq!(of("eth0"), "internet");
+}
+
+#[test]
+fn a_policy_applies_at_every_absence_and_status_shows_it() {
+    let Some(rig) = Rig::start() else { return };
+    let Some(watcher) = crate::support::Beam::start(&rig.epmd.place(), &rig.daemon.cookie) else { return };
+    watcher.know(&rig.daemon);
+    let (owners, none) = ("maps:get(owners, gen_server:call(RM, status)) =:= ", "#{}.");
+    rig.beam.expect(&[
+        (&format!("{owners}{none}"), "true"),
+        ("gen_server:call(RM, {set_owner_policy, {lan_after, 5}}).", "ok"),
+        (&format!("{owners}#{{node() => {{lan_after, 5}}}}."), "true"),
+        ("gen_server:call(RM, {set_owner_policy, {clear_after, 0}}).", "ok"),
+    ]);
+    for _ in 0..3 {
+        rig.beam.expect(&[
+            (&format!("{owners}#{{node() => {{clear_after, 0}}}}."), "true"),
+            ("gen_server:call(RM, {set_connection_status, eth0, internet}).", "ok"),
+            ("erlang:disconnect_node(N).", "true"),
+        ]);
+        eventually("what it set is cleared", || {
+            watcher.ok("gen_server:call(RM, {get, [<<\"interface\">>, eth0, <<\"connection\">>]}).") == "disconnected"
+        });
+        rig.beam.ok("net_adm:ping(N).");
+    }
+    rig.beam.expect(&[("gen_server:call(RM, {set_owner_policy, keep}).", "ok"), (&format!("{owners}{none}"), "true")]);
 }
 
 #[test]

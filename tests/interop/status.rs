@@ -13,7 +13,7 @@ fn status_has_every_key_and_every_value_has_its_shape() {
         ("beamroute_route_manager:set_connection_status(N, ppp3, lan).", "ok"),
         ("beamroute_route_manager:set_connection_status(N, wlan0, disconnected).", "ok"),
         (STATUS, "true"),
-        ("[node, connection, available_interfaces, interfaces, entries, nodes, protocol, version, state, orphaned] -- maps:keys(S).", "[]"),
+        ("[node, connection, available_interfaces, interfaces, entries, nodes, protocol, version, state, orphaned, ranking, owners, metrics] -- maps:keys(S).", "[]"),
         ("[K || K <- maps:keys(S), not is_atom(K)].", "[]"),
         ("maps:get(node, S) =:= N.", "true"),
         ("maps:get(connection, S).", "internet"),
