@@ -31,6 +31,11 @@ pub struct Wish {
     pub since_ms: u64,
     /// Who called last about this interface, if it said so.
     pub set_by: Option<SetBy>,
+    /// The node whose call last changed the addresses or the gateway. Who repeats what is there takes over only what is
+    /// nobody's.
+    pub route_owner: Option<String>,
+    /// The node whose call last changed the status, in the same way; the reason is no part of it.
+    pub status_owner: Option<String>,
     /// Its addresses, in the caller's order: the first one's network gets the on-link routes.
     pub subnets: Vec<Subnet>,
     /// The way out.
@@ -40,6 +45,18 @@ pub struct Wish {
 }
 
 impl Wish {
+    /// Whether any caller has set its addresses and gateway.
+    #[must_use]
+    pub const fn has_route(&self) -> bool {
+        self.route_owner.is_some() || !self.subnets.is_empty() || self.gateway.is_some()
+    }
+
+    /// Whether anything of it is the node's.
+    #[must_use]
+    pub fn is_of(&self, node: &str) -> bool {
+        [&self.route_owner, &self.status_owner].into_iter().any(|owner| owner.as_deref() == Some(node))
+    }
+
     /// Whether both make the same plan.
     fn is_planned_like(&self, other: &Self) -> bool {
         let planned = |wish: &Self| (wish.status, wish.gateway, wish.table);
@@ -71,6 +88,12 @@ pub struct Call<'a> {
     pub now_ms: u64,
     /// Who calls.
     pub who: Option<SetBy>,
+}
+
+impl Call<'_> {
+    fn node(&self) -> Option<String> {
+        self.who.as_ref().map(|who| who.node.clone())
+    }
 }
 
 /// What a call did to the state.
@@ -167,6 +190,9 @@ impl DesiredState {
             return Err(WishError::Gateway(ip));
         }
         self.change(name, Status::Lan, call, |wish| {
+            if wish.route_owner.is_none() || wish.subnets != subnets || wish.gateway != gateway {
+                wish.route_owner = call.node();
+            }
             wish.subnets = subnets;
             wish.gateway = gateway;
         })
@@ -184,6 +210,9 @@ impl DesiredState {
         call: &Call<'_>,
     ) -> Result<Effect, WishError> {
         self.change(name, status, call, |wish| {
+            if wish.status_owner.is_none() || wish.status != status {
+                wish.status_owner = call.node();
+            }
             if wish.status != status {
                 wish.status = status;
                 wish.since_ms = call.now_ms;
@@ -285,8 +314,17 @@ impl DesiredState {
         }
         let taken = self.interfaces.values().map(|wish| wish.table).collect();
         let table = tables::lowest_free(name, &taken, call.world, call.orphans).ok_or(full)?;
-        let subnets = Vec::new();
-        Ok(Wish { status, why: None, since_ms: call.now_ms, set_by: None, subnets, gateway: None, table })
+        Ok(Wish {
+            status,
+            why: None,
+            since_ms: call.now_ms,
+            set_by: None,
+            route_owner: None,
+            status_owner: None,
+            subnets: Vec::new(),
+            gateway: None,
+            table,
+        })
     }
 
     fn remember_cleared(&mut self, name: IfName) {

@@ -62,6 +62,41 @@ fn the_last_caller_is_noted_even_when_the_wish_is_the_same() {
 }
 
 #[test]
+fn who_last_changed_the_route_or_the_status_owns_it() {
+    let mut state = DesiredState::default();
+    let (world, orphans) = (World::default(), BTreeSet::new());
+    let eth0 = name("eth0");
+    let gateway = |text: &str| Some(text.parse().unwrap());
+    let call = |node: &str| {
+        let who = (!node.is_empty()).then(|| SetBy { node: node.into(), id: 1, serial: 0, creation: 4 });
+        Call { world: &world, orphans: &orphans, now_ms: 1, who }
+    };
+    let owners = |state: &DesiredState| {
+        let wish = &state.interfaces()[&eth0];
+        let owner = |owner: &Option<String>| owner.clone().unwrap_or_default();
+        (owner(&wish.route_owner), owner(&wish.status_owner), wish.set_by.as_ref().unwrap().node.clone())
+    };
+    let route = |state: &mut DesiredState, node: &str, ip: &str| {
+        let _ = state.set_route(eth0, vec![], gateway(ip), &call(node)).unwrap();
+        owners(state)
+    };
+    let is = |route: &str, status: &str, last: &str| (route.to_owned(), status.to_owned(), last.to_owned());
+    assert_eq!(route(&mut state, "a@h", "10.0.0.1"), is("a@h", "", "a@h"), "nobody has spoken of its status");
+    assert_eq!(route(&mut state, "b@h", "10.0.0.1"), is("a@h", "", "b@h"), "a repetition");
+    let mut status = |node: &str, status, why: &str| {
+        let _ = state.set_status(eth0, status, Some(why.into()), &call(node)).unwrap();
+        owners(&state)
+    };
+    assert_eq!(status("b@h", Status::Lan, "x"), is("a@h", "b@h", "b@h"), "what is nobody's is taken");
+    assert_eq!(status("a@h", Status::Lan, "x"), is("a@h", "b@h", "a@h"), "a repetition");
+    assert_eq!(status("a@h", Status::Lan, "y"), is("a@h", "b@h", "a@h"), "the reason alone");
+    assert_eq!(status("a@h", Status::Internet, "y"), is("a@h", "a@h", "a@h"));
+    assert_eq!(route(&mut state, "c@h", "10.0.0.2"), is("c@h", "a@h", "c@h"));
+    let wish = &state.interfaces()[&eth0];
+    assert!(wish.is_of("a@h") && wish.is_of("c@h") && !wish.is_of("b@h") && wish.has_route());
+}
+
+#[test]
 fn tables_are_kept_while_known_and_freed_by_clear() {
     let mut state = DesiredState::default();
     for text in ["eth0", "wlan0", "ppp0"] {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::route::{Status, Wish};
+
 /// A node's own choice, made with `set_owner_policy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OwnerPolicy {
@@ -13,6 +15,35 @@ pub enum OwnerPolicy {
     ClearAfter(Duration),
     /// Its interfaces fall back to lan when it has been away so long.
     LanAfter(Duration),
+}
+
+/// What becomes of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is cleared.
+    Clear,
+    /// Its status is this.
+    Fall(Status),
+}
+
+impl OwnerPolicy {
+    /// What becomes of an interface when `node` is gone; `None`: nothing.
+    pub(super) fn fate(self, node: &str, wish: &Wish) -> Option<Fate> {
+        let owns = |owner: &Option<String>| owner.as_deref() == Some(node);
+        let (owns_route, owns_status) = (owns(&wish.route_owner), owns(&wish.status_owner));
+        match self {
+            Self::Keep => None,
+            Self::ClearAfter(_) if owns_route || (owns_status && !wish.has_route()) => Some(Fate::Clear),
+            // The route is another's, and stays wanted; what nobody vouches for must not be used.
+            Self::ClearAfter(_) => fall(owns_status, wish, Status::Disconnected),
+            Self::LanAfter(_) => fall(owns_status, wish, Status::Lan),
+        }
+    }
+}
+
+/// To fall is for those that are above.
+fn fall(owns: bool, wish: &Wish, to: Status) -> Option<Fate> {
+    (owns && wish.status > to).then_some(Fate::Fall(to))
 }
 
 /// The policies of nodes; who has none keeps.
@@ -182,6 +213,39 @@ mod tests {
         assert!(owners.set("a@h", OwnerPolicy::Keep, now, |_| true));
         owners.node_down("a@h", now);
         assert_eq!((owners.deadline(), owners.policies().len()), (None, 0));
+    }
+
+    #[test]
+    fn each_owner_takes_its_own_along() {
+        let wish = |route: &str, status: &str, is: Status| Wish {
+            status: is,
+            why: None,
+            since_ms: 0,
+            set_by: None,
+            route_owner: (!route.is_empty()).then(|| route.to_owned()),
+            status_owner: (!status.is_empty()).then(|| status.to_owned()),
+            subnets: Vec::new(),
+            gateway: None,
+            table: 100,
+        };
+        let [down, lan, up] = [Status::Disconnected, Status::Lan, Status::Internet];
+        let after = Duration::ZERO;
+        for (route, status, is, clear_after, lan_after) in [
+            ("a@h", "a@h", up, Some(Fate::Clear), Some(Fate::Fall(lan))),
+            ("a@h", "b@h", up, Some(Fate::Clear), None),
+            ("a@h", "", lan, Some(Fate::Clear), None),
+            ("b@h", "a@h", up, Some(Fate::Fall(down)), Some(Fate::Fall(lan))),
+            ("b@h", "a@h", lan, Some(Fate::Fall(down)), None),
+            ("b@h", "a@h", down, None, None),
+            ("", "a@h", down, Some(Fate::Clear), None),
+            ("b@h", "b@h", up, None, None),
+            ("", "", up, None, None),
+        ] {
+            let wish = wish(route, status, is);
+            assert_eq!(OwnerPolicy::ClearAfter(after).fate("a@h", &wish), clear_after, "{wish:?}");
+            assert_eq!(OwnerPolicy::LanAfter(after).fate("a@h", &wish), lan_after, "{wish:?}");
+            assert_eq!(OwnerPolicy::Keep.fate("a@h", &wish), None);
+        }
     }
 
     #[test]

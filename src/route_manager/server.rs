@@ -9,7 +9,7 @@ use tracing::{debug, info};
 use super::NAMES;
 use super::flush::Flush;
 use super::kernel::Kernel;
-use super::owners::{OwnerPolicy, Owners};
+use super::owners::{Fate, Owners};
 use super::planned::planned;
 use super::request::{Refusal, Request};
 use super::saved::Journal;
@@ -18,9 +18,7 @@ use super::steering::Steering;
 use super::tell::{self, Teller};
 use crate::netlink::Conntrack;
 use crate::node::{Answer, Caller, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply};
-use crate::route::{
-    Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Status, Touched, Wish, WishError, best_interface,
-};
+use crate::route::{Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Touched, Wish, WishError, best_interface};
 use crate::term::{Pid, Show, Term, atom, binary, integer, tuple};
 
 /// How long a batch that failed as a whole waits for its next try.
@@ -197,10 +195,7 @@ impl RouteManager {
                 Ok(request) => self.request(request, caller),
                 Err(refusal) => caller.reply(raised(&refusal, &module, &function, &args)),
             },
-            Message::Cast(from, request) => match Request::from_call(&request) {
-                Ok(request) if !request.is_read() => self.write(request, Some(&from), None),
-                _ => debug!(request = %Show(&request), "a cast that means nothing"),
-            },
+            Message::Cast(from, request) => self.cast(&from, &request),
             Message::System(caller, request) => self.system(caller, &request),
             Message::Info(message) => self.info(&message),
             Message::NodeUp(news) => self.owners.node_up(&news.node),
@@ -222,6 +217,22 @@ impl RouteManager {
         self.write(request, Some(&from), Some(caller));
     }
 
+    fn cast(&mut self, from: &Sender, request: &Term) {
+        match Request::from_call(request) {
+            // Without a pid it would be for whoever sent it, and a cast is nobody's.
+            Ok(Request::Subscribe(Some(pid))) => {
+                self.commit();
+                self.subscribe(pid, |reply| debug!(reply = %Show(&reply), "subscribed by a cast"));
+            }
+            Ok(Request::Unsubscribe(Some(pid))) => {
+                self.commit();
+                self.teller.unsubscribe(&self.process, &pid);
+            }
+            Ok(request) if !request.is_read() => self.write(request, Some(from), None),
+            _ => debug!(request = %Show(request), "a cast that means nothing"),
+        }
+    }
+
     fn read(&mut self, request: Request, caller: Caller) {
         match request {
             Request::Get(path) => caller.reply(self.view().property(&path)),
@@ -229,7 +240,10 @@ impl RouteManager {
                 let changes = self.kernel.planned();
                 caller.reply(planned(&changes, self.kernel.world(), self.kernel.protocol()));
             }
-            Request::Subscribe(pid) => self.subscribe(pid, caller),
+            Request::Subscribe(pid) => match pid.or_else(|| caller.sender().pid) {
+                Some(pid) => self.subscribe(pid, |reply| caller.reply(reply)),
+                None => caller.reply(error([atom("badarg")])),
+            },
             Request::Unsubscribe(pid) => {
                 if let Some(pid) = pid.or_else(|| caller.sender().pid) {
                     self.teller.unsubscribe(&self.process, &pid);
@@ -240,13 +254,12 @@ impl RouteManager {
         }
     }
 
-    fn subscribe(&mut self, pid: Option<Pid>, caller: Caller) {
-        let Some(pid) = pid.or_else(|| caller.sender().pid) else { return caller.reply(error([atom("badarg")])) };
+    /// The answer first, then the present state.
+    fn subscribe(&mut self, pid: Pid, answer: impl FnOnce(Term)) {
         let mut teller = std::mem::take(&mut self.teller);
         let (reply, told) = teller.subscribe(&self.process, pid, &self.view());
         self.teller = teller;
-        // The reply first, then the present state.
-        caller.reply(reply);
+        answer(reply);
         tell::send(&self.process, told);
     }
 
@@ -296,8 +309,7 @@ impl RouteManager {
             },
             Request::SetOwnerPolicy(policy) => {
                 let wishes = self.state.interfaces();
-                let owns =
-                    |node: &str| wishes.values().any(|wish| wish.set_by.as_ref().is_some_and(|by| by.node == node));
+                let owns = |node: &str| wishes.values().any(|wish| wish.is_of(node));
                 let is_set = from.is_some_and(|from| self.owners.set(&from.node, policy, Instant::now(), owns));
                 self.journal.set_policies(self.owners.policies());
                 if is_set { Ok(Effect::Noted) } else { Err(error([atom("system_limit")])) }
@@ -400,21 +412,13 @@ impl RouteManager {
 
     fn end_grace_times(&mut self) {
         for (node, policy) in self.owners.due(Instant::now()) {
-            let is_its = |by: &SetBy| by.node == node;
-            // To fall back to lan is for those that are above it.
-            let applies = |wish: &Wish| !matches!(policy, OwnerPolicy::LanAfter(_)) || wish.status > Status::Lan;
-            let its = self.state.interfaces().iter().filter(|(_, wish)| wish.set_by.as_ref().is_some_and(is_its));
-            let its = its.filter(|(_, wish)| applies(wish));
-            for name in its.map(|(name, _)| *name).collect::<Vec<_>>() {
+            let fate = |(name, wish): (&IfName, &Wish)| policy.fate(&node, wish).map(|fate| (*name, fate));
+            for (name, fate) in self.state.interfaces().iter().filter_map(fate).collect::<Vec<_>>() {
                 info!(ifname = %name, owner = node, "the owner is away; its policy applies");
-                let request = match policy {
-                    OwnerPolicy::Keep => continue,
-                    OwnerPolicy::ClearAfter(_) => Request::ClearRoute(name),
-                    OwnerPolicy::LanAfter(_) => Request::SetConnectionStatus {
-                        ifname: name,
-                        status: Status::Lan,
-                        why: Some(format!("{node} is down")),
-                    },
+                let why = Some(format!("{node} is down"));
+                let request = match fate {
+                    Fate::Clear => Request::ClearRoute(name),
+                    Fate::Fall(status) => Request::SetConnectionStatus { ifname: name, status, why },
                 };
                 self.write(request, None, None);
             }

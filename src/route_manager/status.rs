@@ -106,6 +106,8 @@ impl View<'_> {
             ("link", link.map_or_else(nil, |(_, link)| atom(if link.is_up { "up" } else { "down" }))),
             ("install", install.to_term()),
             ("set_by", wish.set_by.as_ref().map_or_else(nil, set_by)),
+            ("route_owner", wish.route_owner.as_deref().map_or_else(nil, atom)),
+            ("status_owner", wish.status_owner.as_deref().map_or_else(nil, atom)),
             ("held_until", held_until.map_or_else(nil, |ms| integer(i64::try_from(ms).unwrap_or(i64::MAX)))),
             ("counts_as", self.ranking.held.get(&name).map_or_else(nil, |status| atom(status.as_str()))),
             (

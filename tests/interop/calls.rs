@@ -332,6 +332,64 @@ fn a_policy_applies_at_every_absence_and_status_shows_it() {
     rig.beam.expect(&[("gen_server:call(RM, {set_owner_policy, keep}).", "ok"), (&format!("{owners}{none}"), "true")]);
 }
 
+/// Two nodes with one policy each in their turn: what a node has changed goes with it, and no repetition takes it away.
+#[test]
+fn an_interface_goes_with_who_changed_it_and_not_with_who_repeats_it() {
+    let Some(rig) = Rig::start() else { return };
+    let Some(other) = crate::support::Beam::start(&rig.epmd.place(), &rig.daemon.cookie) else { return };
+    other.know(&rig.daemon);
+    let route = |n: u8| {
+        format!(
+            "gen_server:call(RM, {{set_route, {}, [{{{{192,168,{n},50}},24}}], {{192,168,{n},1}}}}).",
+            ["eth0", "wlan0"][usize::from(n) - 1]
+        )
+    };
+    let status = |name: &str, status: &str, why: &str| {
+        format!("gen_server:call(RM, {{set_connection_status, {name}, {status}, <<\"{why}\">>}}).")
+    };
+    let says = "Says = fun(If, Keys) -> #{interfaces := Is} = gen_server:call(RM, status), \
+                [maps:get(K, maps:get(If, Is, #{}), gone) || K <- Keys] end, ok.";
+    let (mine, theirs) = (rig.beam.ok("node()."), other.ok("node()."));
+    rig.beam.expect(&[
+        ("gen_server:call(RM, {set_owner_policy, {clear_after, 0}}).", "ok"),
+        (&route(1), "ok"),
+        (&status("eth0", "internet", "mine"), "ok"),
+    ]);
+    other.expect(&[
+        (says, "ok"),
+        // Repetitions, and then something new.
+        (&route(1), "ok"),
+        (&status("eth0", "internet", "theirs"), "ok"),
+        ("Says(<<\"eth0\">>, [why]).", "[<<\"theirs\">>]"),
+        ("[{By, _}] = Says(<<\"eth0\">>, [set_by]), By =:= node().", "true"),
+        ("Says(<<\"eth0\">>, [route_owner, status_owner]).", &format!("[{mine},{mine}]")),
+        (&route(2), "ok"),
+    ]);
+    rig.beam.expect(&[(&status("wlan0", "internet", "mine"), "ok"), (&status("usb0", "disconnected", "mine"), "ok")]);
+    other.expect(&[("Says(<<\"wlan0\">>, [route_owner, status_owner]).", &format!("[{theirs},{mine}]"))]);
+    rig.beam.ok("erlang:disconnect_node(N).");
+    eventually("its route is cleared", || other.ok("Says(<<\"eth0\">>, [status]).") == "[gone]");
+    other.expect(&[
+        ("Says(<<\"usb0\">>, [status]).", "[gone]"),
+        ("Says(<<\"wlan0\">>, [status, default_gateway, status_owner]).", "[disconnected,{192,168,2,1},nil]"),
+        (&status("wlan0", "internet", "theirs"), "ok"),
+    ]);
+    rig.beam.expect(&[
+        ("net_adm:ping(N).", "pong"),
+        ("gen_server:call(RM, {set_owner_policy, {lan_after, 0}}).", "ok"),
+        (&route(1), "ok"),
+        (&status("eth0", "internet", "mine"), "ok"),
+        (&status("wlan0", "internet", "mine"), "ok"),
+    ]);
+    other.expect(&[(&status("eth0", "internet", "theirs"), "ok")]);
+    rig.beam.ok("erlang:disconnect_node(N).");
+    eventually("its status falls", || other.ok("Says(<<\"eth0\">>, [status]).") == "[lan]");
+    other.expect(&[
+        ("Says(<<\"eth0\">>, [install, route_owner, status_owner]).", &format!("[installed,{mine},nil]")),
+        ("Says(<<\"wlan0\">>, [status, status_owner]).", &format!("[internet,{theirs}]")),
+    ]);
+}
+
 #[test]
 fn set_owner_policy_lets_the_internet_fall_back_to_lan_and_nothing_else() {
     let Some(mut rig) = Rig::start() else { return };

@@ -31,7 +31,7 @@ fn status_has_every_key_and_every_value_has_its_shape() {
               {default_route,<<\"eth0\">>,{192,168,1,1},10,main}]"),
         ("I = maps:get(interfaces, S), maps:keys(I).", "[<<\"eth0\">>,<<\"ppp3\">>,<<\"wlan0\">>]"),
         ("E = maps:get(<<\"eth0\">>, I), is_map(E).", "true"),
-        ("Keys = [type, status, why, since, weight, metric, table, ip_subnets, default_gateway, ifindex, link, install, set_by, \
+        ("Keys = [type, status, why, since, weight, metric, table, ip_subnets, default_gateway, ifindex, link, install, set_by, route_owner, status_owner, \
           held_until, shadowed_by], [{If, Keys -- maps:keys(V)} || {If, V} <- maps:to_list(I), Keys -- maps:keys(V) =/= []].", "[]"),
         ("maps:with([type, status, why, weight, metric, table, ip_subnets, default_gateway, install, held_until, shadowed_by], E) =:= \
           #{type => ethernet, status => internet, why => <<\"checked\">>, weight => 0, metric => 10, table => 100, \

@@ -29,14 +29,17 @@ fn wishes() -> impl Strategy<Value = Wish> {
     let statuses = prop::sample::select(vec![Status::Disconnected, Status::Lan, Status::Internet]);
     let set_by = ("\\PC{0,9}@h", any::<u32>(), any::<u32>(), any::<u32>())
         .prop_map(|(node, id, serial, creation)| SetBy { node, id, serial, creation });
+    let owner = || prop::option::of(prop::sample::select(vec!["a@h".to_owned(), "b@h".to_owned()]));
     let (why, set_by, gateway) =
         (prop::option::of(any::<String>()), prop::option::of(set_by), prop::option::of(unicast()));
-    (statuses, why, any::<u64>(), set_by, subnets(), gateway).prop_map(
-        |(status, why, since_ms, set_by, subnets, gateway)| Wish {
+    (statuses, why, any::<u64>(), set_by, (owner(), owner()), subnets(), gateway).prop_map(
+        |(status, why, since_ms, set_by, (route_owner, status_owner), subnets, gateway)| Wish {
             status,
             why,
             since_ms,
             set_by,
+            route_owner,
+            status_owner,
             subnets,
             gateway,
             table: 0,
@@ -169,6 +172,8 @@ fn the_form_is_this() {
         why: None,
         since_ms: 7,
         set_by: None,
+        route_owner: None,
+        status_owner: None,
         subnets: vec![Subnet::new("10.0.0.5".parse().unwrap(), 24).unwrap()],
         gateway: None,
         table: 100,
@@ -223,6 +228,8 @@ fn two_interfaces_with_one_table_are_refused() {
             why: None,
             since_ms: 0,
             set_by: None,
+            route_owner: None,
+            status_owner: None,
             subnets: Vec::new(),
             gateway: None,
             table: 100,

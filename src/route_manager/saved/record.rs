@@ -53,6 +53,9 @@ struct WishForm {
     why: Option<String>,
     since_ms: u64,
     set_by: Option<SetByForm>,
+    /// Missing if they are as in files from before there were two: see [`OwnersForm::of_last_caller`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owners: Option<OwnersForm>,
     /// `10.0.0.5/24`.
     subnets: Vec<String>,
     gateway: Option<IpAddr>,
@@ -68,6 +71,22 @@ struct SetByForm {
     creation: u32,
 }
 
+/// Nodes.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnersForm {
+    route: Option<String>,
+    status: Option<String>,
+}
+
+impl OwnersForm {
+    /// Who called last owns all that there is.
+    fn of_last_caller(set_by: Option<&SetBy>, has_route: bool) -> Self {
+        let node = set_by.map(|who| who.node.clone());
+        Self { route: node.clone().filter(|_| has_route), status: node }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum MetricForm {
@@ -78,21 +97,7 @@ enum MetricForm {
 impl From<Record> for Form {
     fn from(record: Record) -> Self {
         match record {
-            Record::Wish(name, wish) => Self::Wish(WishForm {
-                ifname: escape(name.as_bytes()),
-                status: wish.status.as_str().to_owned(),
-                why: wish.why,
-                since_ms: wish.since_ms,
-                set_by: wish.set_by.map(|SetBy { node, id, serial, creation }| SetByForm {
-                    node,
-                    id,
-                    serial,
-                    creation,
-                }),
-                subnets: wish.subnets.iter().map(|s| format!("{}/{}", s.ip(), s.prefix_len())).collect(),
-                gateway: wish.gateway,
-                table: wish.table,
-            }),
+            Record::Wish(name, wish) => Self::Wish(wish_form(name, wish)),
             Record::Clear(name) => Self::Clear(escape(name.as_bytes())),
             Record::Metric(name, metric) => Self::Metric {
                 ifname: escape(name.as_bytes()),
@@ -102,6 +107,24 @@ impl From<Record> for Form {
             Record::Policy(node, policy) => Self::Policy { node, policy: policy.into() },
             Record::Cleared(names) => Self::Cleared(names.iter().map(|name| escape(name.as_bytes())).collect()),
         }
+    }
+}
+
+fn wish_form(name: IfName, wish: Wish) -> WishForm {
+    let has_route = !wish.subnets.is_empty() || wish.gateway.is_some();
+    let usual = OwnersForm::of_last_caller(wish.set_by.as_ref(), has_route);
+    let owners = OwnersForm { route: wish.route_owner, status: wish.status_owner };
+    let set_by = wish.set_by.map(|SetBy { node, id, serial, creation }| SetByForm { node, id, serial, creation });
+    WishForm {
+        ifname: escape(name.as_bytes()),
+        status: wish.status.as_str().to_owned(),
+        why: wish.why,
+        since_ms: wish.since_ms,
+        set_by,
+        owners: (owners != usual).then_some(owners),
+        subnets: wish.subnets.iter().map(|s| format!("{}/{}", s.ip(), s.prefix_len())).collect(),
+        gateway: wish.gateway,
+        table: wish.table,
     }
 }
 
@@ -150,11 +173,16 @@ impl TryFrom<WishForm> for Wish {
         if let Some(ip) = gateway.filter(|ip| !is_unicast(*ip)) {
             return Err(format!("gateway {ip} is not a unicast address"));
         }
+        let set_by = form.set_by.map(|SetByForm { node, id, serial, creation }| SetBy { node, id, serial, creation });
+        let has_route = !form.subnets.is_empty() || gateway.is_some();
+        let owners = form.owners.unwrap_or_else(|| OwnersForm::of_last_caller(set_by.as_ref(), has_route));
         Ok(Self {
             status: Status::parse(&form.status).ok_or_else(|| format!("{:?} is not a status", form.status))?,
             why: form.why,
             since_ms: form.since_ms,
-            set_by: form.set_by.map(|SetByForm { node, id, serial, creation }| SetBy { node, id, serial, creation }),
+            set_by,
+            route_owner: owners.route,
+            status_owner: owners.status,
             subnets: form.subnets.iter().map(|text| subnet(text)).collect::<Result<_, _>>()?,
             gateway,
             table: form.table,
@@ -223,6 +251,8 @@ mod tests {
             why: Some("ping \"ok\"".into()),
             since_ms: 1,
             set_by: Some(SetBy { node: "a@h".into(), id: 1, serial: 2, creation: 3 }),
+            route_owner: Some("b@h".into()),
+            status_owner: None,
             subnets: vec![Subnet::new("10.0.0.5".parse().unwrap(), 24).unwrap()],
             gateway: Some("fd00::1".parse().unwrap()),
             table: 100,
@@ -232,7 +262,8 @@ mod tests {
         assert_eq!(
             text,
             r#"{"wish":{"ifname":"%FFth%25","status":"internet","why":"ping \"ok\"","since_ms":1,"#.to_owned()
-                + r#""set_by":{"node":"a@h","id":1,"serial":2,"creation":3},"subnets":["10.0.0.5/24"],"#
+                + r#""set_by":{"node":"a@h","id":1,"serial":2,"creation":3},"owners":{"route":"b@h","status":null},"#
+                + r#""subnets":["10.0.0.5/24"],"#
                 + r#""gateway":"fd00::1","table":100}}"#
         );
         assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
@@ -248,6 +279,24 @@ mod tests {
             let text = format!(r#"{{"policy":{{"node":"a@h","policy":{form}}}}}"#);
             assert_eq!(serde_json::to_string(&record).unwrap(), text);
             assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn before_there_were_two_owners_it_was_the_last_caller() {
+        let last = r#"{"node":"a@h","id":1,"serial":2,"creation":3}"#;
+        for (set_by, gateway, route, status) in [
+            (last, r#""10.0.0.1""#, Some("a@h"), Some("a@h")),
+            (last, "null", None, Some("a@h")),
+            ("null", r#""10.0.0.1""#, None, None),
+        ] {
+            let text = format!(
+                r#"{{"wish":{{"ifname":"eth0","status":"lan","why":null,"since_ms":1,"set_by":{set_by},"subnets":[],"gateway":{gateway},"table":100}}}}"#
+            );
+            let record: Record = serde_json::from_str(&text).unwrap();
+            assert_eq!(serde_json::to_string(&record).unwrap(), text, "as they are still written");
+            let Record::Wish(_, wish) = record else { panic!("{text}") };
+            assert_eq!((wish.route_owner.as_deref(), wish.status_owner.as_deref()), (route, status));
         }
     }
 
