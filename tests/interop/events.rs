@@ -10,9 +10,13 @@ fn subscribed() -> Option<Rig> {
 }
 
 fn listen(beam: &Beam) {
+    number(beam);
+    beam.expect(&[("gen_server:call(RM, subscribe).", "ok")]);
+}
+
+fn number(beam: &Beam) {
     beam.ok("put(seq, 0), Next = fun() -> {route_manager, N, Event} = driver:await(5000), Seq = get(seq) + 1, \
          Seq = element(1, Event), put(seq, Seq), erlang:delete_element(1, Event) end, ok.");
-    beam.expect(&[("gen_server:call(RM, subscribe).", "ok")]);
 }
 
 const CONNECTION: &str = "{property,[<<\"connection\">>],";
@@ -50,6 +54,30 @@ fn a_subscriber_hears_the_present_first_and_then_every_change_in_order() {
         ("gen_server:call(RM, unsubscribe).", "ok"),
         ("gen_server:call(RM, {set_route, \"eth0\", [{{192,168,1,50}, 24}], {192,168,1,1}}).", "ok"),
         ("driver:await(100).", "timeout"),
+    ]);
+}
+
+#[test]
+fn a_cast_subscribes_the_process_that_it_names_and_no_other() {
+    let Some(rig) = Rig::start() else { return };
+    number(&rig.beam);
+    // The events of what a call has done come before the next answer.
+    let told = "is_map(gen_server:call(RM, status)) andalso driver:await(0).";
+    rig.beam.expect(&[
+        ("gen_server:cast(RM, subscribe).", "ok"),
+        (told, "timeout"),
+        ("gen_server:cast(RM, {subscribe, self()}).", "ok"),
+        ("Next().", &format!("{CONNECTION}nil,disconnected}}")),
+        ("Next().", &format!("{AVAILABLE}nil,[]}}")),
+        ("gen_server:cast(RM, {subscribe, self()}).", "ok"),
+        (told, "timeout"),
+        ("gen_server:cast(RM, {set_connection_status, eth0, lan}).", "ok"),
+        ("Next().", "{install,<<\"eth0\">>,installed}"),
+        ("Next().", "{property,[<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>],nil,lan}"),
+        ("Next().", &format!("{CONNECTION}disconnected,lan}}")),
+        ("gen_server:cast(RM, {unsubscribe, self()}).", "ok"),
+        ("gen_server:call(RM, {clear_route, eth0}).", "ok"),
+        (told, "timeout"),
     ]);
 }
 
