@@ -5,7 +5,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::site::Turn;
 use super::{Change, Changes, Connected, Family, Gap, MAIN_TABLE, Object, Plan, Prefix, Queue, Route, Touched, World};
 
 /// What leads from `world` to `plan`. Nothing that is right already is touched. `orphans` (objects of ours that no
@@ -34,12 +33,12 @@ pub fn diff(world: &World, plan: &Plan, orphans: &BTreeSet<Object>) -> Changes {
 /// connected routes.
 #[must_use]
 pub fn changes(gap: &Gap, world: &World, plan: &Plan, orphans: &BTreeSet<Object>, touched: &Touched) -> Changes {
-    let mut going: BTreeSet<Object> = gap.unwanted.difference(orphans).copied().collect();
+    let mut going: BTreeSet<Object> = gap.unwanted().difference(orphans).copied().collect();
     let links = links_of(world, plan, touched);
     let restored = restored(world, plan, &links, &going);
     let mut additions = leave_tables(plan, &mut going);
     additions.extend(restored.into_iter().map(Change::RestoreConnected));
-    additions.extend(arrive(plan, gap, &mut going));
+    additions.extend(arrive(gap, &mut going));
     let moves = moves(world, plan, gap, touched, &mut going);
     let mut deletions: Vec<Object> = going.into_iter().collect();
     let place = places(world, &deletions);
@@ -120,16 +119,13 @@ fn restored(world: &World, plan: &Plan, links: &BTreeSet<u32>, going: &BTreeSet<
 
 /// The additions of what is wanted and not there, in the plan's order. What an IPv6 route takes the place of goes, also
 /// if it is an orphan.
-fn arrive(plan: &Plan, gap: &Gap, going: &mut BTreeSet<Object>) -> Vec<Change> {
+fn arrive(gap: &Gap, going: &mut BTreeSet<Object>) -> Vec<Change> {
     let mut twins: BTreeMap<Ipv6Key, Object> =
-        gap.unwanted.iter().filter_map(|object| Some((ipv6_key(object)?, *object))).collect();
-    for twin in gap.missing.iter().filter_map(|object| twins.remove(&ipv6_key(object)?)) {
+        gap.unwanted().iter().filter_map(|object| Some((ipv6_key(object)?, *object))).collect();
+    for twin in gap.missing().filter_map(|object| twins.remove(&ipv6_key(object)?)) {
         going.insert(twin);
     }
-    let mut arriving: Vec<(Turn, Object)> =
-        gap.missing.iter().filter_map(|object| Some((plan.turn(object)?, *object))).collect();
-    arriving.sort_unstable();
-    arriving.into_iter().map(|(_, object)| Change::Add(object)).collect()
+    gap.in_order().copied().map(Change::Add).collect()
 }
 
 /// What puts the queues in order. In each, the longest run of the wanted order that is there in this order stays; all
@@ -142,7 +138,7 @@ fn moves(world: &World, plan: &Plan, gap: &Gap, touched: &Touched, going: &mut B
     };
     let mut moves = Vec::new();
     for queue in queues {
-        let arriving = plan.in_order(&queue).filter(|object| gap.missing.contains(object));
+        let arriving = plan.in_order(&queue).filter(|object| gap.lacks(object));
         let standing: Vec<Object> = world.in_order(queue).chain(arriving).copied().collect();
         let mut rest = standing.iter();
         if plan.in_order(&queue).all(|object| rest.any(|there| there == object)) {

@@ -1,31 +1,32 @@
 //! What is between what the kernel has of ours and what it should have.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::site::Turn;
 use super::{Change, Object, Plan, World};
 
 /// What is missing, and what is too much. Kept up to date object by object ([`Gap::revise`]), or made anew.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gap {
-    /// Wanted, and not there.
-    pub missing: BTreeSet<Object>,
+    /// Wanted, and not there; with its turn.
+    missing: BTreeMap<Object, Turn>,
     /// There, and not wanted.
-    pub unwanted: BTreeSet<Object>,
+    unwanted: BTreeSet<Object>,
 }
 
 impl Gap {
     /// Compares everything.
     #[must_use]
     pub fn between(world: &World, plan: &Plan) -> Self {
-        let (mut missing, mut unwanted) = (BTreeSet::new(), BTreeSet::new());
-        let (mut there, mut wanted) = (world.ours.iter().peekable(), plan.wanted().peekable());
+        let (mut missing, mut unwanted) = (BTreeMap::new(), BTreeSet::new());
+        let (mut there, mut wanted) = (world.ours.iter().peekable(), plan.turns().peekable());
         loop {
             let order = match (there.peek(), wanted.peek()) {
                 (None, None) => return Self { missing, unwanted },
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                (Some(there), Some(wanted)) => there.cmp(wanted),
+                (Some(there), Some((wanted, _))) => there.cmp(wanted),
             };
             match order {
                 Ordering::Less => unwanted.extend(there.next()),
@@ -35,16 +36,44 @@ impl Gap {
         }
     }
 
-    /// Takes in that the kernel has acknowledged `change`.
+    /// What is wanted and not there.
+    pub fn missing(&self) -> impl Iterator<Item = &Object> {
+        self.missing.keys()
+    }
+
+    /// Whether `object` is wanted and not there.
+    #[must_use]
+    pub fn lacks(&self, object: &Object) -> bool {
+        self.missing.contains_key(object)
+    }
+
+    /// The same in the plan's order.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = &Object> {
+        let mut missing: Vec<(&Turn, &Object)> = self.missing.iter().map(|(object, turn)| (turn, object)).collect();
+        missing.sort_unstable();
+        missing.into_iter().map(|(_, object)| object)
+    }
+
+    /// What is there and not wanted.
+    #[must_use]
+    pub const fn unwanted(&self) -> &BTreeSet<Object> {
+        &self.unwanted
+    }
+
+    /// Does without what `is_out` says, as if it were not wanted.
+    pub fn do_without(&mut self, is_out: impl Fn(&Object) -> bool) {
+        self.missing.retain(|object, _| !is_out(object));
+    }
+
+    /// Takes in that the kernel has acknowledged `change`, which led to `plan`.
     pub fn note(&mut self, change: &Change, plan: &Plan) {
         match change {
-            Change::Add(object) => {
-                self.missing.remove(object);
-                set(&mut self.unwanted, object, !plan.wants(object));
-            }
+            Change::Add(object) => _ = self.missing.remove(object),
+            // To go to the back of its queue, if it is wanted all the same.
             Change::Delete(object) => {
-                self.unwanted.remove(object);
-                set(&mut self.missing, object, plan.wants(object));
+                if !self.unwanted.remove(object) {
+                    self.missing.extend(plan.turn(object).map(|turn| (*object, turn)));
+                }
             }
             Change::RestoreConnected(_) | Change::RemoveConnected(_) => {}
         }
@@ -53,17 +82,13 @@ impl Gap {
     /// Compares `objects` again, which have come or gone, or are wanted or not any more.
     pub fn revise<'a>(&mut self, objects: impl IntoIterator<Item = &'a Object>, world: &World, plan: &Plan) {
         for object in objects {
-            let (is_there, is_wanted) = (world.ours.contains(object), plan.wants(object));
-            set(&mut self.missing, object, is_wanted && !is_there);
-            set(&mut self.unwanted, object, is_there && !is_wanted);
+            self.missing.remove(object);
+            self.unwanted.remove(object);
+            match (world.ours.contains(object), plan.turn(object)) {
+                (false, Some(turn)) => _ = self.missing.insert(*object, turn),
+                (true, None) => _ = self.unwanted.insert(*object),
+                (true, Some(_)) | (false, None) => {}
+            }
         }
-    }
-}
-
-fn set(objects: &mut BTreeSet<Object>, object: &Object, is_in: bool) {
-    if is_in {
-        objects.insert(*object);
-    } else {
-        objects.remove(object);
     }
 }

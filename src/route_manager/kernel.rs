@@ -286,8 +286,8 @@ impl Kernel {
     fn changes_despite_refusals(&mut self, touched: &Touched) -> Changes {
         let mut gap = self.gap.clone();
         let is_refused = |change: &Change| self.refused.contains_key(change);
-        let mut refused: Vec<Change> = gap.missing.iter().copied().map(Change::Add).filter(is_refused).collect();
-        gap.missing.retain(|object| !is_refused(&Change::Add(*object)));
+        let mut refused: Vec<Change> = gap.missing().copied().map(Change::Add).filter(is_refused).collect();
+        gap.do_without(|object| is_refused(&Change::Add(*object)));
         let mut changes = self.changes_over(&gap, touched);
         refused.extend(changes.additions.extract_if(.., |change| is_refused(change)));
         let (deletions, mut waiting) = changes.deletions_beside(&refused);
