@@ -60,7 +60,7 @@ const BAD: &[(&str, &str)] = &[
 fn a_call_gets_error_badarg_and_the_state_is_as_it_was() {
     let Some(rig) = Rig::start() else { return };
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_route(N, wlan0, [{{192,168,2,50},24}], {192,168,2,1}).", "ok"),
+        ("at_node:set_route(N, wlan0, [{{192,168,2,50},24}], {192,168,2,1}).", "ok"),
         ("Shown = fun() -> maps:with([interfaces, entries, connection, available_interfaces], gen_server:call(RM, status)) end, ok.", "ok"),
         ("Before = Shown(), is_map(Before).", "true"),
     ]);
@@ -112,15 +112,15 @@ fn an_rpc_gets_the_badarg_exception() {
 fn one_interface_too_many() {
     let Some(rig) = Rig::with(&["--max-interfaces", "2"]) else { return };
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_connection_status(N, eth0, lan).", "ok"),
-        ("beamroute_route_manager:set_route(N, wlan0, [{{192,168,2,50},24}], nil).", "ok"),
-        ("beamroute_route_manager:set_route(N, usb0, [{{192,168,5,50},24}], nil).", "{error,{too_many_interfaces,2}}"),
-        ("beamroute_route_manager:set_connection_status(N, usb0, lan).", "{error,{too_many_interfaces,2}}"),
+        ("at_node:set_connection_status(N, eth0, lan).", "ok"),
+        ("at_node:set_route(N, wlan0, [{{192,168,2,50},24}], nil).", "ok"),
+        ("at_node:set_route(N, usb0, [{{192,168,5,50},24}], nil).", "{error,{too_many_interfaces,2}}"),
+        ("at_node:set_connection_status(N, usb0, lan).", "{error,{too_many_interfaces,2}}"),
         ("maps:keys(maps:get(interfaces, gen_server:call(RM, status))).", "[<<\"eth0\">>,<<\"wlan0\">>]"),
-        ("beamroute_route_manager:set_connection_status(N, wlan0, internet).", "ok"),
-        ("beamroute_route_manager:clear_route(N, usb0).", "ok"),
-        ("beamroute_route_manager:clear_route(N, eth0).", "ok"),
-        ("beamroute_route_manager:set_connection_status(N, usb0, lan).", "ok"),
+        ("at_node:set_connection_status(N, wlan0, internet).", "ok"),
+        ("at_node:clear_route(N, usb0).", "ok"),
+        ("at_node:clear_route(N, eth0).", "ok"),
+        ("at_node:set_connection_status(N, usb0, lan).", "ok"),
         (
             "[{If, maps:get(table, I)} || {If, I} <- maps:to_list(maps:get(interfaces, gen_server:call(RM, status)))].",
             "[{<<\"usb0\">>,100},{<<\"wlan0\">>,101}]",

@@ -247,23 +247,23 @@ fn set_metric_overrides_the_ranking() {
     let Some(rig) = Rig::start() else { return };
     let metric = "maps:get(metric, maps:get(<<\"eth0\">>, maps:get(interfaces, gen_server:call(RM, status)))).";
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
+        ("at_node:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
         (metric, "50"),
-        ("beamroute_route_manager:set_metric(N, eth0, 7).", "ok"),
+        ("at_node:set_metric(N, eth0, 7).", "ok"),
         (metric, "7"),
     ]);
     assert!(rig.net.ip(&["route"]).contains("default via 192.168.1.1 dev eth0 proto 110 metric 7"));
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_metric(N, <<\"eth0\">>, disabled).", "ok"),
+        ("at_node:set_metric(N, <<\"eth0\">>, disabled).", "ok"),
         (metric, "disabled"),
         // Of an interface that nobody knows yet, too.
-        ("beamroute_route_manager:set_metric(N, ppp7, 12).", "ok"),
+        ("at_node:set_metric(N, ppp7, 12).", "ok"),
         ("maps:get(metrics, gen_server:call(RM, status)) =:= #{<<\"eth0\">> => disabled, <<\"ppp7\">> => 12}.", "true"),
-        ("beamroute_route_manager:set_metric(N, ppp7, default).", "ok"),
+        ("at_node:set_metric(N, ppp7, default).", "ok"),
         ("maps:get(metrics, gen_server:call(RM, status)) =:= #{<<\"eth0\">> => disabled}.", "true"),
     ]);
     assert!(!rig.net.ip(&["route"]).contains("default"));
-    rig.beam.expect(&[("beamroute_route_manager:set_metric(N, \"eth0\", default).", "ok"), (metric, "50")]);
+    rig.beam.expect(&[("at_node:set_metric(N, \"eth0\", default).", "ok"), (metric, "50")]);
     assert!(rig.net.ip(&["route"]).contains("default via 192.168.1.1 dev eth0 proto 110 metric 50"));
 }
 
@@ -273,14 +273,13 @@ fn set_owner_policy_keeps_or_clears_when_the_node_goes() {
     let Some(watcher) = crate::support::Beam::start(&rig.epmd.place(), &rig.daemon.cookie) else { return };
     watcher.know(&rig.daemon);
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_owner_policy(N, keep).", "ok"),
-        ("beamroute_route_manager:set_owner_policy(N, {lan_after, 5}).", "ok"),
-        ("beamroute_route_manager:set_owner_policy(N, {clear_after, 0}).", "ok"),
-        ("beamroute_route_manager:set_connection_status(N, eth0, internet).", "ok"),
+        ("at_node:set_owner_policy(N, keep).", "ok"),
+        ("at_node:set_owner_policy(N, {lan_after, 5}).", "ok"),
+        ("at_node:set_owner_policy(N, {clear_after, 0}).", "ok"),
+        ("at_node:set_connection_status(N, eth0, internet).", "ok"),
     ]);
-    let connection = "beamroute_route_manager:get(N, [<<\"connection\">>]).";
-    watcher
-        .expect(&[("beamroute_route_manager:set_connection_status(N, wlan0, lan).", "ok"), (connection, "internet")]);
+    let connection = "at_node:get(N, [<<\"connection\">>]).";
+    watcher.expect(&[("at_node:set_connection_status(N, wlan0, lan).", "ok"), (connection, "internet")]);
     rig.beam.kill();
     eventually("the gone node's wish is cleared", || watcher.ok(connection) == "lan");
 }
@@ -292,15 +291,13 @@ fn an_owner_that_returns_in_time_keeps_its_wishes() {
     owner.know(&rig.daemon);
     for (beam, name) in [(&owner, "eth0"), (&rig.beam, "wlan0")] {
         beam.expect(&[
-            ("beamroute_route_manager:set_owner_policy(N, {clear_after, 5}).", "ok"),
-            (&format!("beamroute_route_manager:set_connection_status(N, {name}, internet)."), "ok"),
+            ("at_node:set_owner_policy(N, {clear_after, 5}).", "ok"),
+            (&format!("at_node:set_connection_status(N, {name}, internet)."), "ok"),
         ]);
     }
     owner.expect(&[("erlang:disconnect_node(N).", "true"), ("net_adm:ping(N).", "pong")]);
     rig.beam.kill();
-    let of = |name: &str| {
-        owner.ok(&format!("beamroute_route_manager:get(N, [<<\"interface\">>, {name}, <<\"connection\">>])."))
-    };
+    let of = |name: &str| owner.ok(&format!("at_node:get(N, [<<\"interface\">>, {name}, <<\"connection\">>])."));
     // The other one's grace began later, and is over.
     eventually("the one that stays away is cleared", || of("wlan0") == "disconnected");
     assert_eq!(of("eth0"), "internet");
@@ -396,15 +393,13 @@ fn set_owner_policy_lets_the_internet_fall_back_to_lan_and_nothing_else() {
     let Some(watcher) = crate::support::Beam::start(&rig.epmd.place(), &rig.daemon.cookie) else { return };
     watcher.know(&rig.daemon);
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_owner_policy(N, {lan_after, 1}).", "ok"),
-        ("beamroute_route_manager:set_connection_status(N, eth0, internet).", "ok"),
-        ("beamroute_route_manager:set_connection_status(N, wlan0, disconnected).", "ok"),
+        ("at_node:set_owner_policy(N, {lan_after, 1}).", "ok"),
+        ("at_node:set_connection_status(N, eth0, internet).", "ok"),
+        ("at_node:set_connection_status(N, wlan0, disconnected).", "ok"),
     ]);
-    watcher.ok("beamroute_route_manager:set_connection_status(N, usb0, internet).");
+    watcher.ok("at_node:set_connection_status(N, usb0, internet).");
     rig.beam.kill();
-    let of = |name: &str| {
-        watcher.ok(&format!("beamroute_route_manager:get(N, [<<\"interface\">>, {name}, <<\"connection\">>])."))
-    };
+    let of = |name: &str| watcher.ok(&format!("at_node:get(N, [<<\"interface\">>, {name}, <<\"connection\">>])."));
     eventually("its Internet becomes lan", || of("eth0") == "lan");
     assert_eq!((of("wlan0").as_str(), of("usb0").as_str()), ("disconnected", "internet"));
 }

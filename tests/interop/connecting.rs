@@ -133,7 +133,7 @@ fn a_daemon_in_a_namespace_given_by_path() {
     let daemon = Daemon::options(&epmd.place()).netns_path(&net).start();
     let Some(beam) = Beam::start(&epmd.place(), &daemon.cookie) else { return };
     beam.know(&daemon);
-    beam.expect(&[("beamroute_route_manager:set_route(N, eth0, [{\"192.168.1.50\", 24}], \"192.168.1.1\").", "ok")]);
+    beam.expect(&[("at_node:set_route(N, eth0, [{\"192.168.1.50\", 24}], \"192.168.1.1\").", "ok")]);
     assert!(
         net.ip(&["route"]).contains("default via 192.168.1.1 dev eth0 proto 110 metric 50"),
         "{}",

@@ -119,9 +119,9 @@ fn every_flag_is_an_environment_variable_too() {
     let Some(beam) = Beam::start(&epmd.place(), &daemon.cookie) else { return };
     beam.know(&daemon);
     beam.expect(&[
-        ("beamroute_route_manager:set_connection_status(N, eth0, lan).", "ok"),
-        ("beamroute_route_manager:set_connection_status(N, wlan0, lan).", "{error,{too_many_interfaces,1}}"),
-        ("beamroute_route_manager:stop(N).", "ok"),
+        ("at_node:set_connection_status(N, eth0, lan).", "ok"),
+        ("at_node:set_connection_status(N, wlan0, lan).", "{error,{too_many_interfaces,1}}"),
+        ("at_node:stop(N).", "ok"),
     ]);
 }
 
@@ -140,7 +140,7 @@ fn a_configuration_file_with_an_unknown_key_is_refused_with_the_nearest() {
     let Some(beam) = Beam::start(&epmd.place(), &daemon.cookie) else { return };
     beam.know(&daemon);
     beam.expect(&[
-        ("beamroute_route_manager:set_connection_status(N, eth0, lan).", "ok"),
-        ("beamroute_route_manager:set_connection_status(N, wlan0, lan).", "{error,{too_many_interfaces,1}}"),
+        ("at_node:set_connection_status(N, eth0, lan).", "ok"),
+        ("at_node:set_connection_status(N, wlan0, lan).", "{error,{too_many_interfaces,1}}"),
     ]);
 }

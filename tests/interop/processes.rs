@@ -38,7 +38,7 @@ fn sigint_does_the_same() {
 fn ends_well(signal: Signal) {
     let Some(mut rig) = Rig::start() else { return };
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
+        ("at_node:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
         ("M = monitor(process, RM), erlang:monitor_node(N, true).", "true"),
     ]);
     rig.daemon.signal(signal);
@@ -57,7 +57,7 @@ fn ends_well(signal: Signal) {
 fn kill_9_gives_noconnection_and_leaves_the_routes() {
     let Some(mut rig) = Rig::start() else { return };
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
+        ("at_node:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
         ("M = monitor(process, RM), erlang:monitor_node(N, true).", "true"),
     ]);
     rig.daemon.kill();
@@ -88,7 +88,7 @@ fn calls_that_are_under_way_at_sigterm_are_answered_or_fail_at_once() {
 fn stop_is_not_allowed_by_default() {
     let Some(mut rig) = Rig::start() else { return };
     rig.beam.expect(&[
-        ("beamroute_route_manager:stop(N).", "{error,not_allowed}"),
+        ("at_node:stop(N).", "{error,not_allowed}"),
         ("rpc:call(N, route_manager, stop, []).", "{error,not_allowed}"),
         ("element(1, (catch gen_server:stop(RM, normal, 2000))).", "'EXIT'"),
         ("net_adm:ping(N).", "pong"),
@@ -102,7 +102,7 @@ fn stop_is_not_allowed_by_default() {
 fn stop_with_admin_all_is_ok_then_down_normal_then_exit_0() {
     let Some(mut rig) = Rig::with(&["--admin", "all"]) else { return };
     rig.beam.expect(&[
-        ("M = monitor(process, RM), beamroute_route_manager:stop(N).", "ok"),
+        ("M = monitor(process, RM), at_node:stop(N).", "ok"),
         ("driver:await(5000) =:= {'DOWN', M, process, RM, normal}.", "true"),
     ]);
     assert_eq!(rig.daemon.exit_code(), Some(0));

@@ -8,10 +8,10 @@ const STATUS: &str = "S = gen_server:call(RM, status), is_map(S).";
 fn status_has_every_key_and_every_value_has_its_shape() {
     let Some(rig) = Rig::start() else { return };
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
-        ("beamroute_route_manager:set_connection_status(N, eth0, internet, <<\"checked\">>).", "ok"),
-        ("beamroute_route_manager:set_connection_status(N, ppp3, lan).", "ok"),
-        ("beamroute_route_manager:set_connection_status(N, wlan0, disconnected).", "ok"),
+        ("at_node:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
+        ("at_node:set_connection_status(N, eth0, internet, <<\"checked\">>).", "ok"),
+        ("at_node:set_connection_status(N, ppp3, lan).", "ok"),
+        ("at_node:set_connection_status(N, wlan0, disconnected).", "ok"),
         (STATUS, "true"),
         ("[node, connection, available_interfaces, interfaces, entries, nodes, protocol, version, state, orphaned, ranking, owners, metrics] -- maps:keys(S).", "[]"),
         ("[K || K <- maps:keys(S), not is_atom(K)].", "[]"),
@@ -67,7 +67,7 @@ fn types_and_weights_come_from_the_name() {
         ("br0", "unknown", 0),
     ] {
         rig.beam.expect(&[
-            (&format!("beamroute_route_manager:set_connection_status(N, <<\"{name}\">>, lan)."), "ok"),
+            (&format!("at_node:set_connection_status(N, <<\"{name}\">>, lan)."), "ok"),
             (
                 &format!("(fun(#{{interfaces := #{{<<\"{name}\">> := #{{type := T, weight := W}}}}}}) -> {{T, W}} end)(gen_server:call(RM, status))."),
                 &format!("{{{kind},{weight}}}"),
@@ -81,10 +81,10 @@ fn since_moves_only_when_the_status_does() {
     let Some(rig) = Rig::start() else { return };
     rig.beam.expect(&[
         ("Since = fun() -> #{interfaces := #{<<\"eth0\">> := #{since := T}}} = gen_server:call(RM, status), T end, ok.", "ok"),
-        ("beamroute_route_manager:set_connection_status(N, eth0, lan).", "ok"),
-        ("T1 = Since(), timer:sleep(20), beamroute_route_manager:set_connection_status(N, eth0, lan).", "ok"),
+        ("at_node:set_connection_status(N, eth0, lan).", "ok"),
+        ("T1 = Since(), timer:sleep(20), at_node:set_connection_status(N, eth0, lan).", "ok"),
         ("T1 =:= Since().", "true"),
-        ("beamroute_route_manager:set_connection_status(N, eth0, internet).", "ok"),
+        ("at_node:set_connection_status(N, eth0, internet).", "ok"),
         ("Since() > T1.", "true"),
     ]);
 }
@@ -92,20 +92,20 @@ fn since_moves_only_when_the_status_does() {
 #[test]
 fn get_answers_the_bare_value_of_a_property() {
     let Some(rig) = Rig::start() else { return };
-    let get = |property: &str| format!("beamroute_route_manager:get(N, {property}).");
+    let get = |property: &str| format!("at_node:get(N, {property}).");
     rig.beam.expect(&[
         (&get("[<<\"available_interfaces\">>]"), "[]"),
         (&get("[<<\"connection\">>]"), "disconnected"),
         (&get("[<<\"interface\">>, <<\"eth0\">>, <<\"connection\">>]"), "nil"),
-        ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
-        ("beamroute_route_manager:set_route(N, wlan0, [{{192,168,2,50},24}], {192,168,2,1}).", "ok"),
+        ("at_node:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
+        ("at_node:set_route(N, wlan0, [{{192,168,2,50},24}], {192,168,2,1}).", "ok"),
         (&get("[<<\"available_interfaces\">>]"), "[<<\"eth0\">>,<<\"wlan0\">>]"),
         (&get("[<<\"connection\">>]"), "lan"),
-        ("beamroute_route_manager:set_connection_status(N, wlan0, internet).", "ok"),
+        ("at_node:set_connection_status(N, wlan0, internet).", "ok"),
         (&get("[<<\"available_interfaces\">>]"), "[<<\"wlan0\">>,<<\"eth0\">>]"),
         (&get("[<<\"connection\">>]"), "internet"),
         (&get("[<<\"interface\">>, <<\"wlan0\">>, <<\"connection\">>]"), "internet"),
-        ("beamroute_route_manager:clear_route(N, wlan0).", "ok"),
+        ("at_node:clear_route(N, wlan0).", "ok"),
         (&get("[<<\"interface\">>, <<\"wlan0\">>, <<\"connection\">>]"), "disconnected"),
         (&get("[<<\"available_interfaces\">>]"), "[<<\"eth0\">>]"),
         (&get("[<<\"interface\">>, <<\"eth0\">>, <<\"type\">>]"), "nil"),
@@ -122,13 +122,13 @@ fn install_says_what_is_missing() {
     };
     rig.net.ip(&["link", "set", "wlan0", "down"]);
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,51},24}], {192,168,1,1}).", "ok"),
+        ("at_node:set_route(N, eth0, [{{192,168,1,51},24}], {192,168,1,1}).", "ok"),
         (&install("eth0"), "{pending,{no_address,{192,168,1,51}}}"),
-        ("beamroute_route_manager:set_route(N, wlan0, [{{192,168,2,50},24}], {192,168,2,1}).", "ok"),
+        ("at_node:set_route(N, wlan0, [{{192,168,2,50},24}], {192,168,2,1}).", "ok"),
         (&install("wlan0"), "{pending,link_down}"),
-        ("beamroute_route_manager:set_route(N, usb0, [{{192,168,5,50},24}], {192,168,5,1}).", "ok"),
+        ("at_node:set_route(N, usb0, [{{192,168,5,50},24}], {192,168,5,1}).", "ok"),
         (&install("usb0"), "{pending,no_interface}"),
-        ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
+        ("at_node:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
         (&install("eth0"), "installed"),
     ]);
     assert!(rig.net.ip(&["route"]).contains("default via 192.168.1.1 dev eth0 proto 110 metric 50"));
@@ -138,7 +138,7 @@ fn install_says_what_is_missing() {
 fn a_gateway_outside_of_the_subnet_is_taken_to_be_on_the_link() {
     let Some(rig) = Rig::start() else { return };
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}], {8,8,4,4}).", "ok"),
+        ("at_node:set_route(N, eth0, [{{192,168,1,50},24}], {8,8,4,4}).", "ok"),
         ("maps:get(install, maps:get(<<\"eth0\">>, maps:get(interfaces, gen_server:call(RM, status)))).", "installed"),
     ]);
     for table in ["main", "100"] {
@@ -152,7 +152,7 @@ fn a_gateway_outside_of_the_subnet_is_taken_to_be_on_the_link() {
 fn a_gateway_of_a_family_without_an_address_is_accepted_and_pending() {
     let Some(rig) = Rig::start() else { return };
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}], <<\"fd00:1::1\">>).", "ok"),
+        ("at_node:set_route(N, eth0, [{{192,168,1,50},24}], <<\"fd00:1::1\">>).", "ok"),
         ("[E || E <- maps:get(entries, gen_server:call(RM, status)), element(1, E) =:= default_route].",
             "[{default_route,<<\"eth0\">>,{64768,1,0,0,0,0,0,1},0,100},{default_route,<<\"eth0\">>,{64768,1,0,0,0,0,0,1},50,main}]"),
         ("element(1, maps:get(install, maps:get(<<\"eth0\">>, maps:get(interfaces, gen_server:call(RM, status))))).", "pending"),
@@ -166,9 +166,9 @@ fn a_foreign_default_that_outranks_ours_is_shown_and_left_alone() {
     let Some(rig) = Rig::start() else { return };
     rig.net.ip(&["route", "add", "default", "via", "192.168.2.9", "dev", "wlan0", "proto", "static", "metric", "5"]);
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
+        ("at_node:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
         ("#{interfaces := #{<<\"eth0\">> := #{shadowed_by := By}}} = gen_server:call(RM, status), By =/= nil.", "true"),
-        ("beamroute_route_manager:clear_route(N, eth0).", "ok"),
+        ("at_node:clear_route(N, eth0).", "ok"),
     ]);
     let by = rig.beam.ok("By.");
     for part in ["{192,168,2,9}", "<<\"wlan0\">>", "5"] {
@@ -182,7 +182,7 @@ fn a_second_network_of_an_interface_is_listed_apart() {
     let Some(rig) = Rig::start() else { return };
     rig.net.ip(&["addr", "add", "10.9.0.1/16", "dev", "eth0"]);
     rig.beam.expect(&[
-        ("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}, {{10,9,0,1},16}], {192,168,1,1}).", "ok"),
+        ("at_node:set_route(N, eth0, [{{192,168,1,50},24}, {{10,9,0,1},16}], {192,168,1,1}).", "ok"),
         ("[E || E <- maps:get(entries, gen_server:call(RM, status)), element(1, E) =:= local_route, element(6, E) =:= 100].",
             "[{local_route,<<\"eth0\">>,{192,168,1,50},24,0,100}]"),
         ("[E || E <- maps:get(extra_entries, gen_server:call(RM, status)), element(6, E) =:= 100].",
@@ -201,12 +201,12 @@ fn a_table_that_others_use_is_not_taken() {
     rig.net.ip(&["rule", "add", "from", "10.1.1.1", "lookup", "100", "pref", "100"]);
     rig.net.ip(&["route", "add", "default", "via", "192.168.2.1", "dev", "wlan0", "table", "101", "proto", "static"]);
     crate::support::eventually("tables of others are seen", || {
-        rig.beam.ok("beamroute_route_manager:clear_route(N, eth0).");
-        rig.beam.ok("beamroute_route_manager:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).");
+        rig.beam.ok("at_node:clear_route(N, eth0).");
+        rig.beam.ok("at_node:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).");
         rig.beam.ok("maps:get(table, maps:get(<<\"eth0\">>, maps:get(interfaces, gen_server:call(RM, status)))).")
             == "102"
     });
-    rig.beam.expect(&[("beamroute_route_manager:clear_route(N, eth0).", "ok")]);
+    rig.beam.expect(&[("at_node:clear_route(N, eth0).", "ok")]);
     assert!(rig.net.ip(&["rule"]).contains("from 10.1.1.1 lookup 100"));
     assert!(rig.net.ip(&["route", "show", "table", "101"]).contains("default via 192.168.2.1"));
 }

@@ -1,4 +1,4 @@
-%% @doc The calls of beamroute's `route_manager', made on a BEAM node.
+%% @doc The calls of beamroute's `route_manager', made straight from a BEAM node, with no link of the client between.
 %%
 %% Every function takes the node that runs beamroute first and then what VintageNet's RouteManager takes. Interface
 %% names are binaries, strings or atoms; addresses are tuples or their text; no gateway is `nil' or `undefined'.
@@ -6,10 +6,10 @@
 %% answered (no connection, no such process) exits the caller, as `gen_server:call/2' does.
 %%
 %% ```
-%% > beamroute_route_manager:set_route('beamroute@gw1', <<"eth0">>, [{{192, 0, 2, 10}, 24}], {192, 0, 2, 1}).
+%% > at_node:set_route('beamroute@gw1', <<"eth0">>, [{{192, 0, 2, 10}, 24}], {192, 0, 2, 1}).
 %% ok
 %% '''
--module(beamroute_route_manager).
+-module(at_node).
 
 -export([
     set_route/4,
