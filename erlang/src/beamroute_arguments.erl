@@ -217,7 +217,7 @@ text(_) ->
 show(Term) ->
     Shown =
         case is_binary(Term) andalso unicode:characters_to_list(Term) of
-            Chars when is_list(Chars) -> ["<<", io_lib:format("~0tp", [Chars]), ">>"];
+            Chars when is_list(Chars) -> ["<<", io_lib:write_string(Chars), ">>"];
             _ -> io_lib:format("~0tp", [Term])
         end,
     Flat = unicode:characters_to_list(Shown),

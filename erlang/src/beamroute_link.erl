@@ -186,6 +186,7 @@ disconnected(Type, Content, Data) ->
 -spec connecting(gen_statem:event_type() | enter, term(), #data{}) -> 
     gen_statem:event_handler_result(state()) | gen_statem:state_enter_result(state()).
 connecting(enter, _, #data{options = #{connect_timeout := Timeout} = Options} = Data) ->
+    beamroute_dialer:hear_of_nodes(),
     %% Dialling may take as long as the net_kernel's net_setuptime.
     Attempt = spawn_monitor(fun() -> exit({attempt, beamroute_dialer:dial(Options)}) end),
     {keep_state, Data#data{attempt = Attempt}, {state_timeout, Timeout, give_up}};
@@ -209,6 +210,7 @@ connecting(Type, Content, Data) ->
 
 %% Monitors the daemon's process, which tells us of the node's end as well, and subscribes.
 hello(#data{options = #{node := Node}} = Data) ->
+    %% Again, since distribution may have been started only now.
     beamroute_dialer:hear_of_nodes(),
     Monitor = erlang:monitor(process, {?SERVER, Node}),
     Known = beamroute_known:begin_again(Data#data.known),
