@@ -187,9 +187,7 @@ disconnected(Type, Content, Data) ->
     gen_statem:event_handler_result(state()) | gen_statem:state_enter_result(state()).
 connecting(enter, _, #data{options = #{connect_timeout := Timeout} = Options} = Data) ->
     beamroute_dialer:hear_of_nodes(),
-    %% Dialling may take as long as the net_kernel's net_setuptime.
-    Attempt = spawn_monitor(fun() -> exit({attempt, beamroute_dialer:dial(Options)}) end),
-    {keep_state, Data#data{attempt = Attempt}, {state_timeout, Timeout, give_up}};
+    {keep_state, Data#data{attempt = beamroute_dialer:start(Options)}, {state_timeout, Timeout, give_up}};
 connecting(state_timeout, give_up, Data) ->
     failed(timeout, Data);
 connecting(info, {'DOWN', Ref, process, Pid, Result}, #data{attempt = {Pid, Ref}} = Data) ->
@@ -443,10 +441,11 @@ tell(Pids, Event, #data{options = #{node := Node}}) ->
 send(Request, #data{options = #{node := Node}, number = Number, requests = Requests} = Data) ->
     Ref = make_ref(),
     Message = {'$gen_call', {self(), Ref}, Request#request.term},
-    case erlang:send({?SERVER, Node}, Message, [noconnect, nosuspend]) of
-        ok -> ok;
-        %% A daemon that takes nothing any more is as good as gone.
-        Reason -> self() ! {'DOWN', Data#data.monitor, process, {?SERVER, Node}, Reason}
-    end,
+    _ =
+        case erlang:send({?SERVER, Node}, Message, [noconnect, nosuspend]) of
+            ok -> ok;
+            %% A daemon that takes nothing any more is as good as gone.
+            Reason -> self() ! {'DOWN', Data#data.monitor, process, {?SERVER, Node}, Reason}
+        end,
     Numbered = Request#request{number = Number + 1},
     {Ref, Data#data{number = Number + 1, requests = Requests#{Ref => Numbered}}}.
