@@ -6,8 +6,8 @@
 %% Frames that are ours, not the caller's.
 -define(OURS, [?MODULE, beamroute_route_manager, 'Elixir.Beamroute.RouteManager']).
 
-%% @doc The first frame of the calling process outside of this library; `nil' if there is none. A function that makes the
-%% call as the last thing it does has left the stack already: then it is the one before.
+%% @doc The first frame of the calling process outside of this library; `nil' if there is none. A function that makes
+%% the call as the last thing it does has left the stack already: then it is the one before.
 -spec name() -> binary() | nil.
 name() ->
     {current_stacktrace, Frames} = erlang:process_info(self(), current_stacktrace),

@@ -18,7 +18,7 @@
 %% <li>A write is kept and answered `ok', or with the option `{queue, false}' refused with `{error, disconnected}'. The
 %% latest wish per interface is kept, and sent in order when the daemon is back: see {@link beamroute_wishes}.</li>
 %% <li>A write that was sent but not answered when the daemon went is treated alike: unless it was not to be kept, it is
-%% sent again. A wish twice is a wish.</li>
+%% sent again. A wish twice is a wish. If it was not to be kept, the daemon may still have carried it out.</li>
 %% <li>A read is refused with `{error, disconnected}', or with the option `{last_known, true}' answered from what was
 %% known last.</li>
 %% <li>An answer that does not come in time is `{error, timeout}'. If it was a write, the daemon may still carry it out,
@@ -72,7 +72,7 @@
 
 -record(data, {
     options :: beamroute_options:checked(),
-    backoff :: pos_integer(),
+    backoff :: beamroute_backoff:backoff(),
     reason = not_yet :: term(),
     attempt = none :: {pid(), reference()} | none,
     monitor = none :: reference() | none,
@@ -154,8 +154,10 @@ callback_mode() -> [state_functions, state_enter].
 
 %% @private
 -spec init(beamroute_options:checked()) -> {ok, connecting, #data{}}.
-init(#{backoff_initial := Initial} = Options) ->
-    {ok, connecting, #data{options = Options, backoff = Initial}}.
+init(Options) ->
+    {ok, connecting, #data{options = Options, backoff = backoff(Options)}}.
+
+backoff(#{backoff_initial := Initial, backoff_max := Max}) -> beamroute_backoff:new(Initial, Max).
 
 %% @private The cookie is nobody's business.
 -spec format_status(gen_statem:format_status()) -> gen_statem:format_status().
@@ -169,10 +171,9 @@ format_status(Status) ->
 %% @private
 -spec disconnected(gen_statem:event_type() | enter, term(), #data{}) -> 
     gen_statem:event_handler_result(state()) | gen_statem:state_enter_result(state()).
-disconnected(enter, _, #data{backoff = Backoff, options = #{backoff_max := Max}} = Data) ->
-    %% Between half of it and all of it, so that a fleet does not come back in step.
-    Wait = Backoff - rand:uniform(Backoff div 2 + 1) + 1,
-    {keep_state, Data#data{backoff = min(2 * Backoff, Max)}, {state_timeout, Wait, try_again}};
+disconnected(enter, _, #data{backoff = Backoff} = Data) ->
+    {Wait, Next} = beamroute_backoff:next(Backoff),
+    {keep_state, Data#data{backoff = Next}, {state_timeout, Wait, try_again}};
 disconnected(state_timeout, try_again, Data) ->
     {next_state, connecting, Data};
 disconnected(info, {nodeup, Node, _}, #data{options = #{node := Node}} = Data) ->
@@ -230,9 +231,16 @@ let_go(#data{attempt = Attempt, monitor = Monitor} = Data) ->
     Monitor =:= none orelse erlang:demonitor(Monitor, [flush]),
     Data#data{attempt = none, monitor = none, hello = none, requests = #{}, is_stale = false}.
 
-up(#data{options = #{node := Node, backoff_initial := Initial}, subscribers = Subscribers} = Data) ->
+up(#data{options = #{node := Node} = Options, subscribers = Subscribers} = Data) ->
     ?LOG_INFO("beamroute: connected to ~ts", [Node]),
-    Fresh = Data#data{backoff = Initial, reason = connected, hello = none, requests = #{}, waiting = []},
+    Fresh = Data#data{
+        backoff = backoff(Options),
+        reason = connected,
+        hello = none,
+        requests = #{},
+        waiting = [],
+        is_stale = false
+    },
     tell(maps:keys(Subscribers), {link, connected}, Fresh),
     Subscribed = lists:foldl(fun subscribed/2, Fresh, maps:keys(Subscribers)),
     Sent = lists:foldl(fun send_kept/2, Subscribed, beamroute_wishes:to_list(Data#data.wishes)),

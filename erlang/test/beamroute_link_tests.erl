@@ -247,6 +247,13 @@ a_daemon_that_does_not_answer() ->
     {ok, Listen} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
     {ok, Port} = inet:port(Listen),
     {ok, _} = register_at_epmd("mute", Port),
+    %% Nobody waits for it: not whoever starts the link, and not those who call.
+    {ok, Patient} = ?RM:start_link([{node, 'mute@127.0.0.1'}, {connect_timeout, 3600000}]),
+    unlink(Patient),
+    {ok, _} = gen_tcp:accept(Listen, 20000),
+    ?assertEqual({error, disconnected}, ?RM:status([{timeout, 1}])),
+    ?assertMatch({ok, #{state := connecting}}, ?RM:link_info()),
+    ok = ?RM:stop(),
     {ok, Link} = ?RM:start_link([{node, 'mute@127.0.0.1'}, {connect_timeout, 50}, {backoff_initial, 20}]),
     unlink(Link),
     ok = write(?ETH0),
