@@ -9,7 +9,7 @@
 
 distribution_test_() ->
     Tests = [fun a_node_that_is_not_alive_is_told_so/0, fun distribution_is_started_when_the_daemon_is_there/0],
-    [{timeout, 120, {setup, fun beamroute_rig:settle/0, fun cleanup/1, T}} || T <- Tests].
+    [{setup, fun beamroute_rig:settle/0, fun cleanup/1, {timeout, 120, T}} || T <- Tests].
 
 cleanup(_) ->
     beamroute_rig:kill_all(),

@@ -25,7 +25,7 @@ link_test_() ->
         fun the_reason_is_the_caller/0,
         fun stop_ends_the_link_only/0
     ],
-    [{timeout, 120, {setup, fun setup/0, fun cleanup/1, {atom_to_list(name(T)), T}}} || T <- Tests].
+    [{setup, fun setup/0, fun cleanup/1, {timeout, 120, {atom_to_list(name(T)), T}}} || T <- Tests].
 
 name(Fun) -> element(2, erlang:fun_info(Fun, name)).
 
