@@ -25,6 +25,8 @@
 -define(MAX_WHY_BYTES, 4096).
 -define(MAX_SUBNETS, 1024).
 -define(MAX_U32, 16#ffffffff).
+%% The largest metric that anyone may choose.
+-define(MAX_METRIC, 4_000_000_000).
 -define(MAX_SHOWN, 1000).
 
 %% @doc A request that changes something, checked and in the form in which it is sent.
@@ -183,8 +185,8 @@ why(Term) ->
     end.
 
 metric(Metric) when Metric =:= disabled; Metric =:= default -> Metric;
-metric(Metric) when is_integer(Metric), Metric > 0, Metric =< ?MAX_U32 -> Metric;
-metric(Term) -> throw({wrong, "metric ~ts is not a number from 1, disabled or default", [show(Term)]}).
+metric(Metric) when is_integer(Metric), Metric > 0, Metric =< ?MAX_METRIC -> Metric;
+metric(Term) -> throw({wrong, "metric ~ts is not a number from 1 to ~b, disabled or default", [show(Term), ?MAX_METRIC]}).
 
 owner_policy(keep) ->
     keep;

@@ -207,7 +207,7 @@ bad_input_is_told_alike_near_and_far() ->
         Route([{<<"192.168.1.50">>, 24}, {"fd00::1", 64}, {{254, 0, 0, 1}, 1}], "fd00::2"),
         {set_connection_status, "fünfzehn", lan, "grüße"},
         {set_connection_status, eth0, lan, undefined},
-        {set_metric, eth0, 16#ffffffff}
+        {set_metric, eth0, 4_000_000_000}
     ],
     [?assertEqual({ok, ok}, {gen_server:call({route_manager, ?NODE}, Wish), write(Wish)}, Wish) || Wish <- Good],
     beamroute_rig:stop(Daemon).
@@ -232,7 +232,7 @@ bad_wishes() ->
         [{set_route, <<"eth0">>, [{Ip, 24}], Gateway} || Gateway <- Gateways],
         [{set_connection_status, <<"eth0">>, Status, nil} || Status <- [up, <<"lan">>, 1, {lan}, 'Up']],
         [{set_connection_status, <<"eth0">>, lan, Why} || Why <- [why, 1, [a], binary:copy(<<"x">>, 4097)]],
-        [{set_metric, <<"eth0">>, Metric} || Metric <- [0, -1, 1 bsl 32, none, {1}]],
+        [{set_metric, <<"eth0">>, Metric} || Metric <- [0, -1, 4_000_000_001, 1 bsl 32, none, {1}]],
         [{set_owner_policy, Policy} || Policy <- Policies]
     ]).
 
