@@ -13,10 +13,10 @@ use std::net::IpAddr;
 use nix::libc;
 
 use super::NetlinkError;
-use super::batch;
+use super::batch::{self, Request};
 use super::constants::*;
 use super::snapshot::ipv6_routes;
-use super::socket::{CommandSocket, Refusal, Request};
+use super::socket::{CommandSocket, Refusal};
 use crate::route::{Change, Changes, Family, Object, Prefix, Route};
 
 /// What became of some [`Changes`].

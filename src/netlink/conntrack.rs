@@ -14,6 +14,7 @@ use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
 use super::constants::*;
 use super::decode::{self, Message};
+use super::encode::{self, Writer};
 use super::error::socket;
 use super::socket::{BUFFER_BYTES, Received, receive};
 use super::{Config, NetlinkError, netns};
@@ -98,7 +99,7 @@ impl Conntrack {
         let doing = "list tracked connections";
         let sequence = self.next_sequence();
         let mut request = Vec::new();
-        message(subsystem_type(IPCTNL_MSG_CT_GET), NLM_F_DUMP, sequence, &nfgenmsg(family), &mut request);
+        Writer::new(&mut request, subsystem_type(IPCTNL_MSG_CT_GET), NLM_F_DUMP, sequence, &nfgenmsg(family));
         self.send(doing, &request)?;
         let (mut bodies, mut errno) = (Vec::new(), Ok(0));
         self.read(doing, |message| {
@@ -128,7 +129,7 @@ impl Conntrack {
             // Errors come without being asked for.
             let ack = if index + 1 == bodies.len() { NLM_F_ACK } else { 0 };
             let sequence = self.next_sequence();
-            message(subsystem_type(IPCTNL_MSG_CT_DELETE), ack, sequence, body, &mut request);
+            Writer::new(&mut request, subsystem_type(IPCTNL_MSG_CT_DELETE), ack, sequence, body);
         }
         self.send(doing, &request)?;
         let mut errors = vec![0; bodies.len()];
@@ -149,7 +150,7 @@ impl Conntrack {
         let sequence = self.next_sequence();
         let (mut request, mut errno) = (Vec::new(), Ok(0));
         let kind = u16::from_be_bytes([subsystem, kind]);
-        message(kind, NLM_F_ACK, sequence, &nfgenmsg(AF_UNSPEC), &mut request);
+        Writer::new(&mut request, kind, NLM_F_ACK, sequence, &nfgenmsg(AF_UNSPEC));
         self.send(doing, &request)?;
         self.read(doing, |message| {
             let is_last = message.sequence == sequence && message.kind == NLMSG_ERROR;
@@ -232,10 +233,10 @@ fn deletion_of(message: &Message<'_>, addresses: &BTreeSet<IpAddr>) -> Option<Ve
         return None;
     }
     let mut body = nfgenmsg(*header.first()?).to_vec();
-    push(CTA_TUPLE_ORIG | NLA_F_NESTED, attribute(attributes, CTA_TUPLE_ORIG)?, &mut body);
+    encode::attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, attribute(attributes, CTA_TUPLE_ORIG)?, &mut body);
     for kind in [CTA_ZONE, CTA_ID] {
         if let Some(value) = attribute(attributes, kind) {
-            push(kind, value, &mut body);
+            encode::attribute(kind, value, &mut body);
         }
     }
     Some(body)
@@ -254,28 +255,6 @@ fn attribute(attributes: &[u8], kind: u16) -> Option<&[u8]> {
     found.into_inner().get(NLA_HEADER_BYTES..end)
 }
 
-/// Appends an attribute, padded.
-fn push(kind: u16, value: &[u8], out: &mut Vec<u8>) {
-    let bytes = u16::try_from(NLA_HEADER_BYTES + value.len()).unwrap_or(u16::MAX);
-    out.extend_from_slice(&bytes.to_ne_bytes());
-    out.extend_from_slice(&kind.to_ne_bytes());
-    out.extend_from_slice(value);
-    out.resize(out.len().next_multiple_of(4), 0);
-}
-
-/// Appends a message: `struct nlmsghdr` and `body`, whose length is a multiple of four.
-fn message(kind: u16, flags: u16, sequence: u32, body: &[u8], out: &mut Vec<u8>) {
-    let bytes = u32::try_from(NLMSG_HEADER_BYTES + body.len()).unwrap_or(u32::MAX);
-    out.extend_from_slice(&bytes.to_ne_bytes());
-    out.extend_from_slice(&kind.to_ne_bytes());
-    out.extend_from_slice(&(NLM_F_REQUEST | flags).to_ne_bytes());
-    out.extend_from_slice(&sequence.to_ne_bytes());
-    // The kernel fills in our port.
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(body);
-}
-
-const NLMSG_HEADER_BYTES: usize = 16;
 const NFGENMSG_BYTES: usize = 4;
 const NLA_HEADER_BYTES: usize = 4;
 
@@ -302,10 +281,10 @@ mod tests {
     /// A tuple with these addresses.
     fn tuple(kind: u16, src: [u8; 4], dst: [u8; 4]) -> Vec<u8> {
         let (mut ip, mut tuple, mut out) = (Vec::new(), Vec::new(), Vec::new());
-        push(CTA_IP_V4_DST - 1, &src, &mut ip);
-        push(CTA_IP_V4_DST, &dst, &mut ip);
-        push(CTA_TUPLE_IP | NLA_F_NESTED, &ip, &mut tuple);
-        push(kind | NLA_F_NESTED, &tuple, &mut out);
+        encode::attribute(CTA_IP_V4_DST - 1, &src, &mut ip);
+        encode::attribute(CTA_IP_V4_DST, &dst, &mut ip);
+        encode::attribute(CTA_TUPLE_IP | NLA_F_NESTED, &ip, &mut tuple);
+        encode::attribute(kind | NLA_F_NESTED, &tuple, &mut out);
         out
     }
 
@@ -319,7 +298,7 @@ mod tests {
         };
         let (orig, reply) = (tuple(CTA_TUPLE_ORIG, lan, far), tuple(CTA_TUPLE_REPLY, far, uplink));
         let mut id = Vec::new();
-        push(CTA_ID, &[1, 2, 3, 4], &mut id);
+        encode::attribute(CTA_ID, &[1, 2, 3, 4], &mut id);
         let whole = told(&[orig.clone(), reply.clone(), id.clone()]);
         assert_eq!(check(&whole, uplink), Some(told(&[orig.clone(), id.clone()])));
         for other in [lan, far] {

@@ -19,10 +19,22 @@ pub(super) const NLMSGERR_ATTR_MSG: u16 = 1;
 
 // include/uapi/linux/rtnetlink.h
 pub(super) const AF_UNSPEC: u8 = 0;
+pub(super) const RTM_NEWROUTE: u16 = 24;
+pub(super) const RTM_DELROUTE: u16 = 25;
+pub(super) const RTM_NEWRULE: u16 = 32;
+pub(super) const RTM_DELRULE: u16 = 33;
+pub(super) const RTA_DST: u16 = 1;
+pub(super) const RTA_OIF: u16 = 4;
+pub(super) const RTA_GATEWAY: u16 = 5;
+pub(super) const RTA_PRIORITY: u16 = 6;
+pub(super) const RTA_PREFSRC: u16 = 7;
+pub(super) const RTA_TABLE: u16 = 15;
 pub(super) const RTA_VIA: u16 = 18;
 pub(super) const RTNH_F_ONLINK: u32 = 4;
 pub(super) const RTM_F_CLONED: u32 = 0x200;
 pub(super) const RTPROT_KERNEL: u8 = 2;
+pub(super) const RTN_UNICAST: u8 = 1;
+pub(super) const RT_SCOPE_UNIVERSE: u8 = 0;
 pub(super) const RT_SCOPE_LINK: u8 = 253;
 pub(super) const RT_TABLE_LOCAL: u32 = 255;
 /// `RTNLGRP_*`: link, IPv4 address, route, rule, IPv6 address, route, rule.

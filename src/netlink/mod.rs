@@ -6,8 +6,8 @@
 //! asynchronous requests are not used: they wake a task for each message, and offer neither batches nor all flags.
 //!
 //! ```text
-//! Changes → batch → socket ⇄ kernel ⇄ watch, snapshot → decode → fold → World
-//!             └── apply ──┘
+//! Changes → batch, encode → socket ⇄ kernel ⇄ watch, snapshot → decode → fold → World
+//!                 └── apply ──┘
 //! ```
 //!
 //! [`Conntrack`] is apart: another protocol of netlink, on a socket of its own.
@@ -17,6 +17,7 @@ mod batch;
 mod conntrack;
 mod constants;
 mod decode;
+mod encode;
 mod error;
 mod fold;
 mod meddling;

@@ -13,16 +13,10 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::NetlinkError;
+use super::batch::Request;
 use super::constants::*;
 use super::decode::{self, Message};
 use super::error::socket;
-
-/// A request and its `NLM_F_*` flags besides `NLM_F_REQUEST` and `NLM_F_ACK`.
-#[derive(Debug, Clone)]
-pub(super) struct Request {
-    pub message: RouteNetlinkMessage,
-    pub flags: u16,
-}
 
 /// Why the kernel did not do what one message asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +84,7 @@ impl CommandSocket {
         for request in requests {
             starts.push(bytes.len());
             let sequence = self.next_sequence();
-            encode(request.message, request.flags, sequence, &mut bytes);
+            request.encode(sequence, &mut bytes);
         }
         let mut answers = Vec::with_capacity(starts.len());
         for chunk in starts.chunks(MAX_BATCH) {
@@ -262,7 +256,7 @@ pub(super) fn receive(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<Recei
 }
 
 /// Appends a message, padded, to `bytes`.
-pub(super) fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32, bytes: &mut Vec<u8>) {
+fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32, bytes: &mut Vec<u8>) {
     let mut message = NetlinkMessage::from(message);
     message.header.flags = NLM_F_REQUEST | flags;
     message.header.sequence_number = sequence;
@@ -308,7 +302,9 @@ mod tests {
             let request = batch::request(&Change::Delete(Object::Rule(rule)), 110);
             let mut bytes = Vec::new();
             for sequence in 1..=100 {
-                encode(request.message.clone(), NLM_F_ACK, sequence, &mut bytes);
+                let start = bytes.len();
+                request.encode(sequence, &mut bytes);
+                acknowledge(&mut bytes, start);
             }
             let lost = socket.send_chunk("test", &bytes, 100);
             assert!(matches!(lost, Err(NetlinkError::NoAnswer { .. })));
