@@ -213,7 +213,8 @@ fn fault_10_other_peoples_default_routes_stay() {
 #[test]
 fn fault_11_routes_come_back_after_a_flap_and_with_an_address() {
     let Some(site) = Site::new() else { return };
-    let _daemon = site.start();
+    let daemon = site.options().env("BEAMROUTE_LOG", "debug").start();
+    eventually("the BEAM sees the daemon", || site.beam.ok("net_adm:ping(N).") == "pong");
     site.beam.expect(&[("Set(eth0, 1).", "ok")]);
     let ours = || shown(&site, "route show table all proto 110");
     let before = ours();
@@ -228,6 +229,15 @@ fn fault_11_routes_come_back_after_a_flap_and_with_an_address() {
         site.net.ip_batch(&[], back);
         eventually("they are back", || ours() == before);
     }
+    // A link that comes up as it went down was expected to.
+    let is_foreseen = || daemon.log().lines().any(|line| line.contains("as foreseen"));
+    eventually("what it takes was worked out beforehand", || {
+        site.net.ip_batch(&[], "link set eth0 down\n");
+        eventually("they are pending", || site.beam.ok("I(<<\"eth0\">>, install).").starts_with("{pending"));
+        site.net.ip_batch(&[], "link set eth0 up\n");
+        eventually("they are back", || ours() == before);
+        is_foreseen()
+    });
 }
 
 #[test]

@@ -36,6 +36,13 @@ impl Touched {
         *self == Self::default()
     }
 
+    /// The link that alone has changed.
+    #[must_use]
+    pub fn only_link(&self) -> Option<u32> {
+        let is_of_links = !self.everything && self.names.is_empty() && self.objects.is_empty();
+        self.links.first().copied().filter(|_| is_of_links && self.links.len() == 1)
+    }
+
     /// Takes in what else has happened.
     pub fn extend(&mut self, more: Self) {
         let Self { everything, names, links, objects } = more;

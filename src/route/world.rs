@@ -121,9 +121,8 @@ impl World {
 
     /// The connected routes that the kernel would have over link `ifindex` now, had we not removed them.
     pub(super) fn lacking_of(&self, ifindex: u32) -> impl Iterator<Item = Connected> {
-        let first = OnLink { ifindex, dst: Prefix::default_route(Family::V4) };
-        let removed = self.removed.range(first..).take_while(move |place| place.ifindex == ifindex);
-        removed.filter(|place| !self.is_connected(**place)).filter_map(|place| self.own_connected(*place))
+        let removed = self.removed_of(ifindex).filter(|place| !self.is_connected(*place));
+        removed.filter_map(|place| self.own_connected(place))
     }
 
     /// The networks that link `ifindex` reaches in main without us: by the kernel's connected routes, or by those it
@@ -215,10 +214,8 @@ impl World {
     /// The same for these links only.
     pub fn forget_void_removals_on(&mut self, links: impl IntoIterator<Item = u32>) {
         for ifindex in links {
-            let first = OnLink { ifindex, dst: Prefix::default_route(Family::V4) };
-            let of_link = self.removed.range(first..).take_while(|place| place.ifindex == ifindex);
-            let is_void = |place: &&OnLink| self.is_connected(**place) || self.own_connected(**place).is_none();
-            for place in of_link.filter(is_void).copied().collect::<Vec<_>>() {
+            let is_void = |place: &OnLink| self.is_connected(*place) || self.own_connected(*place).is_none();
+            for place in self.removed_of(ifindex).filter(is_void).collect::<Vec<_>>() {
                 self.removed.remove(&place);
             }
         }

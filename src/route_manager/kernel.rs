@@ -10,6 +10,7 @@ use super::adopt;
 use super::contest::Contests;
 use super::news::Shadows;
 use super::recheck::Recheck;
+use super::rehearsal::Rehearsals;
 use crate::netlink::{Meddling, Netlink, NetlinkError, Refused};
 use crate::route::{
     Change, Changes, Connected, DesiredState, Family, ForeignDefault, Gap, IfName, Metric, Object, Plan, PlanOptions,
@@ -36,6 +37,7 @@ pub struct Kernel {
     /// What others keep undoing.
     contests: Contests,
     recheck: Recheck,
+    rehearsals: Rehearsals,
     /// The whole batch failed: the error number, until a batch goes through again.
     fault: Option<i32>,
     /// The last look failed, so the next is due without an event, but not at once.
@@ -90,6 +92,7 @@ impl Kernel {
             complained: BTreeMap::new(),
             contests: Contests::default(),
             recheck: Recheck::default(),
+            rehearsals: Rehearsals::default(),
             fault: None,
             is_blind: false,
         }
@@ -237,11 +240,24 @@ impl Kernel {
         let mut done = 0;
         // What waited for something that is refused goes on without it.
         for _ in 0..COMMIT_TRIES {
-            let changes = self.changes(state, ranking);
-            if changes.is_empty() {
-                break;
-            }
-            let outcome = match self.netlink.apply(&changes) {
+            let foreseen = self.rehearsals.take(&self.touched, &self.world);
+            let (changes, result) = match foreseen {
+                Some(changes) => {
+                    debug!("as foreseen");
+                    let result = self.netlink.apply(&changes);
+                    self.catch_up(state, ranking, &changes);
+                    (changes, result)
+                }
+                None => {
+                    let changes = self.changes(state, ranking);
+                    if changes.is_empty() {
+                        break;
+                    }
+                    let result = self.netlink.apply(&changes);
+                    (changes, result)
+                }
+            };
+            let outcome = match result {
                 Ok(outcome) => outcome,
                 Err(error) => {
                     self.failed(&changes, &error);
@@ -259,6 +275,31 @@ impl Kernel {
             }
         }
         done
+    }
+
+    /// Plans what has been done already, as it was foreseen. Should it be something else, the next round sees to it.
+    fn catch_up(&mut self, state: &DesiredState, ranking: &Ranking, foreseen: &Changes) {
+        let is_as_foreseen = self.changes(state, ranking) == *foreseen;
+        debug_assert!(is_as_foreseen, "what was foreseen is not what is needed");
+        self.touched.everything |= !is_as_foreseen;
+    }
+
+    /// Works out beforehand what is to be done once a link that is down comes up.
+    pub fn rehearse(&mut self, state: &DesiredState, ranking: &Ranking) {
+        self.rehearsals.clear();
+        if self.fault.is_some() || !self.touched.is_empty() || !self.refused.is_empty() || !self.orphans.is_empty() {
+            return;
+        }
+        for rehearsal in Rehearsals::due(&self.plan, &self.world, state) {
+            let ifindex = rehearsal.ifindex;
+            let Some(was) = self.world.bring_up(ifindex) else { continue };
+            self.touched.links.insert(ifindex);
+            let changes = self.changes(state, ranking);
+            self.rehearsals.add(rehearsal, &self.world, changes);
+            self.world.let_down(was);
+            self.touched.links.insert(ifindex);
+            let _ = self.changes(state, ranking);
+        }
     }
 
     /// Plans, and says what is to be done; not what was refused before.

@@ -20,6 +20,7 @@ mod news;
 mod owners;
 mod planned;
 mod recheck;
+mod rehearsal;
 mod request;
 mod saved;
 mod server;

@@ -378,6 +378,9 @@ impl RouteManager {
             }
         }
         self.journal.compact();
+        if is_new {
+            self.kernel.rehearse(&self.state, self.steering.ranking());
+        }
     }
 
     fn settle_and_commit(&mut self) -> usize {
