@@ -119,20 +119,24 @@ impl Process {
     pub async fn send(&self, to: impl Into<Destination>, message: Term) -> Result<(), DialError> {
         let to = to.into();
         let channel = self.node.channel_to(to.node()).await?;
-        let from = self.pid();
-        let control = match to.target() {
-            Target::Name(name) => Control::RegSend { from, name },
-            Target::Pid(pid) => Control::send(channel.flags(), from, pid),
-        };
-        channel.send(control, Some(message));
+        channel.send(self.control(&channel, &to), Some(message));
         channel.room().await;
         Ok(())
     }
 
     /// Sends a message to a process of this node or of one that is connected; to others it goes nowhere.
-    pub fn send_now(&self, to: &Pid, message: Term) {
-        if let Some(channel) = self.node.channel(Some(&to.node.name)) {
-            channel.send(Control::send(channel.flags(), self.pid(), to.clone()), Some(message));
+    pub fn send_now(&self, to: impl Into<Destination>, message: Term) {
+        let to = to.into();
+        if let Some(channel) = self.node.channel(to.node()) {
+            channel.send(self.control(&channel, &to), Some(message));
+        }
+    }
+
+    fn control(&self, channel: &Channel, to: &Destination) -> Control {
+        let from = self.pid();
+        match to.target() {
+            Target::Name(name) => Control::RegSend { from, name },
+            Target::Pid(pid) => Control::send(channel.flags(), from, pid),
         }
     }
 
