@@ -13,6 +13,7 @@
 //! | [`epmd`] | port mapper: codec, client that keeps a registration alive, embedded server |
 //! | [`dist`] | one connection's protocol without I/O: handshake, frames, control messages, ticks |
 //! | [`node`] | sockets and tasks: an Erlang node that knows nothing of routes |
+//! | [`pg`] | a process of ours in OTP's process groups |
 //! | [`route`] | pure: desired state, ranking, plan, diff, properties |
 //! | [`netlink`] | the only place with `AF_NETLINK` |
 //! | [`route_manager`] | the registered process: term → request, the loop, outcome → term |
@@ -26,6 +27,7 @@ pub mod dist;
 pub mod epmd;
 pub mod netlink;
 pub mod node;
+pub mod pg;
 pub mod route;
 pub mod route_manager;
 pub mod service;

@@ -81,7 +81,7 @@ fn flags_over_environment_over_file_over_defaults() {
 #[test]
 fn every_option_in_every_layer() {
     type Holds = fn(&Config) -> bool;
-    let options: [(&str, &str, &str, Holds); 22] = [
+    let options: [(&str, &str, &str, Holds); 24] = [
         ("name", "a@127.0.0.1", "\"a@127.0.0.1\"", |c| c.node_name.to_string() == "a@127.0.0.1"),
         ("sname", "a", "\"a\"", |c| c.node_name.to_string() == "a@gw1"),
         ("cookie_file", "/c", "\"/c\"", |c| c.cookie == CookieSource::File("/c".into())),
@@ -92,6 +92,8 @@ fn every_option_in_every_layer() {
         ("state_dir", "/s", "\"/s\"", |c| c.state_dir == Path::new("/s")),
         ("max_interfaces", "8", "8", |c| c.max_interfaces == 8),
         ("connect", "a@gw2", "[\"a@gw2\"]", |c| c.connect.iter().map(ToString::to_string).eq(["a@gw2"])),
+        ("pg_group", "a,b", "[\"a\", \"b\"]", |c| c.pg_groups == ["a", "b"]),
+        ("pg_scope", "fleet", "\"fleet\"", |c| c.pg_scope == "fleet"),
         ("dist_auto_connect", "once", "\"once\"", |c| c.auto_connect == AutoConnect::Once),
         ("net_ticktime", "1m", "\"1m\"", |c| c.net_ticktime == Duration::from_secs(60)),
         ("dist_listen_options", "keepalive=true", "\"keepalive=true\"", |c| {
@@ -143,6 +145,31 @@ fn visible_is_refused_with_a_reason() {
     ] {
         assert!(resolve(flags, env, file).is_ok(), "{flags} {env:?} {file:?}");
     }
+}
+
+#[test]
+fn groups_of_pg_and_their_scope() {
+    let pg = |config: Config| (config.pg_groups, config.pg_scope);
+    let is = |groups: &[&str], scope: &str| (groups.iter().map(ToString::to_string).collect(), scope.to_owned());
+    assert_eq!(pg(resolve("", &[], None).unwrap()), is(&[], "pg"));
+    let env = [("BEAMROUTE_PG_GROUP", "a,b  c a")];
+    assert_eq!(pg(resolve("", &env, None).unwrap()), is(&["a", "b", "c"], "pg"));
+    assert_eq!(pg(resolve("--pg-group x --pg-group y,x --pg-scope s", &env, None).unwrap()), is(&["x", "y"], "s"));
+    let longest = "ü".repeat(255);
+    let names = format!("pg_group = [\"{longest}\", \"Elixir.My.Routers\"]");
+    assert_eq!(pg(resolve("", &[], Some(&names)).unwrap()), is(&[&longest, "Elixir.My.Routers"], "pg"));
+    let alone = resolve("--pg-scope s", &[], None).unwrap();
+    assert_eq!(alone.warnings, ["pg_scope counts for the groups of pg_group only, and there are none"]);
+    for (flags, sentence) in [
+        ("--pg-group :a", "pg_group: \":a\": not an atom name; leave the colon out"),
+        ("--pg-group 'a'", "pg_group: \"'a'\": not an atom name; leave quotes, blanks and commas out"),
+        ("--pg-scope a,b", "pg_scope: \"a,b\": not an atom name; leave quotes, blanks and commas out"),
+        ("--pg-scope undefined", "pg_scope: \"undefined\": no process can have that name"),
+    ] {
+        assert_eq!(refusal(flags, &[], None), sentence);
+    }
+    let refused = refusal("", &[], Some(&format!("pg_group = [\"{longest}ü\"]")));
+    assert!(refused.ends_with("longer than an atom can be, which is 255 characters"), "{refused}");
 }
 
 #[test]

@@ -57,7 +57,9 @@ impl From<&ServiceError> for ExitCode {
                 ExitCode::Permission
             }
             ServiceError::Elsewhere(_) | ServiceError::Journal(JournalError::Missing(_)) => ExitCode::NoSuchNode,
-            ServiceError::Cookie(_) | ServiceError::Netlink(NetlinkError::Namespace { .. }) => ExitCode::Configuration,
+            ServiceError::Cookie(_)
+            | ServiceError::Scope(_)
+            | ServiceError::Netlink(NetlinkError::Namespace { .. }) => ExitCode::Configuration,
             _ => ExitCode::Failed,
         }
     }

@@ -13,6 +13,7 @@ pub mod cookie;
 pub mod layers;
 pub mod listen;
 pub mod options;
+mod pg;
 pub mod ranking;
 pub mod value;
 
@@ -68,6 +69,10 @@ pub struct Config {
     pub flush: Flush,
     /// The nodes to keep connected, each once.
     pub connect: Vec<NodeName>,
+    /// The groups of OTP's `pg` that route_manager is in, each once.
+    pub pg_groups: Vec<String>,
+    /// Their scope.
+    pub pg_scope: String,
     /// Whether referring to a node connects to it.
     pub auto_connect: AutoConnect,
     /// After so much silence a peer is down.
@@ -188,6 +193,16 @@ pub enum ConfigError {
         /// Why not.
         reason: &'static str,
     },
+    /// A group or scope that is no atom.
+    #[error("{key}: {name:?}: {reason}")]
+    Pg {
+        /// The option.
+        key: &'static str,
+        /// As given.
+        name: String,
+        /// Why not.
+        reason: &'static str,
+    },
     /// There is no cookie.
     #[error(transparent)]
     Cookie(#[from] CookieError),
@@ -233,8 +248,10 @@ impl Config {
             (None, None) => ("beamroute", NameKind::Short),
         };
         let node_name = node_name(given, name_kind, &around.host)?;
-        let config = Config {
+        let mut config = Config {
             connect: nodes_to_connect(options.connect.as_deref().unwrap_or_default(), &node_name, name_kind)?,
+            pg_groups: pg::groups(options.pg_group.as_deref().unwrap_or_default())?,
+            pg_scope: pg::scope(options.pg_scope.as_deref())?,
             auto_connect: options.dist_auto_connect.map_or_else(AutoConnect::default, |when| when.0),
             node_name,
             name_kind,
@@ -265,6 +282,9 @@ impl Config {
             file,
             warnings: layers::unknown_variables(variables),
         };
+        if config.pg_groups.is_empty() && options.pg_scope.is_some() {
+            config.warnings.push("pg_scope counts for the groups of pg_group only, and there are none".into());
+        }
         if config.epmd == EpmdMode::None && config.port == 0 {
             return Err(ConfigError::NoPort);
         }
@@ -289,10 +309,10 @@ impl Config {
     }
 }
 
-/// The nodes of `--connect`: several in one value have commas or blanks between them.
+/// The nodes of `--connect`.
 fn nodes_to_connect(given: &[String], ours: &NodeName, kind: NameKind) -> Result<Vec<NodeName>, ConfigError> {
     let mut nodes: Vec<NodeName> = Vec::new();
-    for word in given.iter().flat_map(|value| value.split([',', ' ', '\t', '\n'])).filter(|word| !word.is_empty()) {
+    for word in words(given) {
         let refused = |reason| ConfigError::Connect { node: word.to_owned(), reason };
         let node = peer_name(word, kind).map_err(refused)?;
         if node == *ours {
@@ -303,6 +323,11 @@ fn nodes_to_connect(given: &[String], ours: &NodeName, kind: NameKind) -> Result
         }
     }
     Ok(nodes)
+}
+
+/// The words of an option that may be repeated: in one value they have commas or blanks between them.
+fn words(given: &[String]) -> impl Iterator<Item = &str> {
+    given.iter().flat_map(|value| value.split([',', ' ', '\t', '\n'])).filter(|word| !word.is_empty())
 }
 
 /// `ERL_EPMD_PORT`, as for `erl` and `epmd`.

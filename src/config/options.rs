@@ -69,6 +69,12 @@ pub struct Options {
     /// Node to keep connected, dialled again whenever it is lost; may be repeated
     #[arg(long, value_name = "NODE@HOST")]
     pub connect: Option<Vec<String>>,
+    /// Group of OTP's pg in which the connected nodes list our route_manager; may be repeated [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub pg_group: Option<Vec<String>>,
+    /// The scope of pg in which the groups are [default: pg]
+    #[arg(long, value_name = "NAME")]
+    pub pg_scope: Option<String>,
     /// Whether referring to a node connects to it: true, once, or never [default: true]
     #[arg(long, value_name = "WHEN")]
     pub dist_auto_connect: Option<DistAutoConnect>,
@@ -136,6 +142,8 @@ layered!(
     flush,
     visible,
     connect,
+    pg_group,
+    pg_scope,
     dist_auto_connect,
     net_ticktime,
     dist_listen_options,

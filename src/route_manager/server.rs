@@ -117,6 +117,12 @@ impl RouteManager {
         }
     }
 
+    /// Its pid, which each start of the node makes anew.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.process.pid()
+    }
+
     /// Deletes the connections of an interface that was the best way out, when another one has become it.
     pub fn flush_connections(&mut self, conntrack: Conntrack) {
         self.flush = Flush::new(conntrack);

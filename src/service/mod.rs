@@ -20,6 +20,7 @@ use crate::config::{Admin, Config, CookieError, Flush, Listening, NameKind, OnEx
 use crate::epmd::EpmdState;
 use crate::netlink::{self, Conntrack, Missing, Netlink, NetlinkError};
 use crate::node::{Listen, Node, NodeConfig, Resolver, Start, StartError};
+use crate::pg::{Membership, Scope};
 use crate::route::{DesiredState, PlanOptions};
 use crate::route_manager::{
     Ended, Journal, JournalError, Kernel, ReadRanking, Restored, RouteManager, Settings, Steering,
@@ -64,6 +65,9 @@ pub enum ServiceError {
     /// The node cannot listen, or the port mapper refused its name.
     #[error(transparent)]
     Node(#[from] StartError),
+    /// Another process of the node has the name of the scope.
+    #[error("pg_scope: {0:?}: a process of this node has that name already; choose another scope")]
+    Scope(String),
     /// The operating system would not give what every program gets.
     #[error("cannot {doing}: {source}")]
     System {
@@ -111,6 +115,7 @@ pub struct Service {
     node: Node,
     epmd: EpmdState,
     manager: tokio::task::JoinHandle<Ended>,
+    membership: Option<Membership>,
     shutdown: CancellationToken,
     reload: Arc<Notify>,
     address: SocketAddr,
@@ -155,17 +160,19 @@ impl Service {
         if let Some(conntrack) = conntrack {
             manager.flush_connections(conntrack);
         }
+        let scope = scope(&node, &config.pg_scope, &config.pg_groups)?;
         let name = config.node_name.to_string();
         let start = if config.name_kind == NameKind::Long { Start::long(name) } else { Start::short(name) };
         // Its process has its mailbox: whoever connects from here on is answered.
         node.start(start).await?;
+        let membership = scope.map(|scope| scope.join(manager.pid(), &config.pg_groups));
         let manager = tokio::spawn(manager.run(shutdown.clone()));
         let epmd = node.epmd_state().await.unwrap_or(EpmdState::Disabled);
         let address = node.address().await.unwrap_or(SocketAddr::from(([127, 0, 0, 1], config.port)));
         for peer in &config.connect {
             node.keep_connected(&peer.to_string());
         }
-        Ok(Self { node, epmd, manager, shutdown, reload, address, listening, _exclusive: exclusive })
+        Ok(Self { node, epmd, manager, membership, shutdown, reload, address, listening, _exclusive: exclusive })
     }
 
     /// The node, for callers inside the program.
@@ -218,9 +225,13 @@ impl Service {
         }
     }
 
-    /// Lets nobody new in, answers what is queued, tells monitors and links, unregisters.
+    /// Lets nobody new in, leaves the groups, answers what is queued, tells monitors and links, unregisters.
     pub async fn stop(self) {
         self.node.stop_accepting();
+        // First, so that nobody looks for us there who comes from now on.
+        if let Some(membership) = self.membership {
+            membership.leave().await;
+        }
         self.shutdown.cancel();
         if !self.manager.is_finished() {
             // A crash was logged by the task that crashed.
@@ -269,6 +280,14 @@ fn open(config: &Config) -> Result<Opened, ServiceError> {
     let state = state.unwrap_or_else(|| DesiredState::new(max_interfaces));
     kernel.commit(&state, &config.ranking);
     Ok(Opened { kernel, state, journal, exclusive })
+}
+
+/// The process of the `pg` scope, if there are groups to join. Our other processes have their names already.
+fn scope(node: &Node, name: &str, groups: &[String]) -> Result<Option<Scope>, ServiceError> {
+    if groups.is_empty() {
+        return Ok(None);
+    }
+    Scope::register(node, name).map(Some).ok_or_else(|| ServiceError::Scope(name.to_owned()))
 }
 
 /// The kernel's table of connections, if it is wanted and there.

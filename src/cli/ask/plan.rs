@@ -31,7 +31,7 @@ pub struct PlanArgs {
 }
 
 /// The options of `run` that have nothing to do with a plan. They may be given all the same.
-pub(in crate::cli) const IRRELEVANT: [&str; 12] = [
+pub(in crate::cli) const IRRELEVANT: [&str; 14] = [
     "admin",
     "connect",
     "dist_auto_connect",
@@ -41,6 +41,8 @@ pub(in crate::cli) const IRRELEVANT: [&str; 12] = [
     "log_format",
     "net_ticktime",
     "on_exit",
+    "pg_group",
+    "pg_scope",
     "recheck",
     "visible",
     "flush",
