@@ -1,5 +1,7 @@
 //! The kernel as the loop sees it: what it has, what was planned for it, and what it would not take.
 
+mod standing;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -8,13 +10,12 @@ use tracing::{debug, error, info, warn};
 
 use super::adopt;
 use super::contest::Contests;
-use super::news::Shadows;
 use super::recheck::Recheck;
 use super::rehearsal::Rehearsals;
 use crate::netlink::{Meddling, Netlink, NetlinkError, Refused};
 use crate::route::{
-    Change, Changes, Connected, DesiredState, Family, ForeignDefault, Gap, IfName, Metric, Object, Plan, PlanOptions,
-    Ranking, Reason, Route, Subnet, Touched, Wanted, Wish, World, changes, diff, orphans_of, plan, useless_orphans,
+    Change, Changes, DesiredState, Family, Gap, IfName, Object, Plan, PlanOptions, Ranking, Route, Subnet, Touched,
+    Wanted, World, changes, diff, orphans_of, plan, useless_orphans,
 };
 
 /// The mirror of the kernel, the last plan, and the way to bring the first to the second.
@@ -442,49 +443,6 @@ impl Kernel {
         Cow::Owned(self.orphans.iter().copied().chain(held).collect())
     }
 
-    /// Interfaces of which something is fought over; `None` stands for what belongs to all of them, or to none.
-    #[must_use]
-    pub(super) fn contested(&self, state: &DesiredState) -> BTreeSet<Option<IfName>> {
-        let is_known = |name: &IfName| state.interfaces().contains_key(name);
-        let loser = |change: &Change| match change {
-            Change::Add(Object::LocalNetworks { .. }) => Some(None),
-            Change::Add(_) => self.loser(change, state).map(Some),
-            _ => Some(self.loser(change, state).filter(is_known)),
-        };
-        self.contests.contested().filter_map(loser).collect()
-    }
-
-    /// The interface that a contested change is about.
-    fn loser(&self, change: &Change, state: &DesiredState) -> Option<IfName> {
-        match change {
-            Change::Add(object) | Change::Delete(object) => self.owner(&Change::Add(*object), state),
-            Change::RemoveConnected(Connected { ifindex, .. })
-            | Change::RestoreConnected(Connected { ifindex, .. }) => {
-                self.world.links.get(ifindex).map(|link| link.name)
-            }
-        }
-    }
-
-    /// The foreign default route that outranks that of `name`, whose `wish` has `metric`. Where none can be, as the
-    /// interface is not there or has no address of that family, nothing is outranked.
-    #[must_use]
-    pub(super) fn shadow_of(&self, name: IfName, wish: &Wish, metric: Metric) -> Option<&ForeignDefault> {
-        let (family, metric) = (Family::of(wish.gateway?), metric.number()?);
-        let is_possible = wish.subnets.iter().any(|subnet| subnet.family() == family);
-        self.world.link_named(name).filter(|_| is_possible)?;
-        self.world.outranking(family, metric)
-    }
-
-    /// All that outrank one of ours.
-    #[must_use]
-    pub(super) fn shadows(&self, state: &DesiredState, ranking: &Ranking) -> Shadows {
-        if self.world.foreign_defaults.is_empty() {
-            return Shadows::new();
-        }
-        let shadow = |name, wish| self.shadow_of(name, wish, state.metric(name, ranking)).copied();
-        state.interfaces().iter().filter_map(|(name, wish)| Some((*name, shadow(*name, wish)?))).collect()
-    }
-
     /// Takes all that is ours out of the kernel, orphans too, and puts its own connected routes back.
     pub fn clear(&mut self) {
         self.orphans.clear();
@@ -542,46 +500,5 @@ impl Kernel {
     #[must_use]
     pub const fn wants_retry(&self) -> bool {
         self.fault.is_some()
-    }
-
-    /// Interfaces of which something is not installed, and the reason.
-    #[must_use]
-    pub fn pending(&self, state: &DesiredState) -> BTreeMap<IfName, Reason> {
-        let mut pending = self.plan.pending().clone();
-        // What the plan does without it has as pending. Of the rest, some may have become void.
-        let held = self.contests.held().filter(|change| self.is_to_do(change));
-        pending.extend(held.filter_map(|change| Some((self.loser(change, state)?, Reason::Contested))));
-        for refused in self.refused.values() {
-            if let Some(name) = self.owner(&refused.change, state) {
-                pending.entry(name).or_insert(reason(refused));
-            }
-        }
-        if let Some(errno) = self.fault {
-            for name in state.interfaces().keys() {
-                pending.entry(*name).or_insert(Reason::Netlink(errno));
-            }
-        }
-        pending
-    }
-
-    /// The interface that a refused addition is for.
-    fn owner(&self, change: &Change, state: &DesiredState) -> Option<IfName> {
-        match change {
-            Change::Add(Object::Rule(rule)) => {
-                state.interfaces().iter().find(|(_, wish)| wish.table == rule.table).map(|(name, _)| *name)
-            }
-            Change::Add(Object::Route(route)) => self.world.links.get(&route.ifindex).map(|link| link.name),
-            Change::Add(Object::LocalNetworks { .. })
-            | Change::Delete(_)
-            | Change::RestoreConnected(_)
-            | Change::RemoveConnected(_) => None,
-        }
-    }
-}
-
-fn reason(refused: &Refused) -> Reason {
-    match refused.change {
-        Change::Add(Object::Route(route)) if !route.is_on_link() => Reason::Gateway(refused.errno),
-        _ => Reason::Netlink(refused.errno),
     }
 }

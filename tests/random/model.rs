@@ -28,7 +28,9 @@ pub const ADDRESSES: [(&str, u32); 9] = [
     ("fd00:3::5", 128),
 ];
 
-const GATEWAYS: [&str; 7] = ["10.0.1.1", "10.0.1.2", "10.0.2.1", "192.0.2.1", "fd00:1::1", "fd00:2::1", "fe80::1"];
+/// The two among [`ADDRESSES`] the kernel refuses while an interface has them.
+const GATEWAYS: [&str; 9] =
+    ["10.0.1.1", "10.0.1.2", "10.0.1.6", "10.0.2.1", "192.0.2.1", "fd00:1::1", "fd00:1::6", "fd00:2::1", "fe80::1"];
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -155,6 +157,7 @@ impl Model {
             .chain(world.ours.difference(&wanted).map(|o| ("too much", o)))
         {
             if !is_refused_onlink(object, &world)
+                && !leads_to_ourselves(object, &world)
                 && !excused.iter().any(|name| is_about(*name, object, &self.state, &world))
             {
                 wrong.push(format!("{what}: {object:?}"));
@@ -191,6 +194,12 @@ fn is_about(name: IfName, object: &Object, state: &DesiredState, world: &World) 
         Object::Rule(rule) => Some(rule.table) == table,
         Object::LocalNetworks { .. } => false,
     }
+}
+
+/// The kernel takes no gateway that is one of its own addresses, and it may be told after another reason.
+fn leads_to_ourselves(object: &Object, world: &World) -> bool {
+    let Object::Route(Route { gateway: Some(gateway), .. }) = object else { return false };
+    world.addresses.iter().any(|address| address.ip == *gateway)
 }
 
 /// IPv6 refuses the `onlink` flag for a gateway that a route leads to over another link (`ip6_route_check_nh_onlink`).

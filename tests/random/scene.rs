@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use beamroute::route::Object;
 use nix::sys::signal::Signal;
 
 use crate::dice::Dice;
 use crate::model::{self, ADDRESSES, Model, NAMES, Wanted};
 use crate::support::{Daemon, Link, Netns, Site, eventually, within};
 
-/// More deletions of one object within ten seconds are a fight, which is another test.
-const DELETIONS: usize = 4;
+/// To do one thing more often within ten seconds is a fight, which is another test.
+const TIMES: usize = 4;
 
 pub struct Scene {
     site: Site,
@@ -19,7 +18,8 @@ pub struct Scene {
     daemon: Option<Daemon>,
     clears: bool,
     model: Model,
-    deleted: BTreeMap<Object, Vec<Instant>>,
+    /// What was deleted of ours, or slipped in among it, and when.
+    meddled: BTreeMap<String, Vec<Instant>>,
     /// What was done, for when something is found.
     story: Vec<String>,
 }
@@ -30,8 +30,8 @@ impl Scene {
         let site = Site::with(&links)?;
         let twin = Netns::new(&links)?;
         let model = Model::new(&site.net);
-        let (deleted, story) = (BTreeMap::new(), Vec::new());
-        let mut scene = Self { site, twin, daemon: None, clears: false, model, deleted, story };
+        let (meddled, story) = (BTreeMap::new(), Vec::new());
+        let mut scene = Self { site, twin, daemon: None, clears: false, model, meddled, story };
         scene.start(&mut Dice::new(0));
         // Known names, so that nothing is ever an orphan.
         for name in NAMES {
@@ -46,7 +46,8 @@ impl Scene {
         match dice.below(100) {
             0..=49 => self.call(&Wanted::random(dice)),
             50..=84 => self.turn_world(dice),
-            85..=93 => self.steal(dice),
+            85..=90 => self.steal(dice),
+            91..=93 => self.imitate(dice),
             94 => self.call_and_kill(&Wanted::random(dice), dice),
             95..=96 => self.restart(dice),
             _ => {
@@ -114,7 +115,7 @@ impl Scene {
         flags.extend(self.model.options.local_networks_first.then_some("--local-networks-first"));
         self.note(format!("start {flags:?}"));
         self.daemon = Some(self.site.options().flags(&flags).start());
-        self.deleted.clear();
+        self.meddled.clear();
         eventually("the BEAM sees the daemon", || self.site.beam.ok("net_adm:ping(N).") == "pong");
     }
 
@@ -125,14 +126,33 @@ impl Scene {
             return;
         }
         let object = *dice.pick(&ours);
-        let now = Instant::now();
-        let times = self.deleted.entry(object).or_default();
-        times.retain(|time| now.duration_since(*time) < Duration::from_secs(11));
-        if times.len() < DELETIONS {
-            times.push(now);
+        if self.may(format!("{object:?}")) {
             self.note(format!("stolen: {object:?}"));
             self.model.delete(object);
         }
+    }
+
+    /// Someone adds what bears our protocol number and is nobody's wish.
+    fn imitate(&mut self, dice: &mut Dice) {
+        let script = imitation(dice);
+        if self.may(script.clone()) {
+            self.note(format!("imitated: {script}"));
+            self.site.net.ip_batch(&[], &script);
+            // A daemon that starts, and finds it there, must leave it.
+            self.site.beam.ok("gen_server:call(RM, status), ok.");
+        }
+    }
+
+    /// Whether to do `what` once more is no fight yet.
+    fn may(&mut self, what: String) -> bool {
+        let now = Instant::now();
+        let times = self.meddled.entry(what).or_default();
+        times.retain(|time| now.duration_since(*time) < Duration::from_secs(11));
+        let may = times.len() < TIMES;
+        if may {
+            times.push(now);
+        }
+        may
     }
 
     /// A link, an address or a foreign route changes, here and in the twin.
@@ -177,6 +197,19 @@ impl Scene {
     fn story(&self) -> String {
         let from = self.story.len().saturating_sub(60);
         self.story[from..].join("\n")
+    }
+}
+
+/// An addition with our protocol number, as an `ip` command.
+fn imitation(dice: &mut Dice) -> String {
+    let link = *dice.pick(&["eth0", "eth1", "wlan0", "usb0"]);
+    let (ip, _) = *dice.pick(&ADDRESSES);
+    let metric = *dice.pick(&[7, 20, 50, 60]);
+    match dice.below(4) {
+        0 => format!("route append default via 10.0.9.9 dev {link} onlink metric {metric} proto 110"),
+        1 => format!("route append default dev {link} table {} proto 110", 100 + dice.below(7)),
+        2 => format!("route append 10.0.1.0/24 dev {link} metric {metric} proto 110"),
+        _ => format!("rule add from {ip} lookup {} pref 30001 protocol 110", 100 + dice.below(7)),
     }
 }
 
