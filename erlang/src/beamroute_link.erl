@@ -85,7 +85,11 @@
     waiting = [] :: [gen_statem:from()],
     known = beamroute_known:new() :: beamroute_known:known(),
     %% Whether the status will be asked for soon.
-    is_stale = false :: boolean()
+    is_stale = false :: boolean(),
+    %% Whether the daemon has told its state over this connection: what it tells later are changes.
+    is_told = false :: boolean(),
+    %% Connected, or not, since then.
+    since = erlang:monotonic_time() :: integer()
 }).
 
 -define(SERVER, route_manager).
@@ -154,7 +158,9 @@ callback_mode() -> [state_functions, state_enter].
 
 %% @private
 -spec init(beamroute_options:checked()) -> {ok, connecting, #data{}}.
-init(Options) ->
+init(#{name := Name, node := Node} = Options) ->
+    ok = beamroute_telemetry:look_up(),
+    ok = beamroute_telemetry:name_link(Name, Node),
     {ok, connecting, #data{options = Options, backoff = backoff(Options)}}.
 
 backoff(#{backoff_initial := Initial, backoff_max := Max}) -> beamroute_backoff:new(Initial, Max).
@@ -229,7 +235,7 @@ let_go(#data{attempt = Attempt, monitor = Monitor} = Data) ->
         {Pid, Ref} -> erlang:demonitor(Ref, [flush]), exit(Pid, kill)
     end,
     Monitor =:= none orelse erlang:demonitor(Monitor, [flush]),
-    Data#data{attempt = none, monitor = none, hello = none, requests = #{}, is_stale = false}.
+    Data#data{attempt = none, monitor = none, hello = none, requests = #{}, is_stale = false, is_told = false}.
 
 up(#data{options = #{node := Node} = Options, subscribers = Subscribers} = Data) ->
     ?LOG_INFO("beamroute: connected to ~ts", [Node]),
@@ -239,13 +245,19 @@ up(#data{options = #{node := Node} = Options, subscribers = Subscribers} = Data)
         hello = none,
         requests = #{},
         waiting = [],
-        is_stale = false
+        is_stale = false,
+        since = erlang:monotonic_time()
     },
+    ok = beamroute_telemetry:connection(Node, link_name(Options), Data#data.since),
     tell(maps:keys(Subscribers), {link, connected}, Fresh),
     Subscribed = lists:foldl(fun subscribed/2, Fresh, maps:keys(Subscribers)),
-    Sent = lists:foldl(fun send_kept/2, Subscribed, beamroute_wishes:to_list(Data#data.wishes)),
-    Asked = ask_status(Sent#data{wishes = beamroute_wishes:new()}),
-    {next_state, connected, Asked, [{reply, From, ok} || From <- Data#data.waiting]}.
+    %% Its answer comes between the state that the daemon tells now and the changes that the wishes make.
+    Asked = ask_status(Subscribed),
+    Sent = lists:foldl(fun send_kept/2, Asked, beamroute_wishes:to_list(Data#data.wishes)),
+    {next_state, connected, Sent#data{wishes = beamroute_wishes:new()}, [{reply, From, ok} || From <- Data#data.waiting]}.
+
+link_name(#{name := undefined}) -> self();
+link_name(#{name := Name}) -> Name.
 
 send_kept(Wish, Data) ->
     {_, Sent} = send(#request{kind = write, term = Wish, is_kept = true}, Data),
@@ -305,7 +317,7 @@ answered(#request{from = From} = Request, Reply, Ref, Data) ->
     {keep_state, learn(Request, Reply, Data), Actions}.
 
 learn(#request{kind = read, term = status}, Status, #data{known = Known} = Data) when is_map(Status) ->
-    Data#data{known = beamroute_known:status(Status, Known)};
+    Data#data{known = beamroute_known:status(Status, Known), is_told = true};
 learn(_, _, Data) ->
     Data.
 
@@ -336,9 +348,10 @@ expired(Ref, #data{requests = Requests} = Data) ->
     end.
 
 %% The daemon or its node is gone: what was not answered is kept or refused.
-down(Reason, #data{options = #{node := Node}, requests = Requests} = Data) ->
+down(Reason, #data{options = #{node := Node} = Options, requests = Requests} = Data) ->
     ?LOG_WARNING("beamroute: the connection to ~ts is lost: ~0tp", [Node, Reason]),
-    Gone = let_go(Data#data{reason = Reason}),
+    ok = beamroute_telemetry:disconnection(Node, link_name(Options), Data#data.since, Reason),
+    Gone = let_go(Data#data{reason = Reason, since = erlang:monotonic_time()}),
     tell(maps:keys(Gone#data.subscribers), {link, {disconnected, Reason}}, Gone),
     Unanswered = lists:keysort(#request.number, maps:values(Requests)),
     Kept = [Wish || #request{kind = write, is_kept = true, term = Wish} <- Unanswered],
@@ -390,7 +403,8 @@ always({timeout, {await, From}}, expired, _, #data{waiting = Waiting} = Data) ->
         true -> {keep_state, Data#data{waiting = lists:delete(From, Waiting)}, {reply, From, {error, disconnected}}};
         false -> keep_state_and_data
     end;
-always(info, {?SERVER, Node, Event}, _, #data{options = #{node := Node}, known = Known} = Data) ->
+always(info, {?SERVER, Node, Event}, _, #data{options = #{node := Node} = Options, known = Known} = Data) ->
+    _ = Data#data.is_told andalso beamroute_telemetry:routes_changed(Node, link_name(Options), Event),
     refresh_soon(Data#data{known = beamroute_known:event(Event, Known)});
 always(info, {'DOWN', Ref, process, Pid, _}, _, #data{subscribers = Subscribers} = Data) ->
     %% The daemon sees its end as we do.

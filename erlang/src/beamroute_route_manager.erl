@@ -241,7 +241,7 @@ write(Request, Options) ->
     Function = function(Request),
     with_options(Function, Options, fun(Link, CallOptions) ->
         case beamroute_arguments:request(Request) of
-            {ok, Wish} -> beamroute_link:request(Link, {write, Wish}, CallOptions);
+            {ok, Wish} -> request(Function, Link, {write, Wish}, CallOptions);
             {error, _} = Error -> Error
         end
     end).
@@ -251,8 +251,11 @@ function(Request) -> Request.
 
 read(Function, Request, Options) ->
     with_options(Function, Options, fun(Link, CallOptions) ->
-        beamroute_link:request(Link, {read, Request}, CallOptions)
+        request(Function, Link, {read, Request}, CallOptions)
     end).
+
+request(Function, Link, {_, Term} = Request, CallOptions) ->
+    beamroute_telemetry:span(Function, Term, Link, fun() -> beamroute_link:request(Link, Request, CallOptions) end).
 
 with_options(Function, Options, Fun) ->
     try check(Options) of

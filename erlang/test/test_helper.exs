@@ -1,6 +1,8 @@
-# The rig is Erlang's and the tests' alone: neither mix nor the package has it.
-{:ok, module, binary} = :compile.file(~c"test/beamroute_rig.erl", [:binary, :report])
-{:module, _} = :code.load_binary(module, ~c"beamroute_rig.erl", binary)
+# The rig and the stand-ins are Erlang's and the tests' alone: neither mix nor the package has them.
+for name <- ~w(beamroute_rig beamroute_stand_ins)a do
+  {:ok, ^name, binary} = :compile.file(~c"test/#{name}.erl", [:binary, :report])
+  {:module, _} = :code.load_binary(name, ~c"test/#{name}.erl", binary)
+end
 
 # What needs a daemon needs a private network namespace: scripts/client makes one.
 without = if System.get_env("BEAMROUTE_TEST_NETNS") == "yes", do: [], else: [:daemon]
