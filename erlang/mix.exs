@@ -18,6 +18,6 @@ defmodule Beamroute.MixProject do
   end
 
   def application do
-    [extra_applications: [:logger]]
+    [extra_applications: [:logger], mod: {:beamroute_app, []}]
   end
 end

@@ -4,7 +4,13 @@
 -export([name/0]).
 
 %% Frames that are ours, not the caller's.
--define(OURS, [?MODULE, beamroute_route_manager, 'Elixir.Beamroute.RouteManager']).
+-define(OURS, [
+    ?MODULE,
+    beamroute_route_manager,
+    'Elixir.Beamroute.RouteManager',
+    beamroute_vintage_net_manager,
+    'Elixir.VintageNet.RouteManager'
+]).
 
 %% @doc The first frame of the calling process outside of this library; `nil' if there is none. A function that makes
 %% the call as the last thing it does has left the stack already: then it is the one before.

@@ -3,6 +3,8 @@
 
 -export([log/2]).
 
+log(#{level := Level, msg := {string, Text}}, #{config := Pid}) ->
+    Pid ! {log, Level, lists:flatten(io_lib:format("~ts", [Text]))};
 log(#{level := Level, msg := {Format, Args}}, #{config := Pid}) when is_list(Args) ->
     Pid ! {log, Level, lists:flatten(io_lib:format(Format, Args))};
 log(_, _) ->
