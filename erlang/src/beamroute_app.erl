@@ -1,4 +1,5 @@
-%% @private The application: nothing but the drop-in for VintageNet, if it is configured. Links belong to their users' trees.
+%% @private The application: nothing but the drop-in for VintageNet, if it is configured. Links belong to their users'
+%% trees.
 -module(beamroute_app).
 
 -behaviour(application).

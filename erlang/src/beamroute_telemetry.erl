@@ -124,7 +124,8 @@ since(Since) -> #{system_time => erlang:system_time(), duration => erlang:monoto
 routes_changed(Node, Link, Event) when is_tuple(Event), tuple_size(Event) > 2 ->
     Kind = element(2, Event),
     Metadata = #{node => Node, link => Link, kind => Kind, ifname => event_ifname(Event), event => Event},
-    execute([beamroute, routes, changed], #{system_time => erlang:system_time(), sequence => element(1, Event)}, Metadata);
+    Measurements = #{system_time => erlang:system_time(), sequence => element(1, Event)},
+    execute([beamroute, routes, changed], Measurements, Metadata);
 routes_changed(_, _, _) ->
     ok.
 
@@ -158,7 +159,8 @@ span(Call, Request, Link, Fun) ->
 
 span(Telemetry, Metadata, Fun) ->
     Start = erlang:monotonic_time(),
-    Telemetry:execute([beamroute, call, start], #{system_time => erlang:system_time(), monotonic_time => Start}, Metadata),
+    Measurements = #{system_time => erlang:system_time(), monotonic_time => Start},
+    Telemetry:execute([beamroute, call, start], Measurements, Metadata),
     try Fun() of
         Reply ->
             Telemetry:execute([beamroute, call, stop], stopped(Start), maps:merge(Metadata, result(Reply))),

@@ -11,15 +11,16 @@
 %% == How ==
 %%
 %% VintageNet's supervisor starts its own manager under the name `VintageNet.RouteManager', between those that it needs
-%% and those that need it, with `rest_for_one'. Taking the name would make the supervisor's next restart fail, and VintageNet
-%% with it; ending the manager would end the interfaces after it. So the process stays where it is, VintageNet's child,
-%% and its code changes, as in an upgrade of a release: this module makes a module `VintageNet.RouteManager' of the same
-%% functions and loads it.
+%% and those that need it, with `rest_for_one'. Taking the name would make the supervisor's next restart fail, and
+%% VintageNet with it; ending the manager would end the interfaces after it. So the process stays where it is,
+%% VintageNet's child, and its code changes, as in an upgrade of a release: this module makes a module
+%% `VintageNet.RouteManager' of the same functions and loads it.
 %%
 %% <ul>
 %% <li>Whatever VintageNet's supervisor starts, starts ours, from then on: after a crash of the manager, of a process before
-%% it, or a restart of VintageNet. A module that is loaded is not loaded again by itself, neither in interactive mode nor in
-%% embedded mode. If somebody loads VintageNet's once more, ours is back within a second.</li>
+%% it, or a restart of VintageNet. A module that is loaded is not loaded again by itself, neither in interactive mode nor
+%% in embedded mode. If somebody loads VintageNet's once more, ours is back within a second; calls in that second are
+%% VintageNet's, which does not expect the daemon's routes and may end over them.</li>
 %% <li>If VintageNet runs already, its manager is suspended, its state taken over (which interfaces there are, with
 %% addresses and status), and resumed. It keeps its pid, so no other process notices; calls wait meanwhile. VintageNet's
 %% routes leave the kernel when the daemon's are in.</li>
@@ -43,8 +44,8 @@
 %% stay. All that was asked is told again when it is back.</li>
 %% <li>`route_metric_fun', VintageNet's key, is asked here, on every change and on `refresh_route_metrics', and the daemon
 %% is sent its numbers. It may be a function, `{Module, Function, 2}', or `{Module, Function, Args}' with arguments after
-%% the interface's. If it fails or gives no metric, the log says so, and the metric stays as it was. VintageNet's own function is the
-%% daemon's ranking: no numbers are sent for it.</li>
+%% the interface's. If it fails or gives no metric, the log says so, and the metric stays as it was. VintageNet's own
+%% function is the daemon's ranking: no numbers are sent for it.</li>
 %% <li>What the daemon refuses is `{error, {badarg, Sentence}}', where VintageNet's manager would end.</li>
 %% </ul>
 -module(beamroute_vintage_net).

@@ -111,7 +111,7 @@ restarted(Name) ->
 
 %% The routes are not moved by any of these: `ip monitor' says nothing.
 with_monitor(Fun) ->
-    Port = open_port({spawn, "ip monitor route rule"}, [stderr_to_stdout, {line, 1000}]),
+    Port = open_port({spawn, "ip -4 monitor route rule 2>/dev/null"}, [{line, 1000}]),
     %% It has begun when it tells of a route that is nobody's.
     beamroute_rig:eventually(fun() ->
         _ = os:cmd("ip route add 203.0.113.0/24 dev eth0; ip route del 203.0.113.0/24 dev eth0"),

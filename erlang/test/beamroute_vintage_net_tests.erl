@@ -212,6 +212,10 @@ given_back() ->
     ?assertEqual(["default via 192.168.2.1 dev wlan0 metric 7"], ?RIG:defaults("boot")),
     ?assertEqual([[<<"wlan0">>], internet, disconnected, internet], ?RIG:properties()),
     {ok, #{subscribers := 0}} = beamroute_route_manager:link_info(),
+    %% The function's numbers are taken back as well.
+    ok = gen_server:call({route_manager, ?NODE}, {set_connection_status, <<"eth0">>, internet, nil}),
+    ?assertEqual(#{<<"eth0">> => 10}, ?RIG:metrics()),
+    ok = gen_server:call({route_manager, ?NODE}, {clear_route, <<"eth0">>}),
     ?assertEqual([true, true, false, false], ?RIG:restarted(?RM)),
     ?assertEqual(#{}, ?RIG:metrics()),
     %% And forth again.

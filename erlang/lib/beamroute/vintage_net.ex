@@ -25,19 +25,21 @@ defmodule Beamroute.VintageNet do
 
     * Whatever VintageNet's supervisor starts, starts ours, from then on: after a crash of the manager, of a process
       before it, or a restart of VintageNet. A module that is loaded is not loaded again by itself, neither in interactive
-      mode nor in embedded mode, which releases use. If somebody loads VintageNet's once more, ours is back within a second.
+      mode nor in embedded mode, which releases use. If somebody loads VintageNet's once more, ours is back within a
+      second; calls in that second are VintageNet's, which does not expect the daemon's routes and may crash over them.
     * If VintageNet runs already, its manager is suspended, its state taken over, and resumed. It keeps its pid, so
       no other process notices; calls wait meanwhile. VintageNet's routes leave the kernel when the daemon's are in.
     * If VintageNet starts later, ours is there before.
     * If VintageNet is not there at all, the log says so, and nothing else happens.
-    * When the application `beamroute` (or the child) stops but the system stays, the same goes backwards: the daemon is told
-      to let go of VintageNet's interfaces, and VintageNet's own code makes its routes. For a moment there are none.
+    * When the application `beamroute` (or the child) stops but the system stays, the same goes backwards: the daemon
+      is told to let go of VintageNet's interfaces, and VintageNet's own code makes its routes. For a moment there are
+      none.
       When the system stops, the daemon keeps them.
 
   ## What is the same, and what is not
 
-    * A call is answered when the daemon has answered, or at once while it is away, and then the property table has been told,
-      in the order of VintageNet's own manager.
+    * A call is answered when the daemon has answered, or at once while it is away, and then the property table has been
+      told, in the order of VintageNet's own manager.
     * While the daemon is there, the properties are the daemon's, with all that others ask of it, and what it has
       kept from before VintageNet was restarted: a restart of the VM moves no route.
     * While it is away, the properties follow what VintageNet asks for: the status is known here, and the routes that the
