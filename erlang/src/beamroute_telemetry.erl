@@ -26,8 +26,8 @@
 %% `ifname' of what is about no interface, the `node' of a link without a name. More metadata and more events are no
 %% breaking change. What a daemon tells at the beginning of a connection is the state, and no change.
 %%
-%% Calls are told by the calling process, the other events by the link, which waits for their handlers. Whether telemetry
-%% is there is looked up when a link starts.
+%% Calls are told by the calling process, the other events by the link, which waits for their handlers. Whether
+%% telemetry is there is looked up when a link starts.
 %%
 %% One line writes all of it to the log, none of which happens by itself:
 %%

@@ -3,7 +3,7 @@
 %% Either in the configuration of the application `beamroute', `{vintage_net, true}', or as a child of a supervisor:
 %%
 %% ```
-%% [{beamroute_route_manager, start_link, [[{node, 'beamroute@127.0.0.1'}]]}, beamroute_vintage_net:child_spec([])]
+%% [beamroute_route_manager:child_spec([{node, 'beamroute@127.0.0.1'}]), beamroute_vintage_net:child_spec([])]
 %% '''
 %%
 %% The option `link' names the link that is used, `beamroute_link' by default. It may be started before or later.
@@ -17,17 +17,18 @@
 %% `VintageNet.RouteManager' of the same functions and loads it.
 %%
 %% <ul>
-%% <li>Whatever VintageNet's supervisor starts, starts ours, from then on: after a crash of the manager, of a process before
-%% it, or a restart of VintageNet. A module that is loaded is not loaded again by itself, neither in interactive mode nor
-%% in embedded mode. If somebody loads VintageNet's once more, ours is back within a second; calls in that second are
-%% VintageNet's, which does not expect the daemon's routes and may end over them.</li>
+%% <li>Whatever VintageNet's supervisor starts, starts ours, from then on: after a crash of the manager, of a process
+%% before it, or a restart of VintageNet. A module that is loaded is not loaded again by itself, neither in interactive
+%% mode nor in embedded mode. If somebody loads VintageNet's once more, ours is back within a second; calls in that
+%% second are VintageNet's, which does not expect the daemon's routes and may end over them.</li>
 %% <li>If VintageNet runs already, its manager is suspended, its state taken over (which interfaces there are, with
 %% addresses and status), and resumed. It keeps its pid, so no other process notices; calls wait meanwhile. VintageNet's
 %% routes leave the kernel when the daemon's are in.</li>
 %% <li>If VintageNet starts later, ours is there before.</li>
 %% <li>If VintageNet is not there at all, the log says so, and nothing else happens.</li>
-%% <li>When this process ends but the system stays, the same goes backwards: the daemon is told to let go of VintageNet's
-%% interfaces, and VintageNet's code is loaded and makes its routes. When the system stops, the daemon keeps them.</li>
+%% <li>When this process ends but the system stays, the same goes backwards: the daemon is told to let go of
+%% VintageNet's interfaces, and VintageNet's code is loaded and makes its routes. When the system stops, the daemon
+%% keeps them.</li>
 %% </ul>
 %%
 %% == What is the same, and what is not ==
@@ -38,14 +39,14 @@
 %% `["interface", ifname, "connection"]' of the others.
 %%
 %% <ul>
-%% <li>While the daemon is there, the properties are the daemon's, with all that others ask of it, and what it has kept from
-%% before VintageNet was restarted.</li>
-%% <li>While it is away, they follow what VintageNet asks for: the status is known here, and the routes that the daemon left
-%% stay. All that was asked is told again when it is back.</li>
-%% <li>`route_metric_fun', VintageNet's key, is asked here, on every change and on `refresh_route_metrics', and the daemon
-%% is sent its numbers. It may be a function, `{Module, Function, 2}', or `{Module, Function, Args}' with arguments after
-%% the interface's. If it fails or gives no metric, the log says so, and the metric stays as it was. VintageNet's own
-%% function is the daemon's ranking: no numbers are sent for it.</li>
+%% <li>While the daemon is there, the properties are the daemon's, with all that others ask of it, and what it has kept
+%% from before VintageNet was restarted.</li>
+%% <li>While it is away, they follow what VintageNet asks for: the status is known here, and the routes that the daemon
+%% left stay. All that was asked is told again when it is back.</li>
+%% <li>`route_metric_fun', VintageNet's key, is asked here, on every change and on `refresh_route_metrics', and the
+%% daemon is sent its numbers. It may be a function, `{Module, Function, 2}', or `{Module, Function, Args}' with
+%% arguments after the interface's. If it fails or gives no metric, the log says so, and the metric stays as it was.
+%% VintageNet's own function is the daemon's ranking: no numbers are sent for it.</li>
 %% <li>What the daemon refuses is `{error, {badarg, Sentence}}', where VintageNet's manager would end.</li>
 %% </ul>
 -module(beamroute_vintage_net).

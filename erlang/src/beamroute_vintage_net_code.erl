@@ -21,7 +21,8 @@ name() -> ?NAME.
 %% @doc Whether ours is the one that runs.
 -spec is_ours() -> boolean().
 is_ours() ->
-    code:is_loaded(?NAME) =/= false andalso lists:keymember(?MANAGER, 1, ?NAME:module_info(attributes)).
+    Module = name(),
+    code:is_loaded(Module) =/= false andalso lists:keymember(?MANAGER, 1, Module:module_info(attributes)).
 
 %% @doc VintageNet's, as it is in the code path.
 -spec original() -> {ok, original()} | {error, not_there}.
@@ -34,12 +35,15 @@ original() ->
 %% @doc Makes the module ours.
 -spec load_ours() -> ok | {error, error()}.
 load_ours() ->
-    try compile:forms(forms(), [binary]) of
+    Compiler = compiler(),
+    try Compiler:forms(forms(), [binary]) of
         {ok, ?NAME, Binary} -> load("beamroute", Binary)
     catch
-        %% A release without it.
         error:undef -> {error, no_compiler}
     end.
+
+%% An application of OTP that not every release has; those with Elixir do.
+compiler() -> compile.
 
 %% @doc Makes it VintageNet's.
 -spec load_original(original()) -> ok | {error, error()}.

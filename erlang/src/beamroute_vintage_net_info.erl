@@ -80,9 +80,9 @@ metric_fun({Module, Function, 2}) when is_atom(Module), is_atom(Function) ->
 metric_fun({Module, Function, Args}) when is_atom(Module), is_atom(Function), is_list(Args) ->
     {ok, fun(IfName, Info) -> apply(Module, Function, [IfName, Info | Args]) end};
 metric_fun(Fun) when is_function(Fun, 2) ->
-    case Fun =:= fun ?DEFAULT_METRIC:compute_metric/2 of
-        true -> {ok, default};
-        false -> {ok, Fun}
+    case [erlang:fun_info(Fun, Item) || Item <- [type, module, name]] of
+        [{type, external}, {module, ?DEFAULT_METRIC}, {name, compute_metric}] -> {ok, default};
+        _ -> {ok, Fun}
     end;
 metric_fun(_) ->
     error.
@@ -124,7 +124,8 @@ view(Infos, Metrics, Others) ->
 %% @doc The interfaces with an address and a metric, best first.
 -spec available_interfaces(view()) -> [ifname()].
 available_interfaces(View) ->
-    [IfName || {_, IfName} <- lists:sort([{Metric, I} || {I, {_, true, Metric}} <- maps:to_list(View), Metric =/= disabled])].
+    Ranked = [{Metric, IfName} || {IfName, {_, true, Metric}} <- maps:to_list(View), Metric =/= disabled],
+    [IfName || {_, IfName} <- lists:sort(Ranked)].
 
 %% @doc The best status.
 -spec connection(view()) -> status().

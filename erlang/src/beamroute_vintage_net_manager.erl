@@ -121,7 +121,8 @@ handle_call(Request, _, Given) ->
     end.
 
 wish({set_connection_status, IfName, Status}) -> wish({set_connection_status, IfName, Status, nil});
-wish({Call, _, _, _} = Request) when Call =:= set_route; Call =:= set_connection_status -> beamroute_arguments:request(Request);
+wish({set_route, _, _, _} = Request) -> beamroute_arguments:request(Request);
+wish({set_connection_status, _, _, _} = Request) -> beamroute_arguments:request(Request);
 wish({clear_route, _} = Request) -> beamroute_arguments:request(Request);
 wish(refresh_route_metrics) -> {ok, refresh_route_metrics};
 wish(Request) -> {error, {unknown_request, Request}}.
@@ -339,7 +340,8 @@ ask({Kind, Term} = Request, #{beamroute := #ours{link = Link, is_silent = IsSile
             write -> #{timeout => Timeout, queue => true};
             read -> #{timeout => Timeout}
         end,
-    Reply = beamroute_telemetry:span(call(Term), Term, Link, fun() -> beamroute_link:request(Link, Request, Options) end),
+    Ask = fun() -> beamroute_link:request(Link, Request, Options) end,
+    Reply = beamroute_telemetry:span(call(Term), Term, Link, Ask),
     {Reply, set(State, #{is_silent => Reply =:= {error, timeout}})}.
 
 call(Term) when is_tuple(Term) -> element(1, Term);

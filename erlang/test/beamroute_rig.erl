@@ -2,7 +2,7 @@
 -module(beamroute_rig).
 
 -export([start/0, start/1, start_again/1, kill/1, stop/1, freeze/1, thaw/1, node/1, routes/0, settle/0]).
--export([stopped/1, kill_all/0, eventually/1, flush/0]).
+-export([dir/1, stopped/1, kill_all/0, eventually/1, flush/0]).
 
 -record(daemon, {owner, pid, node, options, dir}).
 
@@ -12,8 +12,13 @@ start() -> start(#{}).
 start(Options) ->
     %% Never the machine's own routes.
     os:getenv("BEAMROUTE_TEST_NETNS") =:= "yes" orelse error(these_tests_are_run_by_scripts_client),
-    Dir = os:getenv("BEAMROUTE_TEST_DIR") ++ "/state" ++ integer_to_list(erlang:unique_integer([positive])),
+    Dir = dir("state"),
     run(Options, Dir).
+
+%% A name of this VM alone: EUnit's and ExUnit's have one directory.
+dir(Prefix) ->
+    Name = io_lib:format("~ts-~ts-~b", [Prefix, os:getpid(), erlang:unique_integer([positive])]),
+    lists:flatten(filename:join(os:getenv("BEAMROUTE_TEST_DIR"), Name)).
 
 start_again(#daemon{options = Options, dir = Dir}) -> run(Options, Dir).
 

@@ -15,7 +15,7 @@ unload(Module) ->
 
 %% Into the code path, as an application is: loaded when it is first called.
 install(Modules) ->
-    Dir = os:getenv("BEAMROUTE_TEST_DIR") ++ "/stand_ins" ++ integer_to_list(erlang:unique_integer([positive])),
+    Dir = beamroute_rig:dir("stand_ins"),
     ok = file:make_dir(Dir),
     [ok = file:write_file(filename:join(Dir, atom_to_list(Module) ++ ".beam"), binary(Module)) || Module <- Modules],
     true = code:add_patha(Dir),

@@ -18,15 +18,16 @@ defmodule Beamroute.VintageNet do
   ## How
 
   VintageNet's supervisor starts its own manager under the name `VintageNet.RouteManager`, between the processes that it
-  needs and those that need it, with `:rest_for_one`, and offers no hook. Taking the name would make the supervisor's next
-  restart fail, and VintageNet with it; ending the manager would end the interfaces after it. So the process stays
+  needs and those that need it, with `:rest_for_one`, and offers no hook. Taking the name would make the supervisor's
+  next restart fail, and VintageNet with it; ending the manager would end the interfaces after it. So the process stays
   where it is, VintageNet's child, and its code changes, as in an upgrade of a release: a module
   `VintageNet.RouteManager` of the same functions is made and loaded.
 
     * Whatever VintageNet's supervisor starts, starts ours, from then on: after a crash of the manager, of a process
-      before it, or a restart of VintageNet. A module that is loaded is not loaded again by itself, neither in interactive
-      mode nor in embedded mode, which releases use. If somebody loads VintageNet's once more, ours is back within a
-      second; calls in that second are VintageNet's, which does not expect the daemon's routes and may crash over them.
+      before it, or a restart of VintageNet. A module that is loaded is not loaded again by itself, neither in
+      interactive mode nor in embedded mode, which releases use. If somebody loads VintageNet's once more, ours is
+      back within a second; calls in that second are VintageNet's, which does not expect the daemon's routes and may
+      crash over them.
     * If VintageNet runs already, its manager is suspended, its state taken over, and resumed. It keeps its pid, so
       no other process notices; calls wait meanwhile. VintageNet's routes leave the kernel when the daemon's are in.
     * If VintageNet starts later, ours is there before.
@@ -42,8 +43,9 @@ defmodule Beamroute.VintageNet do
       told, in the order of VintageNet's own manager.
     * While the daemon is there, the properties are the daemon's, with all that others ask of it, and what it has
       kept from before VintageNet was restarted: a restart of the VM moves no route.
-    * While it is away, the properties follow what VintageNet asks for: the status is known here, and the routes that the
-      daemon left stay. All that was asked is told again when it is back, also to a daemon that has lost its state.
+    * While it is away, the properties follow what VintageNet asks for: the status is known here, and the routes that
+      the daemon left stay. All that was asked is told again when it is back, also to a daemon that has lost its
+      state.
     * `route_metric_fun`, VintageNet's key, is asked in this VM, on every change and on
       `VintageNet.RouteManager.refresh_route_metrics/0`, and its numbers are sent. It may be a function,
       `{module, function, 2}`, or `{module, function, args}`, with arguments after the interface's. If it fails or gives
