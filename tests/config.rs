@@ -81,7 +81,7 @@ fn flags_over_environment_over_file_over_defaults() {
 #[test]
 fn every_option_in_every_layer() {
     type Holds = fn(&Config) -> bool;
-    let options: [(&str, &str, &str, Holds); 24] = [
+    let options: [(&str, &str, &str, Holds); 25] = [
         ("name", "a@127.0.0.1", "\"a@127.0.0.1\"", |c| c.node_name.to_string() == "a@127.0.0.1"),
         ("sname", "a", "\"a\"", |c| c.node_name.to_string() == "a@gw1"),
         ("cookie_file", "/c", "\"/c\"", |c| c.cookie == CookieSource::File("/c".into())),
@@ -105,6 +105,7 @@ fn every_option_in_every_layer() {
         ("local_networks_first", "true", "true", |c| c.local_networks_first),
         ("recheck", "5m", "300", |c| c.recheck == Duration::from_secs(300)),
         ("on_exit", "clear", "\"clear\"", |c| c.on_exit == OnExit::Clear),
+        ("exit_with_stdin", "true", "true", |c| c.exits_with_stdin),
         ("flush", "conntrack", "\"conntrack\"", |c| c.flush == Flush::Conntrack),
         ("admin", "all", "\"all\"", |c| c.admin == Admin::All),
         ("log_format", "json", "\"json\"", |c| c.log_format == LogFormat::Json),

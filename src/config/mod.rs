@@ -65,6 +65,8 @@ pub struct Config {
     pub recheck: Duration,
     /// What the end of the daemon leaves in the kernel.
     pub on_exit: OnExit,
+    /// Whether the end of standard input ends the daemon.
+    pub exits_with_stdin: bool,
     /// What becomes of existing connections after a failover.
     pub flush: Flush,
     /// The nodes to keep connected, each once.
@@ -267,6 +269,7 @@ impl Config {
             local_networks_first: options.local_networks_first.unwrap_or(false),
             recheck: options.recheck.map_or(Duration::from_secs(60), |seconds| seconds.0),
             on_exit: options.on_exit.unwrap_or_default(),
+            exits_with_stdin: options.exit_with_stdin.unwrap_or(false),
             flush: options.flush.unwrap_or_default(),
             net_ticktime: options.net_ticktime.map_or(Duration::from_secs(60), |seconds| seconds.0),
             socket_defaults: SocketDefaults::new(

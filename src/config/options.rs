@@ -58,6 +58,10 @@ pub struct Options {
     /// wishes stay saved and come back with the next start [default: keep]
     #[arg(long, value_name = "WHAT")]
     pub on_exit: Option<OnExit>,
+    /// End as with SIGTERM when standard input ends: with the program that holds the other end of its pipe, however that ends
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = clap::builder::BoolishValueParser::new())]
+    pub exit_with_stdin: Option<bool>,
     /// What becomes of existing connections after a failover: none stay as they are; conntrack has the kernel forget those
     /// of the interface that lost, so that translated ones (NAT) move [default: none]
     #[arg(long, value_name = "WHAT")]
@@ -139,6 +143,7 @@ layered!(
     local_networks_first,
     recheck,
     on_exit,
+    exit_with_stdin,
     flush,
     visible,
     connect,

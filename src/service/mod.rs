@@ -6,6 +6,7 @@ mod exclusive;
 mod log;
 mod networkd;
 mod offline;
+mod stdin;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -88,7 +89,7 @@ pub fn run(config: Config) -> Result<u8, ServiceError> {
     let runtime = runtime.map_err(|source| ServiceError::System { doing: "start the runtime", source })?;
     runtime.block_on(async {
         // From here on a signal ends the daemon in order, also while it starts.
-        let mut signals = Signals::watch()?;
+        let mut signals = Signals::watch(config.exits_with_stdin)?;
         let mut hangup = watch(SignalKind::hangup())?;
         let mut service = tokio::select! {
             service = Service::start(config.clone()) => service?,
@@ -324,21 +325,25 @@ fn watch(kind: SignalKind) -> Result<Signal, ServiceError> {
     signal(kind).map_err(|source| ServiceError::System { doing: "watch signals", source })
 }
 
-/// The signals that end the daemon.
+/// What ends the daemon from outside.
 struct Signals {
     term: Signal,
     int: Signal,
+    stdin: Option<stdin::End>,
 }
 
 impl Signals {
-    fn watch() -> Result<Self, ServiceError> {
-        Ok(Self { term: watch(SignalKind::terminate())?, int: watch(SignalKind::interrupt())? })
+    fn watch(with_stdin: bool) -> Result<Self, ServiceError> {
+        let stdin = with_stdin.then(stdin::end).transpose();
+        let stdin = stdin.map_err(|source| ServiceError::System { doing: "watch standard input", source })?;
+        Ok(Self { term: watch(SignalKind::terminate())?, int: watch(SignalKind::interrupt())?, stdin })
     }
 
     async fn ending(&mut self) -> &'static str {
         tokio::select! {
             _ = self.term.recv() => "SIGTERM",
             _ = self.int.recv() => "SIGINT",
+            () = stdin::ended(self.stdin.as_mut()) => "end of stdin",
         }
     }
 }

@@ -31,7 +31,7 @@ pub struct PlanArgs {
 }
 
 /// The options of `run` that have nothing to do with a plan. They may be given all the same.
-pub(in crate::cli) const IRRELEVANT: [&str; 14] = [
+pub(in crate::cli) const IRRELEVANT: [&str; 15] = [
     "admin",
     "connect",
     "dist_auto_connect",
@@ -43,6 +43,7 @@ pub(in crate::cli) const IRRELEVANT: [&str; 14] = [
     "on_exit",
     "pg_group",
     "pg_scope",
+    "exit_with_stdin",
     "recheck",
     "visible",
     "flush",
