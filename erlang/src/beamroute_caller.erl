@@ -8,6 +8,8 @@
     ?MODULE,
     beamroute_route_manager,
     'Elixir.Beamroute.RouteManager',
+    beamroute_fleet,
+    'Elixir.Beamroute.Fleet',
     beamroute_vintage_net_manager,
     'Elixir.VintageNet.RouteManager'
 ]).

@@ -188,7 +188,10 @@ killed_it_comes_back_and_no_route_moves() ->
     Watch = open_port({spawn, "ip -4 monitor route rule 2>/dev/null"}, [{line, 4096}]),
     {os_pid, WatchPid} = erlang:port_info(Watch, os_pid),
     %% It is looking when it shows what we do.
-    Marks = fun(Metric) -> "" = os:cmd("ip route replace 203.0.113.0/24 dev wlan0 metric " ++ Metric) end,
+    Marks = fun(Metric) ->
+        Route = "203.0.113.0/24 dev wlan0 metric " ++ Metric,
+        "" = os:cmd("ip route add " ++ Route ++ "; ip route del " ++ Route)
+    end,
     beamroute_rig:eventually(fun() ->
         Marks("1"),
         receive {Watch, {data, _}} -> true after 50 -> false end
@@ -205,7 +208,7 @@ killed_it_comes_back_and_no_route_moves() ->
     Others = [Line || Line <- seen(Watch, "metric 2"), string:find(Line, "203.0.113.0/24") =:= nomatch],
     ?assertEqual([], Others),
     ?assertEqual(Routes, beamroute_rig:routes()),
-    [] = os:cmd("kill " ++ integer_to_list(WatchPid) ++ "; ip route flush 203.0.113.0/24"),
+    [] = os:cmd("kill " ++ integer_to_list(WatchPid)),
     beamroute_daemon:stop(Pid).
 
 %% The lines before the one with this text.
