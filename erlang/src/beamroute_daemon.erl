@@ -73,7 +73,9 @@
     options :: beamroute_daemon_options:checked(),
     bin :: string(),
     backoff :: beamroute_backoff:backoff(),
-    child = none :: beamroute_child:child() | {adopted, [binary()]} | none,
+    child = none :: beamroute_child:child() | none,
+    %% The words by which one is known that is nobody's child any more.
+    adopted = none :: [binary()] | none,
     os_pid :: pos_integer() | undefined,
     is_ending = false :: boolean(),
     starts = 0 :: non_neg_integer(),
@@ -190,20 +192,20 @@ start(Command, Data) ->
 
 adopt(OsPid, Words, #data{options = #{node := Node}} = Data) ->
     ?LOG_INFO("beamroute: the daemon of ~ts has stayed, with pid ~b; its log lines are not seen", [Node, OsPid]),
-    {next_state, running, Data#data{child = {adopted, Words}, os_pid = OsPid, is_ending = false}}.
+    {next_state, running, Data#data{adopted = Words, os_pid = OsPid, is_ending = false}}.
 
 %% ---- running ----
 
 %% @private
 -spec running(gen_statem:event_type() | enter, term(), #data{}) ->
     gen_statem:event_handler_result(state()) | gen_statem:state_enter_result(state()).
-running(enter, _, #data{child = {adopted, _}}) ->
+running(enter, _, #data{adopted = [_ | _]}) ->
     {keep_state_and_data, {{timeout, look}, ?LOOK_MS, now}};
 running(enter, _, _) ->
     {keep_state_and_data, {state_timeout, ?SETTLED_MS, settled}};
 running(state_timeout, settled, #data{options = #{backoff_initial := Initial, backoff_max := Max}} = Data) ->
     {keep_state, Data#data{backoff = beamroute_backoff:new(Initial, Max)}};
-running({timeout, look}, now, #data{child = {adopted, Words}, os_pid = OsPid} = Data) ->
+running({timeout, look}, now, #data{adopted = [_ | _] = Words, os_pid = OsPid} = Data) ->
     case beamroute_stayed:is_still(OsPid, Words) of
         true -> {keep_state_and_data, {{timeout, look}, ?LOOK_MS, now}};
         false -> ended(gone, Data)
@@ -239,7 +241,7 @@ alive({call, From}, restart, _, #data{os_pid = OsPid, options = #{stop_timeout :
 alive({timeout, too_slow}, OsPid, _, #data{os_pid = OsPid, is_ending = true}) ->
     beamroute_child:signal("KILL", OsPid),
     keep_state_and_data;
-alive(info, Message, State, #data{child = Child} = Data) when Child =/= none, element(1, Child) =/= adopted ->
+alive(info, Message, State, #data{child = Child} = Data) when Child =/= none ->
     case beamroute_child:message(Message, Child) of
         {line, Line, Next} -> said(Line, State, Data#data{child = Next});
         {nothing, Next} -> {keep_state, Data#data{child = Next}};
@@ -276,7 +278,7 @@ ended(Outcome, #data{options = #{node := Node}, last_line = Line} = Data) ->
         #data{reason = Reason} -> ok;
         _ -> ?LOG_ERROR("beamroute: the daemon of ~ts has ended, ~ts; starting it again", [Node, why(Reason)])
     end,
-    {next_state, waiting, Data#data{child = none, os_pid = undefined, reason = Reason}}.
+    {next_state, waiting, Data#data{child = none, adopted = none, os_pid = undefined, reason = Reason}}.
 
 why({Outcome, <<>>}) -> io_lib:format("~0tp", [Outcome]);
 why({Outcome, Line}) -> io_lib:format("~0tp: ~ts", [Outcome, Line]).
@@ -295,7 +297,7 @@ info(State, #data{options = #{node := Node}} = Data) ->
         state => State,
         bin => Data#data.bin,
         os_pid => Data#data.os_pid,
-        is_adopted => is_tuple(Data#data.child) andalso element(1, Data#data.child) =:= adopted,
+        is_adopted => Data#data.adopted =/= none,
         starts => Data#data.starts,
         reason => Data#data.reason
     }.

@@ -36,6 +36,7 @@
 -module(beamroute_fleet).
 
 -export([multicall/2, multicall/3]).
+-export([ask_all/4, dial/2]).
 
 -export_type([request/0, option/0, options/0, answer/0, answers/0, error/0]).
 
@@ -157,7 +158,7 @@ is_write(_) -> false.
 carry_out(Nodes, Request, #{timeout := Timeout} = Options) ->
     Caller = self(),
     Call = #call{request = Request, options = Options},
-    {Pid, Monitor} = spawn_monitor(fun() -> exit({answers, all(lists:usort(Nodes), Timeout, Caller, Call)}) end),
+    {Pid, Monitor} = spawn_monitor(?MODULE, ask_all, [lists:usort(Nodes), Timeout, Caller, Call]),
     receive
         {'DOWN', Monitor, process, Pid, {answers, Answers}} ->
             [{Node, maps:get(Node, Answers, {error, timeout})} || Node <- Nodes];
@@ -165,13 +166,15 @@ carry_out(Nodes, Request, #{timeout := Timeout} = Options) ->
             exit({Reason, {?MODULE, multicall, [Nodes, Request, Options]}})
     end.
 
-all(Nodes, Timeout, Caller, Call) ->
+%% @private
+-spec ask_all([node()], pos_integer(), pid(), #call{}) -> no_return().
+ask_all(Nodes, Timeout, Caller, Call) ->
     Deadline = erlang:start_timer(Timeout, self(), deadline),
     Watch = erlang:monitor(process, Caller),
     There = maps:from_list([{Node, true} || Node <- [node() | nodes(connected)]]),
     {Connected, Others} = lists:partition(fun(Node) -> is_map_key(Node, There) end, Nodes),
     Asked = lists:foldl(fun ask/2, Call, Connected),
-    collect(Deadline, Watch, connect(Others, Asked)).
+    exit({answers, collect(Deadline, Watch, connect(Others, Asked))}).
 
 connect(Nodes, #call{options = #{connect := false}} = Call) ->
     lists:foldl(fun(Node, To) -> answer(Node, {error, noconnection}, To) end, Call, Nodes);
@@ -182,14 +185,16 @@ connect(Nodes, Call) ->
 connect_next(#call{waiting = [Node | Others], connecting = Connecting, options = Options} = Call) when
     map_size(Connecting) < map_get(max_connects, Options)
 ->
-    {Pid, Monitor} = spawn_monitor(fun() -> exit({connected, dial(Node, Options)}) end),
+    {Pid, Monitor} = spawn_monitor(?MODULE, dial, [Node, Options]),
     connect_next(Call#call{waiting = Others, connecting = Connecting#{Monitor => {Pid, Node}}});
 connect_next(Call) ->
     Call.
 
+%% @private
+-spec dial(node(), checked()) -> no_return().
 dial(Node, #{cookie := Cookie}) ->
     Cookie =:= undefined orelse erlang:set_cookie(Node, Cookie),
-    net_kernel:connect_node(Node).
+    exit({connected, net_kernel:connect_node(Node)}).
 
 %% Until nobody is waited for, or the time is over.
 collect(_, _, #call{waiting = [], connecting = Connecting, asked = Asked, answers = Answers}) when
