@@ -84,7 +84,7 @@ message({Port, {exit_status, Status}}, #port{port = Port}) ->
 message({'EXIT', Port, Reason}, #port{port = Port}) ->
     {ended, Reason};
 message({Tag, line, Line}, #muontrap{tag = Tag} = Child) ->
-    {line, unicode:characters_to_binary([Line]), Child};
+    {line, iolist_to_binary([Line]), Child};
 message({'EXIT', Server, normal}, #muontrap{server = Server}) ->
     {ended, {exit_status, 0}};
 message({'EXIT', Server, Reason}, #muontrap{server = Server}) ->

@@ -16,6 +16,7 @@ daemon_test_() ->
         fun a_supervisor_ends_it_in_order/0,
         fun killed_it_comes_back_and_no_route_moves/0,
         fun what_cannot_start_waits_and_says_why/0,
+        fun a_missing_capability_is_told/0,
         fun a_restart_that_was_asked_for/0,
         fun it_ends_with_the_vm/0,
         fun it_ends_with_a_vm_that_is_killed/0,
@@ -239,6 +240,18 @@ what_cannot_start_waits_and_says_why() ->
     ?assertEqual(Pid, whereis(beamroute_daemon)),
     beamroute_daemon:stop(Pid).
 
+a_missing_capability_is_told() ->
+    Program = os:getenv("BEAMROUTE_TEST_DIR") ++ "/without-net-admin",
+    Script = ["#!/bin/sh\nexec setpriv --bounding-set -net_admin --inh-caps -net_admin ", os:getenv("BEAMROUTE_BIN"), " \"$@\"\n"],
+    ok = file:write_file(Program, Script),
+    ok = file:change_mode(Program, 8#755),
+    {ok, Pid} = beamroute_daemon:start_link(options([{bin, Program}, {stop_timeout, 100}])),
+    unlink(Pid),
+    await_log(error, "the daemon of gw@127.0.0.1 has ended, {exit_status,4}: beamroute: "),
+    {ok, #{reason := {{exit_status, 4}, Line}}} = beamroute_daemon:info(),
+    ?assertMatch({match, _}, re:run(Line, "CAP_NET_ADMIN")),
+    beamroute_daemon:stop(Pid).
+
 a_restart_that_was_asked_for() ->
     Pid = start(options()),
     First = os_pid(),
@@ -307,7 +320,9 @@ it_stays_and_the_next_vm_goes_on_with_it() ->
     #{os_pid := OsPid, is_adopted := false} = start_in(Vm, Options),
     link_to_it(),
     kill(Vm),
-    %% It serves on, though nobody reads its log any more.
+    %% It serves on, though nobody reads its log any more, in which connections are told.
+    true = erlang:disconnect_node(?NODE),
+    ok = ?RM:await_connected([{timeout, 20000}]),
     [ok = ?RM:set_route(eth0, [{"192.168.1.50", 24}], "192.168.1." ++ N) || N <- ["1", "2"]],
     ?assertEqual([OsPid], daemons()),
     Next = vm(),
