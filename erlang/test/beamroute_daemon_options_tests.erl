@@ -27,7 +27,7 @@ bad_options_name_their_key_test_() ->
         {args, <<"args has --log-format, and lines are read in one format only">>, [?NODE, {args, ["--log-format"]}]},
         {env, <<"env is not a list of {Name, Value}">>, [?NODE, {env, ["A"]}]},
         {env, <<"env has BEAMROUTE_COOKIE, which the option cookie says">>, [?NODE, {env, [{"BEAMROUTE_COOKIE", "c"}]}]},
-        {stay, <<"stay is not true or false: maybe">>, [?NODE, {stay, maybe}]},
+        {stay, <<"stay is not true or false: perhaps">>, [?NODE, {stay, perhaps}]},
         {stay, <<"stay has no value">>, [?NODE, {stay, nil}]},
         {muontrap, <<"muontrap ends what it has started with the VM">>, [?NODE, {stay, true}, {muontrap, [{cgroup_base, <<>>}]}]},
         {stop_timeout, <<"stop_timeout is not a number of milliseconds from 1 to ">>, [?NODE, {stop_timeout, 0}]},
