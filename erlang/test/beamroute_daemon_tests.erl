@@ -13,6 +13,7 @@ daemon_test_() ->
     Tests = [
         fun it_starts_and_its_log_is_told/0,
         fun in_one_tree_with_the_link/0,
+        fun on_a_device_without_distribution/0,
         fun a_supervisor_ends_it_in_order/0,
         fun killed_it_comes_back_and_no_route_moves/0,
         fun what_cannot_start_waits_and_says_why/0,
@@ -166,6 +167,32 @@ in_one_tree_with_the_link() ->
     receive {'DOWN', Monitor, process, Tree, _} -> ok end,
     ?assertEqual([], daemons()).
 
+%% No name, no epmd: the link starts distribution with the epmd within the daemon, and both have the cookie of the VM.
+on_a_device_without_distribution() ->
+    Vm = vm(["-setcookie", "device", "-start_epmd", "false"], [{"ERL_EPMD_PORT", "24370"}]),
+    Link = [{node, ?NODE}, {distribution, [{name, device}]}, {backoff_initial, 20}, {backoff_max, 100}],
+    Children = [beamroute_daemon:child_spec(maps:remove(cookie, options())), ?RM:child_spec(Link)],
+    Start = fun() ->
+        {ok, Tree} = supervisor:start_link(?MODULE, Children),
+        unlink(Tree)
+    end,
+    true = peer:call(Vm, erlang, apply, [Start, []]),
+    ok = peer:call(Vm, ?RM, await_connected, [[{timeout, 20000}]]),
+    ?assertEqual('device@127.0.0.1', peer:call(Vm, erlang, node, [])),
+    ok = peer:call(Vm, ?RM, set_route, [eth0, [{"192.168.1.50", 24}], "192.168.1.1"]),
+    ?assertNotEqual(nomatch, string:find(beamroute_rig:routes(), "default via 192.168.1.1 dev eth0")),
+    %% With the daemon, the epmd of this node goes as well.
+    {ok, #{os_pid := OsPid}} = peer:call(Vm, beamroute_daemon, info, []),
+    [] = os:cmd("kill -9 " ++ integer_to_list(OsPid)),
+    beamroute_rig:eventually(fun() ->
+        {ok, #{starts := Starts, state := State}} = peer:call(Vm, beamroute_daemon, info, []),
+        {Starts, State} =:= {2, running}
+    end),
+    beamroute_rig:eventually(fun() -> element(1, peer:call(Vm, ?RM, status, [])) =:= ok end),
+    {ok, #{interfaces := #{<<"eth0">> := #{install := installed}}}} = peer:call(Vm, ?RM, status, []),
+    peer:stop(Vm),
+    beamroute_rig:eventually(fun() -> daemons() =:= [] end).
+
 a_supervisor_ends_it_in_order() ->
     {ok, Tree} = supervisor:start_link(?MODULE, [beamroute_daemon:child_spec(options([{args, ["--on-exit=clear"]}]))]),
     unlink(Tree),
@@ -267,10 +294,12 @@ a_restart_that_was_asked_for() ->
 
 vm() -> vm([]).
 
-vm(Args) ->
+vm(Args) -> vm(Args, []).
+
+vm(Args, Env) ->
     Path = filename:dirname(code:which(beamroute_daemon)),
     {ok, Vm, _} = peer:start(#{
-        connection => standard_io, args => ["-pa", Path, "-kernel", "logger_level", "critical" | Args]
+        connection => standard_io, args => ["-pa", Path, "-kernel", "logger_level", "critical" | Args], env => Env
     }),
     Vm.
 
