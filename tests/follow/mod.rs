@@ -1,7 +1,8 @@
 //! Plan, diff and netlink together: what is in the kernel after callers have spoken and the world has turned.
 
-use std::process::Command;
-use std::time::Duration;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use beamroute::netlink::{Config, DEFAULT_PROTOCOL, Netlink};
 use beamroute::route::{Call, DesiredState, IfName, PlanOptions, Ranking, Reason, Subnet, Touched, World};
@@ -287,5 +288,71 @@ fn equal_metrics_keep_their_order_over_restarts_and_new_looks() {
         follower.commit();
         assert_eq!(shown("-4 route show default"), defaults);
         assert_eq!(shown("rule show from 10.5.5.5"), rules);
+    });
+}
+
+/// Adds and deletes addresses without end.
+struct Churn {
+    ip: std::process::Child,
+    writer: std::thread::JoinHandle<()>,
+}
+
+impl Churn {
+    fn start() -> Self {
+        let mut command = Command::new("ip");
+        let mut ip =
+            command.args(["-force", "-batch", "-"]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut commands = ip.stdin.take().unwrap();
+        let writer = std::thread::spawn(move || {
+            for n in (0..200).cycle() {
+                let address = format!("10.200.{n}.1/32 dev vb");
+                // Until `ip` is ended.
+                if writeln!(commands, "addr add {address}\naddr del {address}").is_err() {
+                    return;
+                }
+            }
+        });
+        Self { ip, writer }
+    }
+
+    fn stop(mut self) {
+        self.ip.kill().unwrap();
+        self.ip.wait().unwrap();
+        self.writer.join().unwrap();
+    }
+}
+
+#[test]
+fn dumps_that_changes_disturb_come_to_the_right_end() {
+    in_netns(|| {
+        two_links();
+        let many: String =
+            (0..400).map(|n| format!("addr add 10.{}.{}.1/32 dev vb\n", 100 + n / 250, n % 250)).collect();
+        crate::netns::ip_script(&many);
+        let mut follower = Follower::start(None);
+        follower.set_route("va", &["10.0.0.2/24"], Some("10.0.0.1"));
+        let ours = || shown("route show table all proto 110");
+        let right = ours();
+        follower.kernel.recheck_every(Duration::from_nanos(1));
+        let (mut beside, mut world) = Netlink::open(&Config::default()).unwrap();
+        let churn = Churn::start();
+        let mut disturbed = 0;
+        for n in 0..6 {
+            if n == 1 {
+                ip("route del default dev va table 100 proto 110");
+            }
+            follower.kernel.pass(Instant::now());
+            follower.commit();
+            beside.distrust();
+            disturbed += usize::from(beside.drain(&mut world).is_err() || beside.is_stale());
+        }
+        churn.stop();
+        assert!(disturbed > 0, "nothing was disturbed");
+        for _ in 0..3 {
+            follower.kernel.pass(Instant::now());
+            follower.commit();
+        }
+        assert_eq!(ours(), right);
+        crate::kernel::assert_is_kernel(follower.kernel.world());
     });
 }
