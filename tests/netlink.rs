@@ -480,7 +480,7 @@ fn names_need_not_be_text() {
         words.push(OsString::from_vec(name.to_vec()));
         ip_args(words);
         let (mut netlink, mut world) = open();
-        assert!(world.link_named(IfName::new(name).unwrap()).is_some());
+        assert!(world.links.named(IfName::new(name).unwrap()).is_some());
         assert_eq!(world.foreign_rules, [(700, 1)].into());
         ip("link del vb");
         drain_to_kernel(&mut netlink, &mut world);

@@ -8,7 +8,6 @@
 //! - An error that means "it is already so" is a success ([`is_already_so`]).
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use nix::libc;
 
@@ -17,7 +16,7 @@ use super::batch::{self, Request};
 use super::constants::*;
 use super::snapshot::ipv6_routes;
 use super::socket::{CommandSocket, Refusal};
-use crate::route::{Change, Changes, Family, Object, Prefix, Route};
+use crate::route::{Change, Changes, Family, Ipv6Key, Object, Prefix, Route};
 
 /// What became of some [`Changes`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,7 +72,7 @@ pub(super) fn apply(
         outcome.record(*change, answer);
     }
     let refused: Vec<Change> = outcome.refused.iter().map(|refused| refused.change).collect();
-    let new_hops: BTreeMap<Hop, Route> = outcome.applied.iter().filter_map(ipv6_hop).collect();
+    let new_hops: BTreeMap<Ipv6Key, Route> = outcome.applied.iter().filter_map(ipv6_hop).collect();
     let (deletions, withheld) = changes.deletions_despite(&refused);
     // An IPv6 route that was replaced is gone, and to delete it would hit the new one: the kernel compares no sources.
     let is_gone =
@@ -105,24 +104,15 @@ fn is_already_so(change: &Change, errno: i32) -> bool {
     }
 }
 
-/// What makes two IPv6 routes the same one for the kernel (`rt6_duplicate_nexthop` in `include/net/ip6_route.h`).
-type Hop = (u32, Prefix, u32, u32, Option<IpAddr>);
-
-fn hop_of(route: &Route) -> Hop {
-    (route.table, route.dst, route.metric, route.ifindex, route.gateway)
-}
-
-fn ipv6_hop(change: &Change) -> Option<(Hop, Route)> {
-    match ipv6_route(change) {
-        Some(route) => Some((hop_of(route), *route)),
-        None => match change {
-            Change::Delete(Object::Route(route)) if route.dst.family() == Family::V6 => Some((hop_of(route), *route)),
-            _ => None,
-        },
+/// The IPv6 route that is added or deleted, by what the kernel knows it by.
+fn ipv6_hop(change: &Change) -> Option<(Ipv6Key, Route)> {
+    match change {
+        Change::Add(Object::Route(route)) | Change::Delete(Object::Route(route)) => Some((route.ipv6_key()?, *route)),
+        _ => None,
     }
 }
 
-fn ipv6_route(change: &Change) -> Option<&Route> {
+fn ipv6_addition(change: &Change) -> Option<&Route> {
     match change {
         Change::Add(Object::Route(route)) if route.dst.family() == Family::V6 => Some(route),
         _ => None,
@@ -159,7 +149,7 @@ fn settle_collisions(
 ) -> Result<(), NetlinkError> {
     let mut tables: BTreeMap<u32, BTreeMap<(Prefix, u32), Peers>> = BTreeMap::new();
     for (change, answer) in additions.iter().zip(answers) {
-        let (Some(route), Some(refusal)) = (ipv6_route(change), answer.as_ref()) else { continue };
+        let (Some(route), Some(refusal)) = (ipv6_addition(change), answer.as_ref()) else { continue };
         if refusal.errno != libc::EEXIST {
             // Perhaps for want of a route that collided.
             if !tables.is_empty() {
@@ -206,7 +196,8 @@ fn settle(
         let text = "another program's route has this network and metric".to_owned();
         return Ok(Some(Refusal { errno: libc::EEXIST, text }));
     }
-    let old = peers.ours.iter().position(|peer| hop_of(peer) == hop_of(route)).map(|at| peers.ours.swap_remove(at));
+    let old =
+        peers.ours.iter().position(|peer| peer.ipv6_key() == route.ipv6_key()).map(|at| peers.ours.swap_remove(at));
     let flags = match old {
         // The only one: replaced in one step.
         Some(_) if peers.ours.is_empty() => NLM_F_CREATE | NLM_F_REPLACE,

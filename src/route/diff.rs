@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Change, Changes, Connected, Family, Gap, MAIN_TABLE, Object, Plan, Prefix, Queue, Route, Touched, World};
+use super::{Change, Changes, Connected, Gap, Ipv6Key, MAIN_TABLE, Object, Plan, Queue, Route, Touched, World};
 
 /// What leads from `world` to `plan`. Nothing that is right already is touched. `orphans` (objects of ours that no
 /// readable state explains) stay, unless they are in the way of something wanted.
@@ -158,13 +158,10 @@ fn moves(world: &World, plan: &Plan, gap: &Gap, touched: &Touched, going: &mut B
     moves
 }
 
-/// What the kernel tells IPv6 routes apart by.
-type Ipv6Key = (u32, Prefix, u32, u32, Option<std::net::IpAddr>);
-
 fn ipv6_key(object: &Object) -> Option<Ipv6Key> {
     match object {
-        Object::Route(r) if r.dst.family() == Family::V6 => Some((r.table, r.dst, r.metric, r.ifindex, r.gateway)),
-        _ => None,
+        Object::Route(route) => route.ipv6_key(),
+        Object::Rule(_) | Object::LocalNetworks { .. } => None,
     }
 }
 

@@ -41,7 +41,7 @@ pub use gap::Gap;
 pub use ifname::{IfName, IfNameError};
 pub use interface_config::{InterfaceConfig, MAX_WEIGHT, NamePattern};
 pub use links::Links;
-pub use object::{Change, Changes, Connected, Family, MAIN_TABLE, Object, OnLink, Prefix, Queue, Route, Rule};
+pub use object::{Change, Changes, Connected, Family, Ipv6Key, MAIN_TABLE, Object, OnLink, Prefix, Queue, Route, Rule};
 pub use one_link::{BroughtUp, OneLink};
 pub use plan::{Plan, PlanOptions, Reason, Wanted, plan};
 pub use properties::{available_interfaces, best_interface, connection, interface_connection};

@@ -148,6 +148,13 @@ pub struct Route {
 }
 
 impl Route {
+    /// What the kernel tells IPv6 routes apart by (`rt6_duplicate_nexthop` in `include/net/ip6_route.h`); `None` for IPv4.
+    #[must_use]
+    pub fn ipv6_key(&self) -> Option<Ipv6Key> {
+        let key = (self.table, self.dst, self.metric, self.ifindex, self.gateway);
+        (self.dst.family() == Family::V6).then_some(key)
+    }
+
     /// What it leads to.
     #[must_use]
     pub const fn place(&self) -> OnLink {
@@ -170,6 +177,9 @@ impl Route {
         }
     }
 }
+
+/// Table, network, metric, link and gateway: see [`Route::ipv6_key`].
+pub type Ipv6Key = (u32, Prefix, u32, u32, Option<IpAddr>);
 
 /// The metric of the kernel's connected IPv6 routes (`IP6_RT_PRIO_ADDRCONF` in `include/net/ipv6.h`).
 pub(super) const IPV6_CONNECTED_METRIC: u32 = 256;

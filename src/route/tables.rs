@@ -46,7 +46,7 @@ pub(super) fn lowest_free(
 /// when the interface is set or cleared; what is not wanted of them then goes.
 #[must_use]
 pub fn orphans_of(name: IfName, subnets: &[Subnet], world: &World, orphans: &BTreeSet<Object>) -> BTreeSet<Object> {
-    let ifindex = world.link_named(name).map(|(ifindex, _)| ifindex);
+    let ifindex = world.links.named(name).map(|(ifindex, _)| ifindex);
     let is_over = |route: &Route| Some(route.ifindex) == ifindex;
     let tables: BTreeSet<u32> = orphans
         .iter()

@@ -1,33 +1,24 @@
 //! Which interface traffic leaves by, as far as that is our doing.
 
-use super::{Family, MAIN_TABLE, Object, Prefix, Queue, Route, World};
+use super::{Family, Object, Prefix, Queue, World};
 
 /// The link of the default route in main that the kernel prefers; `None` if there is none, or if it is not ours.
 #[must_use]
 pub fn way_out(world: &World, family: Family) -> Option<u32> {
-    let (table, dst) = (MAIN_TABLE, Prefix::default_route(family));
-    let (metric, ifindex, gateway, prefsrc, onlink) = (0, 0, None, None, false);
-    let start = Object::Route(Route { table, dst, metric, ifindex, gateway, prefsrc, onlink });
-    // By metric, as objects are sorted.
-    let best = world.ours.range(start..).next().and_then(|object| as_default(object, dst))?;
+    let dst = Prefix::default_route(family);
+    let route = |object: &Object| if let Object::Route(route) = object { Some(*route) } else { None };
+    let best = world.main_routes_to(dst).next().and_then(route)?;
     if world.outranking(family, best.metric).is_some() {
         return None;
     }
     let mut equals = world.in_order(Queue::Main { dst, metric: best.metric });
-    Some(equals.find_map(|object| as_default(object, dst)).unwrap_or(best).ifindex)
-}
-
-fn as_default(object: &Object, dst: Prefix) -> Option<&Route> {
-    match object {
-        Object::Route(route) if route.table == MAIN_TABLE && route.dst == dst => Some(route),
-        _ => None,
-    }
+    Some(equals.find_map(route).unwrap_or(best).ifindex)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::ForeignDefault;
+    use crate::route::{ForeignDefault, MAIN_TABLE, Route};
 
     fn default(gateway: &str, metric: u32, ifindex: u32) -> Object {
         let gateway = gateway.parse().unwrap();

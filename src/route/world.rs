@@ -81,12 +81,6 @@ pub struct ForeignDefault {
 const LOOPBACK: u32 = 1;
 
 impl World {
-    /// The ifindex and link that bear `name`.
-    #[must_use]
-    pub fn link_named(&self, name: IfName) -> Option<(u32, Link)> {
-        self.links.named(name)
-    }
-
     /// The addresses of link `ifindex`.
     pub fn addresses_of(&self, ifindex: u32) -> impl Iterator<Item = &Address> {
         self.addresses.range(Address::first_of(ifindex)..).take_while(move |a| a.ifindex == ifindex)
@@ -137,7 +131,8 @@ impl World {
         self.main_routes_to(place.dst).filter(at).any(is_counted)
     }
 
-    fn main_routes_to(&self, dst: Prefix) -> impl Iterator<Item = &Object> {
+    /// Our routes in main to `dst`, the smallest metric first.
+    pub(super) fn main_routes_to(&self, dst: Prefix) -> impl Iterator<Item = &Object> {
         let route =
             Route { table: MAIN_TABLE, dst, metric: 0, ifindex: 0, gateway: None, prefsrc: None, onlink: false };
         let leads_there =

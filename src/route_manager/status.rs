@@ -88,7 +88,7 @@ impl View<'_> {
     }
 
     fn interface(&self, name: IfName, wish: &Wish, pending: &BTreeMap<IfName, Reason>) -> Term {
-        let link = self.kernel.world().link_named(name);
+        let link = self.kernel.world().links.named(name);
         let metric = self.state.metric(name, self.ranking);
         let install = pending.get(&name).map_or(Install::Installed, |why| Install::Pending(*why));
         let held_until = self.steering.held_until(name);

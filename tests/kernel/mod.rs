@@ -26,7 +26,7 @@ pub fn open() -> (Netlink, World) {
 }
 
 pub fn index(world: &World, name: &str) -> u32 {
-    world.link_named(name.parse().unwrap()).unwrap_or_else(|| panic!("no {name}: {world:?}")).0
+    world.links.named(name.parse().unwrap()).unwrap_or_else(|| panic!("no {name}: {world:?}")).0
 }
 
 pub fn addr(ip: &str) -> IpAddr {

@@ -78,7 +78,7 @@ impl Kernel {
     ) -> Option<&ForeignDefault> {
         let (family, metric) = (Family::of(wish.gateway?), metric.number()?);
         let is_possible = wish.subnets.iter().any(|subnet| subnet.family() == family);
-        self.world.link_named(name).filter(|_| is_possible)?;
+        self.world.links.named(name).filter(|_| is_possible)?;
         self.world.outranking(family, metric)
     }
 
