@@ -81,6 +81,7 @@ impl CommandSocket {
         requests: impl IntoIterator<Item = Request>,
     ) -> Result<Vec<Option<Refusal>>, NetlinkError> {
         let (mut bytes, mut starts) = (Vec::new(), Vec::new());
+        let mut first = self.sequence.wrapping_add(1);
         for request in requests {
             starts.push(bytes.len());
             let sequence = self.next_sequence();
@@ -89,9 +90,9 @@ impl CommandSocket {
         let mut answers = Vec::with_capacity(starts.len());
         for chunk in starts.chunks(MAX_BATCH) {
             let end = starts.get(answers.len() + chunk.len()).copied().unwrap_or(bytes.len());
-            let Some((first, last)) = chunk.first().zip(chunk.last()) else { break };
+            let Some((start, last)) = chunk.first().zip(chunk.last()) else { break };
             acknowledge(&mut bytes, *last);
-            match self.send_chunk(doing, bytes.get(*first..end).unwrap_or_default(), chunk.len()) {
+            match self.send_chunk(doing, bytes.get(*start..end).unwrap_or_default(), first, chunk.len()) {
                 Ok(refusals) => answers.extend(refusals),
                 // Some answers were lost. Ask again one by one: what was done already answers EEXIST or ESRCH.
                 Err(NetlinkError::NoAnswer { .. }) if chunk.len() > 1 => {
@@ -99,26 +100,26 @@ impl CommandSocket {
                     for (at, start) in chunk.iter().enumerate() {
                         acknowledge(&mut bytes, *start);
                         let end = chunk.get(at + 1).copied().unwrap_or(end);
-                        answers.extend(self.send_chunk(doing, bytes.get(*start..end).unwrap_or_default(), 1)?);
+                        let first = first.wrapping_add(u32::try_from(at).unwrap_or_default());
+                        answers.extend(self.send_chunk(doing, bytes.get(*start..end).unwrap_or_default(), first, 1)?);
                     }
                 }
                 Err(error) => return Err(error),
             }
+            first = first.wrapping_add(u32::try_from(chunk.len()).unwrap_or_default());
         }
         Ok(answers)
     }
 
-    /// Sends so many messages, of which the last asks for an acknowledgement: errors come without being asked for, so one
-    /// at the end says that all is done.
+    /// Sends so many messages, numbered from `first`, of which the last asks for an acknowledgement: errors come without
+    /// being asked for, so one at the end says that all is done.
     fn send_chunk(
         &mut self,
         doing: &'static str,
         bytes: &[u8],
+        first: u32,
         count: usize,
     ) -> Result<Vec<Option<Refusal>>, NetlinkError> {
-        let Some(first) = decode::messages(bytes).flatten().next().map(|message| message.sequence) else {
-            return Ok(Vec::new());
-        };
         self.send(doing, bytes)?;
         let mut refusals = vec![None; count];
         self.read(doing, |message| {
@@ -306,7 +307,7 @@ mod tests {
                 request.encode(sequence, &mut bytes);
                 acknowledge(&mut bytes, start);
             }
-            let lost = socket.send_chunk("test", &bytes, 100);
+            let lost = socket.send_chunk("test", &bytes, 1, 100);
             assert!(matches!(lost, Err(NetlinkError::NoAnswer { .. })));
             socket.send_all("test", vec![request; 300]).unwrap()
         });

@@ -16,9 +16,11 @@ pub struct Links {
 impl Links {
     /// Takes in a link; gives what it was before.
     pub fn insert(&mut self, ifindex: u32, link: Link) -> Option<Link> {
-        let old = self.remove(&ifindex);
-        self.by_name.insert((link.name, ifindex));
-        self.by_ifindex.insert(ifindex, link);
+        let old = self.by_ifindex.insert(ifindex, link);
+        if old.is_none_or(|old| old.name != link.name) {
+            old.map(|old| self.by_name.remove(&(old.name, ifindex)));
+            self.by_name.insert((link.name, ifindex));
+        }
         old
     }
 
