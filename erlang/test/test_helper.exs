@@ -1,5 +1,5 @@
-# The rig and the stand-ins are Erlang's and the tests' alone: neither mix nor the package has them.
-for name <- ~w(beamroute_rig beamroute_stand_ins vintage_net_stand_in)a do
+# These are Erlang's and the tests' alone: neither mix nor the package has them.
+for name <- ~w(beamroute_rig beamroute_shown beamroute_stand_ins vintage_net_stand_in)a do
   {:ok, ^name, binary} = :compile.file(~c"test/#{name}.erl", [:binary, :report])
   {:module, _} = :code.load_binary(name, ~c"test/#{name}.erl", binary)
 end
