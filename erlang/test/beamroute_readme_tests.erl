@@ -67,7 +67,7 @@ dependency_test_() ->
         {ok, [{application, Name, Keys}]} = file:consult(filename:join(root(), "erlang/src/beamroute.app.src")),
         ?assertEqual(Name, App),
         case os:find_executable("rebar3") of
-            false -> io:format(user, "== SKIPPED rebar3 compile of README's rebar.config: no rebar3; the name is right~n", []);
+            false -> io:format(user, "== SKIPPED rebar3 compile with README's rebar.config: not installed~n", []);
             _ -> ?assertEqual(proplists:get_value(vsn, Keys), compiled_by_rebar3(Line))
         end
     end}.
@@ -79,7 +79,8 @@ compiled_by_rebar3(Line) ->
     ok = file:write_file(filename:join(Dir, "rebar.config"), [Line, $\n]),
     App = {application, shop, [{vsn, "1"}, {applications, [kernel, stdlib, beamroute]}]},
     ok = file:write_file(filename:join(Dir, "src/shop.app.src"), io_lib:format("~p.~n", [App])),
-    ok = file:make_symlink(filename:absname(filename:join(root(), "erlang")), filename:join(Dir, "_checkouts/beamroute")),
+    Client = filename:absname(filename:join(root(), "erlang")),
+    ok = file:make_symlink(Client, filename:join(Dir, "_checkouts/beamroute")),
     Output = os:cmd("cd " ++ Dir ++ " && env -u REBAR_BASE_DIR rebar3 compile 2>&1"),
     case filelib:wildcard(filename:join(Dir, "_build/**/beamroute.app")) of
         [File] ->
