@@ -25,6 +25,7 @@ pub mod config;
 pub mod demo;
 pub mod dist;
 pub mod epmd;
+mod glob;
 pub mod netlink;
 pub mod node;
 pub mod pg;

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use beamroute::cli::{Cli, Command};
 use beamroute::config::{
-    Admin, Config, ConfigError, Cookie, CookieSource, Flush, HostName, Listening, LogFormat, OnExit, Surroundings,
+    Config, ConfigError, Cookie, CookieSource, Flush, HostName, Listening, LogFormat, OnExit, Surroundings,
 };
 use beamroute::epmd::EpmdMode;
-use beamroute::node::{AutoConnect, SocketOption};
+use beamroute::node::{AutoConnect, Permissions, Rights, SocketOption};
 use beamroute::route::{InterfaceType, Metric, Ranking};
 
 fn around(variables: &[(&str, &str)]) -> Surroundings {
@@ -56,7 +56,8 @@ fn defaults() {
     assert_eq!(config.state_dir, Path::new("/run/beamroute"));
     assert_eq!(config.max_interfaces, 256);
     assert_eq!(config.net_ticktime, Duration::from_secs(60));
-    assert_eq!((config.admin, config.log_format), (Admin::None, LogFormat::Text));
+    assert_eq!((config.permissions, config.log_format), (Permissions::default(), LogFormat::Text));
+    assert_eq!(config.allow, [""; 0]);
     assert_eq!((config.protocol, config.rule_priority), (110, 30_000));
     assert_eq!(config.warnings, [""; 0]);
 }
@@ -74,14 +75,14 @@ fn flags_over_environment_over_file_over_defaults() {
     ] {
         let config = resolve(flags, env, file).unwrap();
         assert_eq!(config.port, port, "{flags} {env:?} {file:?}");
-        assert_eq!(config.admin == Admin::All, file.is_some(), "other keys are left alone");
+        assert_eq!(config.permissions.others.admin, file.is_some(), "other keys are left alone");
     }
 }
 
 #[test]
 fn every_option_in_every_layer() {
     type Holds = fn(&Config) -> bool;
-    let options: [(&str, &str, &str, Holds); 25] = [
+    let options: [(&str, &str, &str, Holds); 26] = [
         ("name", "a@127.0.0.1", "\"a@127.0.0.1\"", |c| c.node_name.to_string() == "a@127.0.0.1"),
         ("sname", "a", "\"a\"", |c| c.node_name.to_string() == "a@gw1"),
         ("cookie_file", "/c", "\"/c\"", |c| c.cookie == CookieSource::File("/c".into())),
@@ -107,7 +108,8 @@ fn every_option_in_every_layer() {
         ("on_exit", "clear", "\"clear\"", |c| c.on_exit == OnExit::Clear),
         ("exit_with_stdin", "true", "true", |c| c.exits_with_stdin),
         ("flush", "conntrack", "\"conntrack\"", |c| c.flush == Flush::Conntrack),
-        ("admin", "all", "\"all\"", |c| c.admin == Admin::All),
+        ("admin", "all", "\"all\"", |c| c.permissions.others.admin),
+        ("allow", "a@h,b@,h", "[\"a@h\", \"b@\", \"h\"]", |c| c.allow == ["a@h", "b@", "h"]),
         ("log_format", "json", "\"json\"", |c| c.log_format == LogFormat::Json),
         ("protocol", "111", "111", |c| c.protocol == 111),
         ("rule_priority", "7", "7", |c| c.rule_priority == 7),
@@ -580,4 +582,55 @@ fn the_ranking_is_read_again_and_other_changes_are_told_once() {
     assert!(asked.read().unwrap_err().to_string().ends_with("b.toml: No such file or directory (os error 2)"));
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap();
     assert!(asked.read().unwrap_err().to_string().ends_with("b.toml: not a regular file"), "at once");
+}
+
+#[test]
+fn permissions_and_their_refusals() {
+    let file = "[[permission]]\nnodes = [\"ops@*\", \"me@gw1\"]\nmay = [\"read\", \"route\", \"admin\"]\n\
+                [[permission]]\nnodes = \"*@10.0.0.*\"\nmay = [\"read\"]\n[[permission]]\nnodes = \"*\"\nmay = []\n";
+    let permissions = resolve("", &[], Some(file)).unwrap().permissions;
+    let words = |node: &str| {
+        let Rights { read, write, admin } = permissions.of(node);
+        (read, write, admin)
+    };
+    assert_eq!(words("ops@gw7"), (true, true, true));
+    assert_eq!(words("me@gw1"), (true, true, true));
+    assert_eq!(words("me@10.0.0.1"), (true, false, false));
+    assert_eq!(words("me@gw2"), (false, false, false));
+    let all = resolve("--admin all", &[], Some(file)).unwrap().permissions;
+    assert_eq!(all.of("me@gw2"), Rights { admin: true, ..Rights::default() });
+    for (file, sentence) in [
+        ("permision = []", "unknown key permision (did you mean permission?)"),
+        ("permission = 1", "permission: written as [[permission]], with two brackets and keys below it"),
+        ("[permission]\nmay = []", "permission: written as [[permission]], with two brackets and keys below it"),
+        (
+            "[[permission]]\nmay = [\"read\"]",
+            "permission 1: nodes: missing; it is a node's name, or a pattern as \"ops@*\", or a list of them",
+        ),
+        ("[[permission]]\nnodes = []\nmay = []", "permission 1: nodes: empty; a node's name or a pattern is wanted"),
+        ("[[permission]]\nnodes = \"gw1\"\nmay = []", "permission 1: nodes: \"gw1\" can fit no node's name"),
+        (
+            "[[permission]]\nnodes = \"*\"",
+            "permission 1: may: missing; it is a list of \"read\", \"route\" and \"admin\"",
+        ),
+        ("[[permission]]\nnodes = \"*\"\nmay = [\"red\"]", "permission 1: may: unknown right red (did you mean read?)"),
+        (
+            "[[permission]]\nnodes = \"*\"\nmay = []\nmight = []",
+            "permission 1: might: unknown key might (one of nodes, may)",
+        ),
+        (
+            "[[permission]]\nnodes = \"*@h\"\nmay = []\n[[permission]]\nnodes = \"a@h\"\nmay = []",
+            "permission 2: nodes: \"a@h\" never counts: \"*@h\" stands before it",
+        ),
+    ] {
+        assert_eq!(refusal("", &[], Some(file)), format!("b.toml: {sentence}"));
+    }
+    assert_eq!(
+        refusal("--allow @", &[], None),
+        "allow: @: not a node's name, a host, or the part of a name up to the @"
+    );
+    assert_eq!(
+        refusal("--name a@127.0.0.1 --allow b@127.0.0.1 --connect c@127.0.0.1", &[], None),
+        "connect: c@127.0.0.1: not among the nodes of allow"
+    );
 }

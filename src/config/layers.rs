@@ -10,7 +10,8 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
 
 use super::options::{Alone, Options, PREFIX, keys, variable};
-use super::{ConfigError, ranking};
+use super::{ConfigError, permission, ranking};
+use crate::node::Permissions;
 use crate::route::Ranking;
 
 /// Environment variables, as given to the program.
@@ -69,6 +70,8 @@ pub struct FileLayer {
     pub options: Options,
     /// The order of the ways out.
     pub ranking: Ranking,
+    /// Who may do what.
+    pub permissions: Permissions,
     /// All but the ranking, as it was written.
     pub others: toml::Table,
 }
@@ -88,13 +91,20 @@ pub fn from_file(path: &Path) -> Result<FileLayer, ConfigError> {
         reason: error.message().to_owned(),
     })?;
     let ranking = ranking::take(&mut table, path)?;
+    let permissions = permission::read(&table, path)?;
+    let others = table.clone();
+    table.remove(permission::KEY);
     let keys = keys();
     for (key, value) in &table {
         if key == "cookie" {
             return Err(ConfigError::CookieInFile { file: file() });
         }
         if !keys.contains(key) {
-            let all: Vec<String> = keys.iter().cloned().chain(ranking::KEYS.map(str::to_owned)).collect();
+            let all: Vec<String> = keys
+                .iter()
+                .cloned()
+                .chain(ranking::KEYS.into_iter().chain([permission::KEY]).map(str::to_owned))
+                .collect();
             let suggestion = nearest(key, &all).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
             return Err(ConfigError::UnknownKey { file: file(), key: key.clone(), suggestion });
         }
@@ -105,7 +115,7 @@ pub fn from_file(path: &Path) -> Result<FileLayer, ConfigError> {
             reason: error.message().to_owned(),
         })?;
     }
-    let options: Options = table.clone().try_into().map_err(|error: toml::de::Error| ConfigError::Value {
+    let options: Options = table.try_into().map_err(|error: toml::de::Error| ConfigError::Value {
         file: file(),
         key: String::new(),
         reason: error.message().to_owned(),
@@ -113,7 +123,7 @@ pub fn from_file(path: &Path) -> Result<FileLayer, ConfigError> {
     if options.name.is_some() && options.sname.is_some() {
         return Err(ConfigError::BothNames { whence: path.display().to_string() });
     }
-    Ok(FileLayer { options, ranking, others: table })
+    Ok(FileLayer { options, ranking, permissions, others })
 }
 
 /// The file that was asked for.

@@ -13,6 +13,7 @@ pub mod cookie;
 pub mod layers;
 pub mod listen;
 pub mod options;
+mod permission;
 mod pg;
 pub mod ranking;
 pub mod value;
@@ -31,7 +32,7 @@ pub use ranking::RankingFile;
 pub use value::{Admin, Flush, LogFormat, Netns, OnExit};
 
 use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
-use crate::node::{AutoConnect, SocketDefaults, node_name, peer_name};
+use crate::node::{AutoConnect, Permissions, SocketDefaults, node_name, peer_name};
 use crate::route::Ranking;
 
 /// Everything `beamroute run` goes by.
@@ -81,8 +82,10 @@ pub struct Config {
     pub net_ticktime: Duration,
     /// Options of sockets, on top of OTP's.
     pub socket_defaults: SocketDefaults,
-    /// Who may stop and change the node itself.
-    pub admin: Admin,
+    /// The nodes that may connect, as for `net_kernel:allow/1`, each once; all, if there are none.
+    pub allow: Vec<String>,
+    /// Who may do what, with what `admin` says.
+    pub permissions: Permissions,
     /// The form of log lines.
     pub log_format: LogFormat,
     /// The protocol number that marks our routes and rules.
@@ -195,6 +198,12 @@ pub enum ConfigError {
         /// Why not.
         reason: &'static str,
     },
+    /// A node to be let in whose name says nothing.
+    #[error("allow: {node}: not a node's name, a host, or the part of a name up to the @")]
+    Allow {
+        /// As given.
+        node: String,
+    },
     /// A group or scope that is no atom.
     #[error("{key}: {name:?}: {reason}")]
     Pg {
@@ -276,7 +285,11 @@ impl Config {
                 &options.dist_listen_options.map_or_else(Vec::new, |options| options.0),
                 &options.dist_connect_options.map_or_else(Vec::new, |options| options.0),
             ),
-            admin: options.admin.unwrap_or_default(),
+            allow: allowed_nodes(options.allow.as_deref().unwrap_or_default())?,
+            permissions: match options.admin.unwrap_or_default() {
+                Admin::None => from_file.permissions,
+                Admin::All => from_file.permissions.with_admin_for_all(),
+            },
             log_format: options.log_format.unwrap_or_default(),
             protocol: options.protocol.map_or(110, |protocol| protocol.0),
             rule_priority: options.rule_priority.map_or(30_000, |priority| priority.0),
@@ -287,6 +300,10 @@ impl Config {
         };
         if config.pg_groups.is_empty() && options.pg_scope.is_some() {
             config.warnings.push("pg_scope counts for the groups of pg_group only, and there are none".into());
+        }
+        let is_shut_out = |node: &&NodeName| !config.allow.is_empty() && !config.allow.contains(&node.to_string());
+        if let Some(node) = config.connect.iter().find(is_shut_out) {
+            return Err(ConfigError::Connect { node: node.to_string(), reason: "not among the nodes of allow" });
         }
         if config.epmd == EpmdMode::None && config.port == 0 {
             return Err(ConfigError::NoPort);
@@ -326,6 +343,21 @@ fn nodes_to_connect(given: &[String], ours: &NodeName, kind: NameKind) -> Result
         }
     }
     Ok(nodes)
+}
+
+/// The entries of `--allow`: full names, hosts, or name parts (`a@`).
+fn allowed_nodes(given: &[String]) -> Result<Vec<String>, ConfigError> {
+    let mut entries: Vec<String> = Vec::new();
+    for word in words(given) {
+        let is_odd = word == "@" || word.matches('@').count() > 1 || word.contains(['*', '\'', '"']);
+        if is_odd {
+            return Err(ConfigError::Allow { node: word.to_owned() });
+        }
+        if !entries.iter().any(|entry| entry == word) {
+            entries.push(word.to_owned());
+        }
+    }
+    Ok(entries)
 }
 
 /// The words of an option that may be repeated: in one value they have commas or blanks between them.

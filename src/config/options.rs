@@ -91,6 +91,9 @@ pub struct Options {
     /// Options of the sockets of connections to other nodes, likewise
     #[arg(long, value_name = "OPTIONS")]
     pub dist_connect_options: Option<SocketOptions>,
+    /// Node that may connect: a name, a host, or `name@`, as for net_kernel:allow/1; may be repeated [default: all]
+    #[arg(long, value_name = "NODE")]
+    pub allow: Option<Vec<String>>,
     /// Who may stop and change the node itself [default: none]
     #[arg(long, value_name = "WHO")]
     pub admin: Option<Admin>,
@@ -153,6 +156,7 @@ layered!(
     net_ticktime,
     dist_listen_options,
     dist_connect_options,
+    allow,
     admin,
     log_format,
     protocol,

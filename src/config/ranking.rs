@@ -24,7 +24,7 @@ const MAX_HOLD: Duration = Duration::from_secs(24 * 3600);
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// What a value cannot be: its key, and why not.
-type Wrong = (String, String);
+pub(super) type Wrong = (String, String);
 
 /// Takes `ranking` and `[[interface]]` out of a file's `table`.
 ///
@@ -80,7 +80,7 @@ fn interface_type(word: &str) -> Result<InterfaceType, String> {
 }
 
 /// With the word that was meant, or else with all that there are.
-fn unknown(what: &str, word: &str, known: &[&str]) -> String {
+pub(super) fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     let owned: Vec<String> = known.iter().map(ToString::to_string).collect();
     match nearest(word, &owned) {
         Some(near) => format!("unknown {what} {word} (did you mean {near}?)"),
@@ -149,7 +149,7 @@ fn hold(value: &Value) -> Result<Duration, String> {
 }
 
 /// As it was written, if that is short.
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => format!("{text:?}"),
         Value::Integer(number) => number.to_string(),

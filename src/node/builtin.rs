@@ -31,7 +31,7 @@ impl Node {
             },
             ("erlang", "halt", [] | [_] | [_, _]) => match halt_status(args) {
                 // It never returns: the caller sees the node go down.
-                Some(status) if self.permits(Right::Admin) => return self.halt(caller, status),
+                Some(status) if self.permits(Right::Admin, caller.node()) => return self.halt(caller, status),
                 Some(_) => Answer::Value(not_allowed()),
                 None => Answer::error("badarg", module, function, args),
             },
@@ -109,7 +109,7 @@ impl Node {
     fn disconnect_for(&self, caller: &str, peer: &Term) -> Term {
         match as_atom(peer) {
             None => boolean(false),
-            Some(peer) if !self.permits(right_towards(peer, &self.name(), caller)) => not_allowed(),
+            Some(peer) if !self.permits(right_towards(peer, &self.name(), caller), caller) => not_allowed(),
             Some(peer) => boolean(self.disconnect(peer)),
         }
     }

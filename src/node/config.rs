@@ -6,7 +6,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::net_kernel::Defaults;
-use super::{Cookie, Resolver};
+use super::{Cookie, Permissions, Resolver};
 use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
 
 /// Settings of a [`super::Node`].
@@ -38,9 +38,10 @@ pub struct NodeConfig {
     pub mailbox_limit: usize,
     /// Options of the sockets of listeners and connections.
     pub socket_defaults: Defaults,
-    /// Whether callers on other nodes may change this one (`allow`, `set_net_ticktime`, `setopts`, connecting to others and
-    /// `halt`); all others are answered in any case.
-    pub is_admin_allowed: bool,
+    /// What callers on other nodes may do.
+    pub permissions: Permissions,
+    /// The nodes that may connect, as for `net_kernel:allow/1`; all, if there are none.
+    pub allow: Vec<String>,
 }
 
 impl NodeConfig {
@@ -74,7 +75,8 @@ impl Default for NodeConfig {
             handshake_limit: 256,
             mailbox_limit: 16 << 10,
             socket_defaults: Defaults::default(),
-            is_admin_allowed: false,
+            permissions: Permissions::default(),
+            allow: Vec::new(),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::net_kernel::{
 };
 use super::state::Watcher;
 use super::watchers::Watch;
-use super::{Answer, Ignored, Node, NodeConfig};
+use super::{Answer, Ignored, Node, NodeConfig, Rights};
 use crate::dist::{Control, Target};
 use crate::term::{atom, boolean, tuple};
 
@@ -27,6 +27,8 @@ use crate::term::{atom, boolean, tuple};
 #[derive(Debug)]
 pub(super) struct NetKernel {
     allow: Mutex<AllowList>,
+    /// What each life of the node begins with.
+    first_allowed: AllowList,
     ticktime: Mutex<TickTime>,
     /// Listeners follow it.
     pub socket_defaults: watch::Sender<Defaults>,
@@ -80,6 +82,7 @@ impl NetKernel {
     pub(super) fn new(config: &NodeConfig) -> Self {
         Self {
             allow: Mutex::default(),
+            first_allowed: AllowList::of(&config.allow),
             ticktime: Mutex::new(TickTime::new(
                 config.net_ticktime,
                 u32::from(config.net_tickintensity.clamp(4, 1000)),
@@ -90,7 +93,7 @@ impl NetKernel {
 
     /// Begins a life of the node.
     pub(super) fn begin(&self, ticktime: TickTime) {
-        *self.allow() = AllowList::default();
+        *self.allow() = self.first_allowed.clone();
         *self.ticktime() = ticktime;
     }
 
@@ -178,7 +181,7 @@ impl Node {
     }
 
     fn net_kernel_call(&self, call: NetKernelCall, caller: &str) -> Term {
-        if !self.permits(call.right(&self.name(), caller)) {
+        if !self.permits(call.right(&self.name(), caller), caller) {
             return not_allowed();
         }
         match call {
@@ -211,13 +214,19 @@ impl Node {
         }
     }
 
-    /// Whether callers elsewhere have this right.
-    pub(super) fn permits(&self, right: Right) -> bool {
+    /// Whether callers on the node `caller` have this right.
+    pub(super) fn permits(&self, right: Right, caller: &str) -> bool {
         match right {
-            Right::Read => true,
-            Right::Admin => self.inner.config.is_admin_allowed,
+            Right::Read => self.rights_of(caller).read,
+            Right::Admin => self.rights_of(caller).admin,
             Right::Never => false,
         }
+    }
+
+    /// What callers on `node` may do; those on this node may do everything.
+    #[must_use]
+    pub fn rights_of(&self, node: &str) -> Rights {
+        if node == self.name() { Rights::ALL } else { self.inner.config.permissions.of(node) }
     }
 
     /// `connect_node` for a caller elsewhere, beside everything else that its connection has to do (R2).
@@ -238,7 +247,7 @@ impl Node {
         if !is_name {
             return Some(false);
         }
-        if !self.permits(right_towards(peer, &self.name(), caller)) {
+        if !self.permits(right_towards(peer, &self.name(), caller), caller) {
             return None;
         }
         Some(self.connect_node(peer).await == Ok(true))

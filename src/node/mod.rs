@@ -71,7 +71,7 @@
 //!
 //! Every node also answers, without any process of yours: `net_adm:ping/1`, the functions of `net_kernel` and a few of
 //! `erlang` over `rpc`, `erpc` and `rex`. What changes the node is refused unless
-//! [`NodeConfig::is_admin_allowed`] is set.
+//! [`NodeConfig::permissions`] say so.
 //!
 //! # What bounds it
 //!
@@ -108,6 +108,7 @@ mod message;
 mod name;
 mod net_kernel;
 mod outbox;
+mod permissions;
 mod process;
 mod resolver;
 mod rpc;
@@ -138,6 +139,7 @@ pub use net_kernel::{
     Defaults as SocketDefaults, MonitorOptions, NodeType, NodedownReason, OptionName, SocketOption, Start,
     TickTimeChange,
 };
+pub use permissions::{NodePattern, Permissions, Rights};
 pub use process::Process;
 pub use resolver::Resolver;
 pub use system::{SystemReply, refuse_io, system_reply};

@@ -79,7 +79,7 @@ impl Process {
     }
 
     /// Makes `exit(Pid, kill)` of other nodes go past the process, unless their callers may
-    /// [administer](super::NodeConfig::is_admin_allowed) this node.
+    /// [administer](super::Rights::admin) this node.
     pub fn shield(&self) {
         self.node.state().processes.set_manners(self.id, |manners| manners.is_shielded = true);
     }

@@ -165,7 +165,10 @@ impl Node {
         let is_its_own = channel.is_local() && from == *to;
         match as_atom(&reason) {
             Some("kill") => {
-                if channel.is_local() || !manners.is_shielded || self.permits(super::net_kernel::Right::Admin) {
+                if channel.is_local()
+                    || !manners.is_shielded
+                    || self.permits(super::net_kernel::Right::Admin, &from.node.name)
+                {
                     self.end_process(id, &atom("killed"));
                 }
                 None

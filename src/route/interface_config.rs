@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{IfName, IfNameError, InterfaceType, Metric};
+use crate::glob;
 
 /// One `[[interface]]` of the configuration. `None` leaves it to the interface's name and to the ranking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,27 +44,14 @@ impl NamePattern {
     /// Whether the pattern fits an interface's name.
     #[must_use]
     pub fn fits(&self, name: IfName) -> bool {
-        is_like(self.0.as_bytes(), name.as_bytes())
+        glob::fits(self.0.as_bytes(), name.as_bytes())
     }
 
-    /// Whether every name that fits `other` fits this one as well. (A `*` of `other` can only be met by one of ours.)
+    /// Whether every name that fits `other` fits this one as well.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        is_like(self.0.as_bytes(), other.0.as_bytes())
+        glob::fits(self.0.as_bytes(), other.0.as_bytes())
     }
-}
-
-/// Whether `text` is `pattern` with each `*` replaced by something: each piece between two is looked for from the left.
-fn is_like(pattern: &[u8], text: &[u8]) -> bool {
-    let mut pieces = pattern.split(|byte| *byte == b'*');
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let Some(last) = pieces.next_back() else { return rest.is_empty() };
-    for piece in pieces.filter(|piece| !piece.is_empty()) {
-        let Some(at) = rest.windows(piece.len()).position(|window| window == piece) else { return false };
-        rest = rest.get(at + piece.len()..).unwrap_or_default();
-    }
-    rest.ends_with(last)
 }
 
 impl FromStr for NamePattern {

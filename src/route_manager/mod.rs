@@ -12,6 +12,7 @@
 
 mod adopt;
 mod arguments;
+mod audit;
 mod contest;
 mod events;
 mod flush;

@@ -1,5 +1,6 @@
 //! Term → [`Request`].
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::arguments::{self, Wrong};
@@ -104,10 +105,49 @@ impl Request {
         }
     }
 
+    /// The reason that the caller gives.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::SetConnectionStatus { why, .. } => why.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Whether it only reads; everything else is answered after a commit.
     #[must_use]
     pub const fn is_read(&self) -> bool {
         matches!(self, Self::Status | Self::Get(_) | Self::Plan | Self::Subscribe(_) | Self::Unsubscribe(_))
+    }
+}
+
+/// As it stands in the log.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetRoute { ifname, subnets, gateway } => {
+                write!(f, "set_route {ifname}")?;
+                subnets.iter().try_for_each(|subnet| write!(f, " {}/{}", subnet.ip(), subnet.prefix_len()))?;
+                gateway.map_or(Ok(()), |gateway| write!(f, " via {gateway}"))
+            }
+            Self::ClearRoute(ifname) => write!(f, "clear_route {ifname}"),
+            Self::SetConnectionStatus { ifname, status, .. } => write!(f, "set_connection_status {ifname} {status}"),
+            Self::SetMetric { ifname, metric } => match metric {
+                None => write!(f, "set_metric {ifname} default"),
+                Some(metric) => match metric.number() {
+                    None => write!(f, "set_metric {ifname} disabled"),
+                    Some(number) => write!(f, "set_metric {ifname} {number}"),
+                },
+            },
+            Self::RefreshRouteMetrics => f.write_str("refresh_route_metrics"),
+            Self::SetOwnerPolicy(policy) => write!(f, "set_owner_policy {policy:?}"),
+            Self::Subscribe(_) => f.write_str("subscribe"),
+            Self::Unsubscribe(_) => f.write_str("unsubscribe"),
+            Self::Plan => f.write_str("plan"),
+            Self::Status => f.write_str("status"),
+            Self::Get(_) => f.write_str("get"),
+            Self::Stop => f.write_str("stop"),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::NAMES;
+use super::audit::Audit;
 use super::flush::Flush;
 use super::kernel::Kernel;
 use super::owners::{Fate, Owners};
@@ -32,8 +33,6 @@ const MAX_BATCH: usize = 4096;
 pub struct Settings {
     /// How many interfaces may be known at once.
     pub max_interfaces: usize,
-    /// Whether callers may stop the daemon.
-    pub is_admin_allowed: bool,
     /// Whether the kernel is cleared of all that is ours in the end. What callers asked for stays saved.
     pub clears_on_exit: bool,
 }
@@ -58,6 +57,7 @@ pub struct RouteManager {
     settings: Settings,
     journal: Journal,
     teller: Teller,
+    audit: Audit,
     /// What becomes of existing connections after a failover, if anything.
     flush: Option<Flush>,
     /// Callers whose requests are in the desired state, and not yet in the kernel.
@@ -108,6 +108,7 @@ impl RouteManager {
             settings,
             journal,
             teller: Teller::default(),
+            audit: Audit::default(),
             flush: None,
             uncommitted: Vec::new(),
             is_unsaved: false,
@@ -213,7 +214,21 @@ impl RouteManager {
         }
     }
 
+    /// Whether callers on `node` may ask that.
+    fn permits(&self, request: &Request, node: &str) -> bool {
+        let rights = self.node.rights_of(node);
+        match request {
+            Request::Stop => rights.admin,
+            request if request.is_read() => rights.read,
+            _ => rights.write,
+        }
+    }
+
     fn request(&mut self, request: Request, caller: Caller) {
+        if !self.permits(&request, caller.node()) {
+            let refusal = not_allowed(&request, caller.node());
+            return caller.reply(Answer::Value(refusal));
+        }
         if request.is_read() {
             // What was asked before must be seen; what is asked later must not.
             self.commit();
@@ -225,6 +240,7 @@ impl RouteManager {
 
     fn cast(&mut self, from: &Sender, request: &Term) {
         match Request::from_call(request) {
+            Ok(request) if !self.permits(&request, &from.node) => _ = not_allowed(&request, &from.node),
             // Without a pid it would be for whoever sent it, and a cast is nobody's.
             Ok(Request::Subscribe(Some(pid))) => {
                 self.commit();
@@ -272,7 +288,11 @@ impl RouteManager {
     /// Folds a request into the desired state. Its caller is answered after the commit, or at once if it is refused.
     fn write(&mut self, request: Request, from: Option<&Sender>, caller: Option<Caller>) {
         let (is_saved, about) = (is_saved(&request), request.about());
+        let accepted = from.map(|from| (from, request.clone()));
         let result = self.fold(request, from);
+        if let (Ok(Effect::Changed | Effect::Noted), Some((from, request))) = (&result, accepted) {
+            self.audit.note(from, request);
+        }
         if result == Ok(Effect::Changed) {
             // What was refused for the old wishes may be taken for the new ones.
             self.kernel.forget_refusals();
@@ -320,11 +340,10 @@ impl RouteManager {
                 self.journal.set_policies(self.owners.policies());
                 if is_set { Ok(Effect::Noted) } else { Err(error([atom("system_limit")])) }
             }
-            Request::Stop if self.settings.is_admin_allowed => {
+            Request::Stop => {
                 self.stopped = Some(atom("normal"));
                 Ok(Effect::Unchanged)
             }
-            Request::Stop => Err(error([atom("not_allowed")])),
             Request::Status | Request::Get(_) | Request::Plan | Request::Subscribe(_) | Request::Unsubscribe(_) => {
                 Ok(Effect::Unchanged)
             }
@@ -373,6 +392,7 @@ impl RouteManager {
             caller.reply(Answer::Value(reply));
         }
         // After the replies, so that no caller waits for a log line.
+        self.audit.tell(self.journal.unsaved());
         if changed > 0 {
             let best = best_interface(&self.state, self.steering.ranking());
             info!(changed, best = best.map(tracing::field::display), "routes changed");
@@ -405,8 +425,9 @@ impl RouteManager {
     /// `sys`: reads what was asked before, and ends for those who may.
     fn system(&mut self, caller: Caller, request: &Term) {
         self.commit();
-        let pid = self.process.pid();
-        let answer = system_reply(request, pid, || self.view().status(), self.settings.is_admin_allowed);
+        let (pid, rights) = (self.process.pid(), self.node.rights_of(caller.node()));
+        let state = || if rights.read { self.view().status() } else { atom("not_allowed") };
+        let answer = system_reply(request, pid, state, rights.admin);
         caller.reply(answer.reply);
         self.stopped = self.stopped.take().or(answer.terminate);
     }
@@ -464,6 +485,12 @@ async fn sleep_until(due: Option<Instant>) {
         Some(due) => tokio::time::sleep_until(due.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// What a caller without the right is told, and the log.
+fn not_allowed(request: &Request, node: &str) -> Term {
+    info!(node, %request, "not allowed");
+    error([atom("not_allowed")])
 }
 
 fn raised(refusal: &Refusal, module: &Atom, function: &Atom, args: &[Term]) -> Answer {

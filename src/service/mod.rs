@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{Admin, Config, CookieError, Flush, Listening, NameKind, OnExit, RankingFile};
+use crate::config::{Config, CookieError, Flush, Listening, NameKind, OnExit, RankingFile};
 use crate::epmd::EpmdState;
 use crate::netlink::{self, Conntrack, Missing, Netlink, NetlinkError};
 use crate::node::{Listen, Node, NodeConfig, Resolver, Start, StartError};
@@ -145,15 +145,15 @@ impl Service {
             listen: Listen { addresses: listening.addresses.clone(), port: config.port, epmd },
             net_ticktime: config.net_ticktime,
             socket_defaults: config.socket_defaults.clone(),
-            is_admin_allowed: config.admin == Admin::All,
+            permissions: config.permissions,
+            allow: config.allow,
             resolver: Resolver::new(config.epmd_port),
             auto_connect: config.auto_connect,
             ..NodeConfig::new(&cookie)
         };
         let node = Node::new(node_config);
-        let is_admin_allowed = config.admin == Admin::All;
         let clears_on_exit = config.on_exit == OnExit::Clear;
-        let settings = Settings { max_interfaces: config.max_interfaces, is_admin_allowed, clears_on_exit };
+        let settings = Settings { max_interfaces: config.max_interfaces, clears_on_exit };
         let shutdown = CancellationToken::new();
         let reload = Arc::new(Notify::new());
         let steering = Steering::new(config.ranking, &state, read_ranking(config.ranking_file), Arc::clone(&reload));

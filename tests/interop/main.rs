@@ -20,6 +20,7 @@ mod monitor_nodes;
 mod names;
 mod net_kernel;
 mod offline;
+mod permissions;
 mod pg;
 mod processes;
 mod raw_peer;

@@ -31,8 +31,9 @@ pub struct PlanArgs {
 }
 
 /// The options of `run` that have nothing to do with a plan. They may be given all the same.
-pub(in crate::cli) const IRRELEVANT: [&str; 15] = [
+pub(in crate::cli) const IRRELEVANT: [&str; 16] = [
     "admin",
+    "allow",
     "connect",
     "dist_auto_connect",
     "dist_connect_options",

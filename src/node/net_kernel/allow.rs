@@ -25,6 +25,12 @@ enum Split<'a> {
 }
 
 impl AllowList {
+    /// A list with these entries.
+    #[must_use]
+    pub fn of(entries: &[String]) -> Self {
+        Self { entries: entries.iter().cloned().collect() }
+    }
+
     /// `allow(Nodes)`: `ok`, or `error` and no change if `nodes` is not a proper list of atoms
     /// (`net_kernel.erl`, `all_atoms`; anything else than such a list is `error` there too, not an exception).
     pub fn add(&mut self, nodes: &Term) -> Term {

@@ -66,9 +66,9 @@ pub enum NetKernelCall {
 /// What a caller must be allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
-    /// Everybody with the cookie may.
+    /// To [read](super::super::Rights::read).
     Read,
-    /// With `--admin all` only.
+    /// To [administer](super::super::Rights::admin).
     Admin,
     /// Nobody may from elsewhere.
     Never,
