@@ -127,6 +127,11 @@ mod tests {
                 assert!(Exclusive::claim(None, 251).is_ok());
             });
         };
-        std::thread::spawn(look).join().unwrap();
+        let (done, is_done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            look();
+            done.send(()).unwrap();
+        });
+        is_done.recv_timeout(Duration::from_secs(60)).expect("someone waits for ever, or panicked above");
     }
 }
