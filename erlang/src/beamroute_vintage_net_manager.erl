@@ -43,6 +43,9 @@
     %% Timers: when to look at the daemon, and when for the link.
     sync = none :: reference() | none,
     attach = none :: reference() | none,
+    %% All that was asked for has been told over this link and connection. Until then it counts more than what the
+    %% daemon says of the same interfaces.
+    is_told = false :: boolean(),
     %% The daemon has not answered the last request in time.
     is_silent = false :: boolean()
 }).
@@ -134,9 +137,9 @@ handle_cast(_, State) -> {noreply, ours(State)}.
 handle_info(Message, State) -> {noreply, info(Message, ours(State))}.
 
 info({route_manager, _, {link, connected}}, State) ->
-    forget_leftovers(sync(tell_all(State)));
+    forget_leftovers(sync(tell_all(set(State, #{is_told => true}))));
 info({route_manager, _, {link, _}}, State) ->
-    sync(State);
+    sync(set(State, #{is_told => false}));
 info({route_manager, _, {_, property, Path, _, New}}, #{beamroute := #ours{told = Told}} = State) ->
     case Told of
         #{Path := New} -> State;
@@ -147,7 +150,7 @@ info({?MODULE, sync}, State) ->
 info({?MODULE, attach}, State) ->
     attach(set(State, #{attach => none}));
 info({'DOWN', Ref, process, _, _}, #{beamroute := #ours{monitor = Ref}} = State) ->
-    attach_later(sync(set(State, #{monitor => none})));
+    attach_later(sync(set(State, #{monitor => none, is_told => false})));
 info(_, State) ->
     State.
 
@@ -182,6 +185,7 @@ set(#{beamroute := Ours} = State, Changes) -> State#{beamroute := maps:fold(fun 
 set(sync, Timer, Ours) -> Ours#ours{sync = Timer};
 set(attach, Timer, Ours) -> Ours#ours{attach = Timer};
 set(is_silent, Is, Ours) -> Ours#ours{is_silent = Is};
+set(is_told, Is, Ours) -> Ours#ours{is_told = Is};
 set(monitor, Ref, Ours) -> Ours#ours{monitor = Ref};
 set(leftovers, Routes, Ours) -> Ours#ours{leftovers = Routes};
 set(uncleared, IfNames, Ours) -> Ours#ours{uncleared = IfNames};
@@ -329,7 +333,9 @@ ask_write(Wish, State) ->
 
 %% Where there is no link, nothing is kept; what is known here is told when there is one again.
 unkept({error, noproc}, {clear_route, IfName}, #{beamroute := #ours{uncleared = Uncleared}} = State) ->
-    set(State, #{uncleared => [IfName | lists:delete(IfName, Uncleared)]});
+    set(State, #{is_told => false, uncleared => [IfName | lists:delete(IfName, Uncleared)]});
+unkept({error, noproc}, _, State) ->
+    set(State, #{is_told => false});
 unkept(_, _, State) ->
     State.
 
@@ -349,22 +355,45 @@ call(Term) -> Term.
 
 %% ---- what VintageNet's property table is told ----
 
-%% The daemon's word if it gives it, else what was asked of it: its routes stay while it is away.
+%% The daemon's word if it gives it and has been told everything, else what was asked of it: its routes stay while it is
+%% away.
 sync(State) ->
     case ask({read, status}, State) of
-        {{ok, #{interfaces := Interfaces, available_interfaces := Available, connection := Connection}}, Asked} ->
+        {{ok, #{interfaces := Interfaces} = Status}, Asked} ->
             View = maps:map(fun(_, I) -> seen(I) end, Interfaces),
-            put_properties(View, Available, Connection, learn_statuses(View, Asked));
-        {Other, Asked} ->
-            #{interfaces := Infos, beamroute := #ours{view = Known, metrics = Metrics}} = Asked,
-            View = beamroute_vintage_net_info:view(Infos, Metrics, Known),
-            Available = beamroute_vintage_net_info:available_interfaces(View),
-            Put = put_properties(View, Available, beamroute_vintage_net_info:connection(View), Asked),
+            case is_told(Asked) of
+                true ->
+                    #{available_interfaces := Available, connection := Connection} = Status,
+                    put_properties(View, Available, Connection, learn_statuses(View, Asked));
+                false ->
+                    put_asked(View, Asked)
+            end;
+        {Other, #{beamroute := #ours{view = Known}} = Asked} ->
+            Put = put_asked(Known, Asked),
             case Other of
                 {error, timeout} -> sync_later(?RETRY_MS, Put);
                 _ -> Put
             end
     end.
+
+%% What the link has told comes before its answer, but may wait behind other messages: then the daemon may be another, or
+%% the link.
+is_told(#{beamroute := #ours{is_told = IsTold, monitor = Ref}}) ->
+    News = news_of_the_link(Ref),
+    [self() ! New || New <- News],
+    IsTold andalso News =:= [].
+
+news_of_the_link(Ref) ->
+    receive
+        {route_manager, _, {link, _}} = New -> [New | news_of_the_link(Ref)];
+        {'DOWN', Ref, process, _, _} = New -> [New | news_of_the_link(Ref)]
+    after 0 -> []
+    end.
+
+put_asked(Known, #{interfaces := Infos, beamroute := #ours{metrics = Metrics, uncleared = Uncleared}} = State) ->
+    View = beamroute_vintage_net_info:view(Infos, Metrics, maps:without(Uncleared, Known)),
+    Available = beamroute_vintage_net_info:available_interfaces(View),
+    put_properties(View, Available, beamroute_vintage_net_info:connection(View), State).
 
 seen(#{status := Status, ip_subnets := IpSubnets, metric := Metric}) -> {Status, IpSubnets =/= [], Metric}.
 

@@ -12,6 +12,9 @@ daemon_test_() ->
         fun the_daemon_is_killed_and_comes_back/0,
         fun another_daemon_is_told_everything/0,
         fun the_link_starts_last_and_is_restarted/0,
+        fun what_was_asked_before_the_link_is_not_lost/0,
+        fun what_was_asked_between_two_links_is_not_lost/0,
+        fun what_was_asked_before_the_link_went_is_not_lost/0,
         fun others_change_the_daemon/0,
         fun a_daemon_that_does_not_answer/0,
         fun numbers_of_the_users_function/0,
@@ -88,6 +91,70 @@ the_link_starts_last_and_is_restarted() ->
     ok = ?RM:refresh_route_metrics(),
     ?assertEqual([[<<"wlan0">>], lan, disconnected, lan], ?RIG:properties()),
     beamroute_rig:stop(Daemon).
+
+%% An ordinary boot: the daemon has the statuses of the VM's last life, and the link starts after the drop-in.
+what_was_asked_before_the_link_is_not_lost() ->
+    Daemon = ?RIG:start_connected(),
+    ok = beamroute_route_manager:set_route("eth0", ?ETH0, ?GW1),
+    ok = beamroute_route_manager:set_route("wlan0", ?WLAN0, ?GW2),
+    ok = beamroute_route_manager:stop(),
+    ?RIG:drop_in(),
+    ?RIG:vintage_net(),
+    ok = ?RM:set_route(<<"eth0">>, ?ETH0, ?GW1),
+    ok = ?RM:set_connection_status(<<"eth0">>, internet, <<"checked">>),
+    between_link_and_manager(fun() -> ok = ?RM:set_route(<<"wlan0">>, ?WLAN0, ?GW2) end, internet),
+    beamroute_rig:stop(Daemon).
+
+what_was_asked_between_two_links_is_not_lost() ->
+    Daemon = ?RIG:start_connected(),
+    ?RIG:drop_in(),
+    ?RIG:vintage_net(),
+    ?RIG:both_up(),
+    ?RIG:kill(beamroute_link),
+    ok = ?RM:set_connection_status(<<"eth0">>, lan, <<"unplugged">>),
+    between_link_and_manager(fun() -> ok = ?RM:set_connection_status(<<"wlan0">>, lan, <<"down">>) end, lan),
+    ?assertEqual(lan, daemons_status(<<"wlan0">>)),
+    beamroute_rig:stop(Daemon).
+
+%% The link goes and comes before the manager hears of it, and the daemon has an older status by then.
+what_was_asked_before_the_link_went_is_not_lost() ->
+    Daemon = ?RIG:start_connected(),
+    ?RIG:drop_in(),
+    ?RIG:vintage_net(),
+    ?RIG:both_up(),
+    Ask = fun() -> ok = ?RM:set_connection_status(<<"wlan0">>, lan, <<"down">>) end,
+    between_link_and_manager(Ask, internet, fun() ->
+        ?RIG:kill(beamroute_link),
+        ok = gen_server:call({route_manager, ?NODE}, {set_connection_status, <<"eth0">>, lan, nil})
+    end),
+    ?assertEqual(lan, daemons_status(<<"wlan0">>)),
+    beamroute_rig:stop(Daemon).
+
+%% What is asked when the link is there already, but the manager has not noticed yet: suspended, it cannot.
+between_link_and_manager(Ask, Status) -> between_link_and_manager(Ask, Status, fun() -> ok end).
+
+between_link_and_manager(Ask, Status, Before) ->
+    ok = sys:suspend(?RM),
+    {_, Monitor} = spawn_monitor(Ask),
+    beamroute_rig:eventually(fun() ->
+        {message_queue_len, Waiting} = erlang:process_info(whereis(?RM), message_queue_len),
+        Waiting > 0
+    end),
+    Before(),
+    ?RIG:start_link(),
+    ok = beamroute_route_manager:await_connected([{timeout, 20000}]),
+    ok = sys:resume(?RM),
+    receive {'DOWN', Monitor, process, _, Reason} -> ?assertEqual(normal, Reason) end,
+    %% Nobody saw another.
+    ?assertEqual(Status, ?RIG:property(?RIG:path(<<"eth0">>))),
+    beamroute_rig:eventually(fun() -> daemons_status(<<"eth0">>) =:= Status end),
+    ok = ?RM:refresh_route_metrics(),
+    ?assertEqual(Status, daemons_status(<<"eth0">>)),
+    ?assertEqual(Status, ?RIG:property(?RIG:path(<<"eth0">>))).
+
+daemons_status(IfName) ->
+    {ok, #{interfaces := #{IfName := #{status := Status}}}} = beamroute_route_manager:status(),
+    Status.
 
 others_change_the_daemon() ->
     Daemon = ?RIG:start_connected(),
