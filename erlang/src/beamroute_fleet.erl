@@ -7,15 +7,21 @@
 %%      {'beamroute@gw3',{error,noconnection}}]}
 %% '''
 %%
-%% The answers come in the order of the nodes, and every node has one. Nodes that are not connected are connected to, so
-%% many at once, while the others answer already; a node that cannot be reached costs none of the others time, but where
-%% more than these hang. No link is needed, and nothing is kept for a node that is away.
+%% The answers come in the order of the nodes, and every node has one. Nodes that are connected are asked first. The
+%% others are connected to, so many at once, in the order of their names. An attempt that takes longer than a tenth of the
+%% time, or than a second, goes on, and the next begins: nodes that hang cost the others no more than that. Where so many
+%% hang that the time is over before a node's turn comes, it is not asked, and that is its answer. No link is needed, and
+%% nothing is kept for a node that is away.
+%%
+%% A host's address is looked up before net_kernel is asked to connect, which would look it up while all others wait for
+%% it. A name without an address is not dialled.
 %%
 %% What a node may answer:
 %%
 %% ```
 %% {ok, Reply}             the daemon's reply: ok for what changes something, a map, a list, a value
 %% {error, timeout}        not in time; a write may have been carried out, or be carried out yet
+%% {error, not_asked}      there was no connection in time; a write has not been carried out, and will not be
 %% {error, noconnection}   it cannot be reached, or was lost; also then a write may have been carried out
 %% {error, noproc}         it is a node, and has no daemon
 %% {error, Reason}         what the daemon says, such as {not_saved, enospc}
@@ -30,13 +36,13 @@
 %% ```
 %% timeout       the time for all of it, 5000 ms by default
 %% connect       whether nodes that are not connected are connected to, true by default
-%% max_connects  how many connections are set up at once, 64 by default
+%% max_connects  how many connections are set up at once, 64 by default, not counting those that take long
 %% cookie        the nodes' cookie, if it is another than this node's
 %% '''
 -module(beamroute_fleet).
 
 -export([multicall/2, multicall/3]).
--export([ask_all/4, dial/2]).
+-export([ask_all/4, dial/2, ask_one/2]).
 
 -export_type([request/0, option/0, options/0, answer/0, answers/0, error/0]).
 
@@ -68,14 +74,16 @@
     %% Nodes that wait for their turn to be connected to.
     waiting = [] :: [node()],
     connecting = #{} :: #{reference() => {pid(), node()}},
-    asked = #{} :: #{reference() => node()},
+    %% Those of them that keep others waiting.
+    new = #{} :: #{reference() => true},
+    asked = #{} :: #{reference() => {pid(), node()}},
     answers = #{} :: #{node() => answer()}
 }).
 
 -define(SERVER, route_manager).
 -define(DEFAULTS, #{timeout => 5000, connect => true, max_connects => 64, cookie => undefined}).
-%% A connection whose buffer is full is tried again so soon.
--define(BUSY_MS, 20).
+%% A connection that is not there after so long keeps no other waiting, nor after a tenth of all time.
+-define(SLOW_MS, 1000).
 
 %% @doc As {@link multicall/3}, with the default options.
 -spec multicall([node()], request()) -> {ok, answers()} | {error, error()}.
@@ -161,7 +169,7 @@ carry_out(Nodes, Request, #{timeout := Timeout} = Options) ->
     {Pid, Monitor} = spawn_monitor(?MODULE, ask_all, [lists:usort(Nodes), Timeout, Caller, Call]),
     receive
         {'DOWN', Monitor, process, Pid, {answers, Answers}} ->
-            [{Node, maps:get(Node, Answers, {error, timeout})} || Node <- Nodes];
+            [{Node, maps:get(Node, Answers)} || Node <- Nodes];
         {'DOWN', Monitor, process, Pid, Reason} ->
             exit({Reason, {?MODULE, multicall, [Nodes, Request, Options]}})
     end.
@@ -182,19 +190,42 @@ connect(Nodes, Call) ->
     connect_next(Call#call{waiting = Nodes}).
 
 %% As many at once as there may be.
-connect_next(#call{waiting = [Node | Others], connecting = Connecting, options = Options} = Call) when
-    map_size(Connecting) < map_get(max_connects, Options)
+connect_next(#call{waiting = [Node | Others], new = New, options = #{max_connects := Max} = Options} = Call) when
+    map_size(New) < Max
 ->
+    #call{connecting = Connecting} = Call,
     {Pid, Monitor} = spawn_monitor(?MODULE, dial, [Node, Options]),
-    connect_next(Call#call{waiting = Others, connecting = Connecting#{Monitor => {Pid, Node}}});
+    _ = erlang:send_after(slow(Options), self(), {slow, Monitor}),
+    connect_next(Call#call{
+        waiting = Others, connecting = Connecting#{Monitor => {Pid, Node}}, new = New#{Monitor => true}
+    });
 connect_next(Call) ->
     Call.
+
+slow(#{timeout := Timeout}) -> min(?SLOW_MS, Timeout div 10).
 
 %% @private
 -spec dial(node(), checked()) -> no_return().
 dial(Node, #{cookie := Cookie}) ->
     Cookie =:= undefined orelse erlang:set_cookie(Node, Cookie),
-    exit({connected, net_kernel:connect_node(Node)}).
+    exit({connected, has_address(Node) andalso net_kernel:connect_node(Node)}).
+
+%% What net_kernel asks the carriers of distribution as well, and waits for in its only process.
+has_address(Node) ->
+    Carriers =
+        case init:get_argument(proto_dist) of
+            {ok, Given} -> lists:append(Given);
+            error -> ["inet_tcp"]
+        end,
+    lists:any(fun(Carrier) -> selects(list_to_atom(Carrier ++ "_dist"), Node) end, Carriers).
+
+selects(Carrier, Node) ->
+    try
+        Carrier:select(Node)
+    catch
+        %% net_kernel may know better.
+        error:undef -> true
+    end.
 
 %% Until nobody is waited for, or the time is over.
 collect(_, _, #call{waiting = [], connecting = Connecting, asked = Asked, answers = Answers}) when
@@ -204,50 +235,54 @@ collect(_, _, #call{waiting = [], connecting = Connecting, asked = Asked, answer
 collect(Deadline, Watch, #call{connecting = Connecting, asked = Asked} = Call) ->
     receive
         {timeout, Deadline, deadline} ->
-            _ = [exit(Pid, kill) || {Pid, _} <- maps:values(Connecting)],
-            Call#call.answers;
+            stop_all(Call),
+            unanswered(Call);
         {'DOWN', Watch, process, _, _} ->
             %% Nobody waits for it.
+            stop_all(Call),
             #{};
         {'DOWN', Ref, process, _, Result} when is_map_key(Ref, Connecting) ->
             {{_, Node}, Others} = maps:take(Ref, Connecting),
-            collect(Deadline, Watch, connect_next(connected(Result, Node, Call#call{connecting = Others})));
-        {'DOWN', Ref, process, _, Reason} when is_map_key(Ref, Asked) ->
-            collect(Deadline, Watch, answered(Ref, {error, Reason}, Call));
-        {Ref, Reply} when is_map_key(Ref, Asked) ->
-            erlang:demonitor(Ref, [flush]),
-            collect(Deadline, Watch, answered(Ref, shape(Call#call.request, Reply), Call));
-        {busy, Ref, Node} when is_map_key(Ref, Asked) ->
-            collect(Deadline, Watch, send(Ref, Node, Call));
+            Dialled = Call#call{connecting = Others, new = maps:remove(Ref, Call#call.new)},
+            collect(Deadline, Watch, connect_next(connected(Result, Node, Dialled)));
+        {slow, Ref} ->
+            collect(Deadline, Watch, connect_next(Call#call{new = maps:remove(Ref, Call#call.new)}));
+        {'DOWN', Ref, process, _, {answer, Answer}} when is_map_key(Ref, Asked) ->
+            {{_, Node}, Others} = maps:take(Ref, Asked),
+            collect(Deadline, Watch, answer(Node, Answer, Call#call{asked = Others}));
         _ ->
             collect(Deadline, Watch, Call)
     end.
 
+stop_all(#call{connecting = Connecting, asked = Asked}) ->
+    lists:foreach(fun({Pid, _}) -> exit(Pid, kill) end, maps:values(Connecting) ++ maps:values(Asked)).
+
+unanswered(#call{waiting = Waiting, connecting = Connecting, asked = Asked, answers = Answers}) ->
+    NotAsked = Waiting ++ [Node || {_, Node} <- maps:values(Connecting)],
+    Late = [{Node, {error, timeout}} || {_, Node} <- maps:values(Asked)],
+    maps:merge(Answers, maps:from_list([{Node, {error, not_asked}} || Node <- NotAsked] ++ Late)).
+
 connected({connected, true}, Node, Call) -> ask(Node, Call);
 connected(_, Node, Call) -> answer(Node, {error, noconnection}, Call).
 
-%% What gen_server:send_request would do, but it never waits for a connection whose buffer is full.
-ask(Node, #call{asked = Asked} = Call) ->
+%% Whoever sends to, or monitors over, a connection whose buffer is full is suspended: that may be a process of its own.
+ask(Node, #call{request = Request, asked = Asked} = Call) ->
+    {Pid, Ref} = spawn_monitor(?MODULE, ask_one, [Node, Request]),
+    Call#call{asked = Asked#{Ref => {Pid, Node}}}.
+
+%% @private
+-spec ask_one(node(), term()) -> no_return().
+ask_one(Node, Request) ->
     Ref = erlang:monitor(process, {?SERVER, Node}),
-    send(Ref, Node, Call#call{asked = Asked#{Ref => Node}}).
-
-send(Ref, Node, #call{request = Request} = Call) ->
-    Message = {'$gen_call', {self(), Ref}, Request},
-    case erlang:send({?SERVER, Node}, Message, [noconnect, nosuspend]) of
+    case erlang:send({?SERVER, Node}, {'$gen_call', {self(), Ref}, Request}, [noconnect]) of
         ok ->
-            Call;
-        nosuspend ->
-            _ = erlang:send_after(?BUSY_MS, self(), {busy, Ref, Node}),
-            Call;
+            receive
+                {Ref, Reply} -> exit({answer, shape(Request, Reply)});
+                {'DOWN', Ref, process, _, Reason} -> exit({answer, {error, Reason}})
+            end;
         noconnect ->
-            %% The monitor might connect to it again, and then wait for ever.
-            erlang:demonitor(Ref, [flush]),
-            answered(Ref, {error, noconnection}, Call)
+            exit({answer, {error, noconnection}})
     end.
-
-answered(Ref, Answer, #call{asked = Asked} = Call) ->
-    {Node, Others} = maps:take(Ref, Asked),
-    answer(Node, Answer, Call#call{asked = Others}).
 
 answer(Node, Answer, #call{answers = Answers} = Call) ->
     Call#call{answers = Answers#{Node => Answer}}.

@@ -8,10 +8,18 @@
 -define(COOKIE, {cookie, client}).
 
 fleet_test_() ->
-    Tests = [fun many_with_stragglers/1, fun one_that_goes_in_between/1, fun daemons_that_dial/1],
+    Tests = [
+        fun many_with_stragglers/1,
+        fun one_that_goes_in_between/1,
+        fun nodes_that_hang_hold_up_nobody/1,
+        fun a_host_that_is_looked_up_for_long/1,
+        fun a_caller_that_is_killed/1,
+        fun a_connection_that_is_full/1,
+        fun daemons_that_dial/1
+    ],
     [
         {setup, fun() -> setup(?COUNT) end, fun cleanup/1, fun(Fleet) ->
-            [{timeout, 120, {atom_to_list(name(T)), fun() -> T(Fleet) end}} || T <- Tests]
+            [{timeout, 60, {atom_to_list(name(T)), fun() -> T(Fleet) end}} || T <- Tests]
         end},
         fun bad_input_is_asked_of_none/0,
         {timeout, 60, fun a_node_without_distribution/0}
@@ -57,7 +65,8 @@ many_with_stragglers(Fleet) ->
     Expected = fun(Node) ->
         IsDead = lists:member(Node, Dead),
         case lists:member(Node, Stragglers) of
-            true -> {Node, {error, timeout}};
+            true when Node =:= hd(Stragglers) -> {Node, {error, timeout}};
+            true -> {Node, {error, not_asked}};
             false when IsDead -> {Node, {error, noconnection}};
             false when Node =:= node() -> {Node, {error, noproc}};
             false -> {Node, {ok, ok}}
@@ -96,6 +105,81 @@ one_that_goes_in_between(Fleet) ->
     ?assertEqual({ok, lists:zip(Nodes, [{error, noconnection}, {ok, []}])}, Answer),
     ?assertEqual([], beamroute_rig:flush()).
 
+%% Their hosts take what is sent, and say nothing.
+nodes_that_hang_hold_up_nobody([_, {Daemon, _} | _]) ->
+    Living = beamroute_rig:node(Daemon),
+    Ask = fun(Hanging, Options) ->
+        _ = erlang:disconnect_node(Living),
+        {ok, Answers} = ?FLEET:multicall(Hanging ++ [Living], plan, [?COOKIE | Options]),
+        {lists:keyfind(Living, 1, Answers), lists:usort([Answer || {Node, Answer} <- Answers, Node =/= Living])}
+    end,
+    NotAsked = [{error, not_asked}],
+    ?assertEqual({{Living, {ok, []}}, NotAsked}, Ask(hanging(6), [{max_connects, 2}, {timeout, 3000}])),
+    %% There are too many before it.
+    ?assertEqual({{Living, hd(NotAsked)}, NotAsked}, Ask(hanging(40), [{max_connects, 1}, {timeout, 200}])),
+    %% One that is connected waits for none.
+    true = net_kernel:connect_node(Living),
+    {ok, Answers} = ?FLEET:multicall(hanging(40) ++ [Living], plan, [{max_connects, 1}, {timeout, 200}]),
+    ?assertEqual({Living, {ok, []}}, lists:last(Answers)).
+
+hanging(Count) ->
+    Hosts = ["192.168.2." ++ integer_to_list(100 + Number) || Number <- lists:seq(1, Count)],
+    [[] = os:cmd("ip neigh replace " ++ Host ++ " lladdr 02:00:00:00:00:01 dev wlan0 nud permanent") || Host <- Hosts],
+    [list_to_atom("away@" ++ Host) || Host <- Hosts].
+
+%% By a server that never answers.
+a_host_that_is_looked_up_for_long([_, {Daemon, _} | _]) ->
+    Living = beamroute_rig:node(Daemon),
+    {ok, Silent} = gen_udp:open(0, [{ip, {127, 0, 0, 1}}]),
+    {ok, Port} = inet:port(Silent),
+    {ok, Vm, _} = peer:start(#{
+        connection => standard_io,
+        args => ["-name", "looks@127.0.0.1", "-setcookie", "client", "-start_epmd", "false"
+            | ["-kernel", "logger_level", "critical", "-pa", filename:dirname(code:which(?FLEET))]]
+    }),
+    %% Not the machine's.
+    ok = peer:call(Vm, inet_db, res_option, [resolv_conf, ""]),
+    ok = peer:call(Vm, inet_db, add_ns, [{127, 0, 0, 1}, Port]),
+    ok = peer:call(Vm, inet_db, set_lookup, [[dns]]),
+    Nodes = ['a@gw7.nowhere.invalid', Living],
+    {ok, Answers} = peer:call(Vm, ?FLEET, multicall, [Nodes, plan, [{max_connects, 1}, {timeout, 2000}]]),
+    ?assertEqual(lists:zip(Nodes, [{error, not_asked}, {ok, []}]), Answers),
+    peer:stop(Vm),
+    gen_udp:close(Silent),
+    beamroute_rig:flush().
+
+a_caller_that_is_killed(_) ->
+    Nodes = hanging(3),
+    {Caller, Monitor} = spawn_monitor(fun() -> ?FLEET:multicall(Nodes, plan, [{timeout, 60000}]) end),
+    Dialling = fun() ->
+        [Pid || Pid <- processes(), process_info(Pid, initial_call) =:= {initial_call, {?FLEET, dial, 2}}]
+    end,
+    beamroute_rig:eventually(fun() -> length(Dialling()) =:= 3 end),
+    Monitors = [monitor(process, Pid) || Pid <- Dialling()],
+    exit(Caller, kill),
+    receive {'DOWN', Monitor, process, _, killed} -> ok end,
+    Reasons = [receive {'DOWN', Ref, process, _, Reason} -> Reason end || Ref <- Monitors],
+    ?assertEqual([killed, killed, killed], Reasons).
+
+%% The distribution suspends whoever sends more to a daemon that does not read.
+a_connection_that_is_full([_, {Full, _}, {Other, _} | _]) ->
+    Nodes = [beamroute_rig:node(Full), beamroute_rig:node(Other)],
+    {ok, [{_, {ok, _}}, {_, {ok, _}}]} = ?FLEET:multicall(Nodes, plan, [?COOKIE]),
+    beamroute_rig:freeze(Full),
+    fill({nobody, hd(Nodes)}, binary:copy(<<0>>, 65536)),
+    ?assertEqual({ok, lists:zip(Nodes, [{error, timeout}, {ok, []}])}, ?FLEET:multicall(Nodes, plan, [{timeout, 500}])),
+    beamroute_rig:kill(Full).
+
+%% Until the kernel takes no more of it either.
+fill(To, Bytes) ->
+    case erlang:send(To, Bytes, [noconnect, nosuspend]) of
+        ok ->
+            fill(To, Bytes);
+        nosuspend ->
+            timer:sleep(100),
+            erlang:send(To, Bytes, [noconnect, nosuspend]) =:= nosuspend orelse fill(To, Bytes)
+    end.
+
 %% For devices behind NAT: the controller, hidden or not, only listens.
 daemons_that_dial(_) -> [dialled(Args) || Args <- [[], ["-hidden"]]].
 
@@ -115,7 +199,7 @@ dialled(Args) ->
     end),
     ?assertEqual(Nodes, lists:sort(peer:call(Vm, erlang, nodes, [hidden]))),
     %% It is there, and would take us.
-    Silent = 'fleet2@127.0.0.1',
+    Silent = 'fleet3@127.0.0.1',
     {ok, Answers} = peer:call(Vm, ?FLEET, multicall, [[Silent | Nodes], plan, [{connect, false}]]),
     ?assertEqual([{Silent, {error, noconnection}} | [{Node, {ok, []}} || Node <- Nodes]], Answers),
     ?assertEqual(Nodes, lists:sort(peer:call(Vm, erlang, nodes, [hidden]))),

@@ -10,13 +10,20 @@ defmodule Beamroute.Fleet do
          "beamroute@gw3": {:error, :noconnection}
        ]}
 
-  The answers come in the order of the nodes, and every node has one. Nodes that are not connected are connected to, so
-  many at once, while the others answer already. No link is needed, and nothing is kept for a node that is away.
+  The answers come in the order of the nodes, and every node has one. Nodes that are connected are asked first. The others
+  are connected to, so many at once, in the order of their names. An attempt that takes longer than a tenth of the time, or
+  than a second, goes on, and the next begins: nodes that hang cost the others no more than that. Where so many hang that
+  the time is over before a node's turn comes, it is not asked, and that is its answer. No link is needed, and nothing is
+  kept for a node that is away.
+
+  A host's address is looked up before the VM is asked to connect, which would look it up while all other connections wait
+  for it. A name without an address is `{:error, :noconnection}`.
 
   ## Answers
 
     * `{:ok, reply}` - the daemon's reply: `:ok` for what changes something, a map, a list, a value
     * `{:error, :timeout}` - not in time; a write may have been carried out, or be carried out yet
+    * `{:error, :not_asked}` - there was no connection in time; a write has not been carried out, and will not be
     * `{:error, :noconnection}` - it cannot be reached, or was lost; also then a write may have been carried out
     * `{:error, :noproc}` - it is a node, and has no daemon
     * `{:error, reason}` - what the daemon says, such as `{:not_saved, :enospc}`
@@ -33,7 +40,7 @@ defmodule Beamroute.Fleet do
     * `:timeout` - the time for all of it, 5000 ms by default
     * `:connect` - whether nodes that are not connected are connected to, `true` by default. `false` for daemons that dial
       this node themselves (`--connect`)
-    * `:max_connects` - how many connections are set up at once, 64 by default. If hundreds of nodes are registered with one
+    * `:max_connects` - how many connections are set up at once, 64 by default, not counting those that take long. If hundreds of nodes are registered with one
       epmd, 8 is better: Erlang's epmd can have some thousand connections open, and each registered node has one
     * `:cookie` - the nodes' cookie, if it is another than this node's
 
