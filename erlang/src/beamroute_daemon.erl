@@ -11,7 +11,7 @@
 %%
 %% The supervisor sees none of this: a daemon that ends is started again here, after a wait that doubles up to a limit.
 %% So one that cannot start, because a port is taken or a capability is missing, hammers nothing and takes nobody with
-%% it. Why it ended, with its last log line, is logged when it is new, and always in {@link info/1}. A daemon that was
+%% it. Why it ended, with the line that says so, is logged when it is new, and always in {@link info/1}. A daemon that was
 %% killed finds its routes in the kernel and its callers' wishes in its state directory, and takes both over.
 %%
 %% Its log lines go to Logger, each with its level: see {@link beamroute_daemon_log}. The cookie is handed over in the
@@ -33,12 +33,13 @@
 %% cookie          its cookie; by default this node's
 %% cookie_file     a file with its cookie instead (--cookie-file)
 %% args            more arguments of `beamroute run'
-%% env             more environment variables, [{Name, Value}]; false for Value unsets one
+%% env             more environment variables, [{Name, Value}]; false for Value unsets one. What BEAMROUTE_LOG lets
+%%                 through, of the start and the end always info
 %% stay            whether it survives this process and the VM, false by default
 %% muontrap        false for a port in any case; a list of MuonTrap's options, such as [{cgroup_base, "..."}]
 %% stop_timeout    how long it has to end in order before it is killed, 5000 ms by default
 %% backoff_initial the first wait before it is started again, 200 ms by default; it doubles, and is jittered
-%% backoff_max     the longest wait, 30000 ms by default
+%% backoff_max     the longest wait, 30000 ms by default; after running so long, the first wait is the next again
 %% '''
 -module(beamroute_daemon).
 
@@ -85,15 +86,16 @@
     reason :: {beamroute_child:outcome(), binary()} | undefined
 }).
 
-%% After so much time it is not one that fails at its start, and the wait begins anew.
--define(SETTLED_MS, 10000).
 %% How often we look at a daemon that is nobody's child.
 -define(LOOK_MS, 1000).
 -define(CALL_MS, 5000).
 
 %% @doc Starts it. Wrong options are `{error, {bad_option, Key, Why}}'; a binary that is nowhere is
 %% `{error, {no_binary, Why}}'. Everything later is tried again.
--spec start_link(beamroute_daemon_options:options()) -> {ok, pid()} | {error, start_error()}.
+-spec start_link(beamroute_daemon_options:options() | fun(() -> beamroute_daemon_options:options())) ->
+    {ok, pid()} | {error, start_error()}.
+start_link(Options) when is_function(Options, 0) ->
+    start_link(Options());
 start_link(Options) ->
     case beamroute_daemon_options:check(Options) of
         {ok, Checked} ->
@@ -122,7 +124,9 @@ child_spec(Options) ->
             %% It will say so when it starts.
             {error, _} -> {undefined, 0}
         end,
-    #{id => {?MODULE, Name}, start => {?MODULE, start_link, [Options]}, shutdown => Timeout + 2000}.
+    %% The supervisor's reports show its children's arguments, and there may be a cookie among ours.
+    Hidden = fun() -> Options end,
+    #{id => {?MODULE, Name}, start => {?MODULE, start_link, [Hidden]}, shutdown => Timeout + 2000}.
 
 %% @doc Ends it, and the daemon, unless that is to stay. The routes stay, unless it has `--on-exit clear'.
 -spec stop(daemon()) -> ok.
@@ -201,8 +205,9 @@ adopt(OsPid, Words, #data{options = #{node := Node}} = Data) ->
     gen_statem:event_handler_result(state()) | gen_statem:state_enter_result(state()).
 running(enter, _, #data{adopted = [_ | _]}) ->
     {keep_state_and_data, {{timeout, look}, ?LOOK_MS, now}};
-running(enter, _, _) ->
-    {keep_state_and_data, {state_timeout, ?SETTLED_MS, settled}};
+running(enter, _, #data{options = #{backoff_max := Max}}) ->
+    %% After so much time it is not one that fails at its start, and the wait begins anew.
+    {keep_state_and_data, {state_timeout, Max, settled}};
 running(state_timeout, settled, #data{options = #{backoff_initial := Initial, backoff_max := Max}} = Data) ->
     {keep_state, Data#data{backoff = beamroute_backoff:new(Initial, Max)}};
 running({timeout, look}, now, #data{adopted = [_ | _] = Words, os_pid = OsPid} = Data) ->
@@ -263,12 +268,22 @@ said(Line, State, #data{options = #{node := Node}} = Data) ->
             {keep_state, Told}
     end.
 
-%% What keeps it from starting is no log line, and log lines that have waited may come after it.
-remember(#{text := Text, fields := Fields}, State, Data) ->
+%% What keeps it from starting is no log line, and log lines that have waited may come after it. Its first line says why,
+%% with the next if it ends with a colon; what follows is advice.
+remember(#{text := Text, fields := Fields}, State, #data{is_plain = WasPlain, last_line = Last} = Data) ->
     IsPlain = map_size(Fields) =:= 0,
-    case Data of
-        #data{is_plain = true} when State =:= starting, not IsPlain -> Data;
-        _ -> Data#data{last_line = Text, is_plain = IsPlain}
+    if
+        WasPlain, IsPlain -> Data#data{last_line = continued(Last, Text)};
+        WasPlain, State =:= starting -> Data;
+        true -> Data#data{last_line = Text, is_plain = IsPlain}
+    end.
+
+continued(<<>>, Text) ->
+    Text;
+continued(Line, Text) ->
+    case binary:last(Line) of
+        $: -> <<Line/binary, $\s, (string:trim(Text))/binary>>;
+        _ -> Line
     end.
 
 ended(Outcome, #data{options = #{node := Node}, last_line = Line} = Data) ->
@@ -285,6 +300,8 @@ why({Outcome, Line}) -> io_lib:format("~0tp: ~ts", [Outcome, Line]).
 
 always({call, From}, info, State, Data) ->
     {keep_state_and_data, {reply, From, {ok, info(State, Data)}}};
+always({call, From}, Request, _, _) ->
+    {keep_state_and_data, {reply, From, {error, {unknown_request, Request}}}};
 always(info, {'EXIT', Pid, Reason}, _, _) when is_pid(Pid), Reason =/= normal ->
     %% Whoever is linked to us, as without trap_exit.
     {stop, Reason};

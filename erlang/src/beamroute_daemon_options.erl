@@ -244,9 +244,24 @@ command(Bin, #{stay := Stay, args := Args, env := Env} = Options) ->
         bin => Bin,
         args => ["run", "--log-format", "json"] ++ lists:append(Watch ++ words(Options)) ++ Args,
         %% Last is what counts.
-        env => Env ++ cookie(Options),
+        env => Env ++ log(Env) ++ cookie(Options),
         with => With
     }.
+
+%% That it is ready is a log line of level info of this module of it, which a filter must not keep from us.
+log(Env) ->
+    Inherited =
+        case os:getenv("BEAMROUTE_LOG") of
+            false -> [];
+            Value -> [{"BEAMROUTE_LOG", Value}]
+        end,
+    case [Filter || {"BEAMROUTE_LOG", Filter} <- Inherited ++ Env] of
+        [] -> [];
+        Filters -> with_ready(lists:last(Filters))
+    end.
+
+with_ready(false) -> [];
+with_ready(Filter) -> [{"BEAMROUTE_LOG", Filter ++ ",beamroute::service=info"}].
 
 with(#{stay := true}) ->
     port;

@@ -34,14 +34,41 @@ defmodule BeamrouteDaemonTest do
     assert RouteManager.status!().interfaces["eth0"].install == :installed
     assert %{state: :running, os_pid: os_pid, starts: 1} = Beamroute.Daemon.info!()
     assert {:ok, %{bin: bin}} = Beamroute.Daemon.info(daemon)
-    assert to_string(bin) == System.fetch_env!("BEAMROUTE_BIN")
+    assert bin == System.fetch_env!("BEAMROUTE_BIN")
+    assert Beamroute.Daemon.info!().reason == nil
     assert :ok = Beamroute.Daemon.restart!()
     Rig.eventually(fn -> match?(%{state: :running, starts: 2}, Beamroute.Daemon.info!()) end)
     assert Beamroute.Daemon.info!().os_pid != os_pid
     assert :ok = Beamroute.Daemon.restart(daemon)
     stop_supervised!({:beamroute_daemon, :beamroute_daemon})
     assert {:error, :noproc} = Beamroute.Daemon.restart()
-    assert_raise Beamroute.Error, fn -> Beamroute.Daemon.restart!() end
+
+    assert_raise Beamroute.Error, ~r/is Beamroute.Daemon started/, fn ->
+      Beamroute.Daemon.restart!()
+    end
+
+    assert_raise Beamroute.Error, ~r/is Beamroute.Daemon started/, fn ->
+      Beamroute.Daemon.info!()
+    end
+  end
+
+  test "a daemon that has none" do
+    options = [
+      node: @node,
+      bin: "/bin/false",
+      name: :beamroute_none,
+      backoff_initial: 60_000,
+      backoff_max: 60_000
+    ]
+
+    daemon = start_supervised!({Beamroute.Daemon, options}, restart: :temporary)
+    Rig.eventually(fn -> Beamroute.Daemon.info!(daemon).state == :waiting end)
+
+    assert %{os_pid: nil, bin: "/bin/false", starts: 1, reason: {{:exit_status, 1}, ""}} =
+             Beamroute.Daemon.info!(:beamroute_none)
+
+    assert :ok = Beamroute.Daemon.stop(daemon)
+    refute Process.alive?(daemon)
   end
 
   test "bad options, and a binary that is nowhere" do

@@ -18,12 +18,16 @@ daemon_test_() ->
         fun killed_it_comes_back_and_no_route_moves/0,
         fun what_cannot_start_waits_and_says_why/0,
         fun a_missing_capability_is_told/0,
+        fun wrong_arguments_are_told/0,
+        fun a_quiet_one_is_running_too/0,
+        fun an_unknown_request/0,
         fun a_restart_that_was_asked_for/0,
         fun it_ends_with_the_vm/0,
         fun it_ends_with_a_vm_that_is_killed/0,
         fun it_stays_and_the_next_vm_goes_on_with_it/0,
         fun one_that_stays_is_ended_by_a_restart_only/0,
         fun the_cookie_is_no_argument/0,
+        fun the_cookie_is_in_no_report/0,
         fun the_cookie_of_a_vm_without_distribution/0,
         fun a_cookie_in_a_file/0,
         fun by_muontrap/0
@@ -279,6 +283,50 @@ a_missing_capability_is_told() ->
     ?assertMatch({match, _}, re:run(Line, "CAP_NET_ADMIN")),
     beamroute_daemon:stop(Pid).
 
+%% The line that says why, and not the advice after it.
+wrong_arguments_are_told() ->
+    Cases = [
+        {["--bogus"], <<"error: unexpected argument '--bogus' found">>},
+        {["--port"], <<"error: a value is required for '--port <N>' but none was supplied">>}
+    ],
+    [begin
+        {ok, Pid} = beamroute_daemon:start_link(options([{args, Args}])),
+        unlink(Pid),
+        await_log(error, "the daemon of gw@127.0.0.1 has ended, {exit_status,2}: " ++ binary_to_list(Line) ++ ";"),
+        ?assertMatch({ok, #{reason := {{exit_status, 2}, Line}}}, beamroute_daemon:info()),
+        beamroute_daemon:stop(Pid)
+     end || {Args, Line} <- Cases].
+
+%% Its filter lets no line of level info through, and the VM's environment says the same.
+a_quiet_one_is_running_too() ->
+    [{ok, _} = {ok, quiet(Env, Inherited)} || {Env, Inherited} <- [{[{"BEAMROUTE_LOG", "warn"}], ""}, {[], "off"}]].
+
+quiet(Env, Inherited) ->
+    true = os:putenv("BEAMROUTE_LOG", Inherited),
+    try
+        Pid = start(options([{env, Env}])),
+        settled(Pid),
+        %% Some that end soon make the next wait longer, until it has run for long.
+        [begin
+            [] = os:cmd("kill -9 " ++ integer_to_list(os_pid())),
+            running(Starts)
+         end || Starts <- [2, 3]],
+        settled(Pid),
+        beamroute_daemon:stop(Pid)
+    after
+        os:unsetenv("BEAMROUTE_LOG")
+    end.
+
+%% The next wait is the first.
+settled(Pid) ->
+    First = beamroute_backoff:new(20, 200),
+    beamroute_rig:eventually(fun() -> lists:member(First, tuple_to_list(element(2, sys:get_state(Pid)))) end).
+
+an_unknown_request() ->
+    Pid = start(options()),
+    ?assertEqual({error, {unknown_request, what}}, gen_statem:call(Pid, what, 5000)),
+    beamroute_daemon:stop(Pid).
+
 a_restart_that_was_asked_for() ->
     Pid = start(options()),
     First = os_pid(),
@@ -393,6 +441,22 @@ the_cookie_is_no_argument() ->
     ok = catch_connect('Very Secret'),
     ?assertEqual(nomatch, string:find(io_lib:format("~p", [sys:get_status(Pid)]), "Secret")),
     beamroute_daemon:stop(Pid).
+
+%% A supervisor reports what it starts, and shows the arguments.
+the_cookie_is_in_no_report() ->
+    Spec = beamroute_daemon:child_spec(options([{cookie, 'Very Secret'}, {bin, "/no/such"}])),
+    _ = process_flag(trap_exit, true),
+    ?assertMatch({error, _}, supervisor:start_link(?MODULE, [Spec])),
+    Event = await_report(),
+    ?assertEqual(nomatch, string:find(io_lib:format("~p", [Event]), "Secret")),
+    ?assertEqual(nomatch, string:find(io_lib:format("~p", [beamroute_rig:flush()]), "Secret")).
+
+await_report() ->
+    receive
+        {logged, #{msg := {report, #{label := {supervisor, start_error}}}} = Event} -> Event;
+        {logged, _} -> await_report()
+    after 20000 -> error(no_report)
+    end.
 
 catch_connect(Cookie) ->
     erlang:set_cookie(?NODE, Cookie),

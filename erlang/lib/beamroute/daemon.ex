@@ -10,11 +10,12 @@ defmodule Beamroute.Daemon do
   The two may stand in any order. The link connects when the daemon is ready, and again after it was away.
 
   A daemon that ends is started again, after a wait that doubles up to a limit. The supervisor sees nothing of that, so a
-  daemon that cannot start takes nobody with it; the last line that it logged says why, in the log and in `info/1`. One
+  daemon that cannot start takes nobody with it; its line that says why is in the log and in `info/1`. One
   that was killed finds its routes in the kernel, and they do not move.
 
   Its log lines go to Logger, each with its own level, with the domain `[:beamroute, :daemon]` and their fields as the
-  metadata `:beamroute`. What the daemon logs below info it logs if it is told to: `env: [{"BEAMROUTE_LOG", "debug"}]`.
+  metadata `:beamroute`. What the daemon logs below info it logs if it is told to: `env: [{"BEAMROUTE_LOG", "debug"}]`. With
+  `"warn"` only its start and its end are told at level info.
 
   ## Options
 
@@ -33,7 +34,7 @@ defmodule Beamroute.Daemon do
     * `:muontrap` - `false` if MuonTrap is not to be used, or a list of options for it, such as `[cgroup_base: "..."]`
     * `:stop_timeout` - how long it has to end in order before it is killed, 5000 ms by default
     * `:backoff_initial` - the first wait before it is started again, 200 ms by default; it doubles, and is jittered
-    * `:backoff_max` - the longest wait, 30000 ms by default
+    * `:backoff_max` - the longest wait, 30000 ms by default; after running so long, the first wait is the next again
 
   A wrong option is `{:error, {:bad_option, key, sentence}}` at the start, and a binary that is nowhere is
   `{:error, {:no_binary, sentence}}` with the places that were looked at.
@@ -84,6 +85,20 @@ defmodule Beamroute.Daemon do
   @typedoc "The registered name of a daemon's process, or its pid."
   @type daemon :: :beamroute_daemon.daemon()
 
+  @typedoc """
+  How a daemon is: `is_adopted` if it was found running, left by another VM, `starts` how often it has been started, and
+  `reason` how it ended last, with the line that says why.
+  """
+  @type info :: %{
+          node: node(),
+          state: :starting | :running | :waiting,
+          bin: String.t(),
+          os_pid: pos_integer() | nil,
+          is_adopted: boolean(),
+          starts: non_neg_integer(),
+          reason: {outcome :: term(), line :: String.t()} | nil
+        }
+
   @typedoc "An option of a daemon."
   @type option ::
           {:node, node()}
@@ -110,11 +125,21 @@ defmodule Beamroute.Daemon do
   defdelegate start_link(options), to: :beamroute_daemon
 
   @doc "How the daemon is: `state`, `os_pid`, how often it was started, and the reason why it ended last."
-  @spec info(daemon()) :: {:ok, :beamroute_daemon.info()} | {:error, :noproc | :timeout}
-  def info(daemon \\ :beamroute_daemon), do: :beamroute_daemon.info(daemon)
+  @spec info(daemon()) :: {:ok, info()} | {:error, :noproc | :timeout}
+  def info(daemon \\ :beamroute_daemon) do
+    with {:ok, info} <- :beamroute_daemon.info(daemon) do
+      {:ok,
+       %{
+         info
+         | bin: to_string(info.bin),
+           os_pid: or_nil(info.os_pid),
+           reason: or_nil(info.reason)
+       }}
+    end
+  end
 
   @doc "As `info/1`, or raises `Beamroute.Error`."
-  @spec info!(daemon()) :: :beamroute_daemon.info()
+  @spec info!(daemon()) :: info()
   def info!(daemon \\ :beamroute_daemon), do: bang(info(daemon))
 
   @doc "Ends the daemon in order and starts it again: for a new binary at the old place, or one that stayed."
@@ -125,7 +150,14 @@ defmodule Beamroute.Daemon do
   @spec restart!(daemon()) :: :ok
   def restart!(daemon \\ :beamroute_daemon), do: bang(restart(daemon))
 
+  @doc "Ends it, and the daemon, unless that is to stay. A supervisor starts it again."
+  @spec stop(daemon()) :: :ok
+  def stop(daemon \\ :beamroute_daemon), do: :beamroute_daemon.stop(daemon)
+
+  defp or_nil(:undefined), do: nil
+  defp or_nil(value), do: value
+
   defp bang(:ok), do: :ok
   defp bang({:ok, value}), do: value
-  defp bang({:error, reason}), do: raise(Beamroute.Error, reason: reason)
+  defp bang({:error, reason}), do: raise(Beamroute.Error, reason: reason, of: :daemon)
 end
