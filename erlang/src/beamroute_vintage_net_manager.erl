@@ -380,7 +380,7 @@ sync(State) ->
 %% the link.
 is_told(#{beamroute := #ours{is_told = IsTold, monitor = Ref}}) ->
     News = news_of_the_link(Ref),
-    [self() ! New || New <- News],
+    lists:foreach(fun(New) -> self() ! New end, News),
     IsTold andalso News =:= [].
 
 news_of_the_link(Ref) ->

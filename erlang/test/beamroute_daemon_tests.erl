@@ -285,17 +285,22 @@ a_missing_capability_is_told() ->
 
 %% The line that says why, and not the advice after it.
 wrong_arguments_are_told() ->
+    %% A sentence of two lines, which no arguments that are let through have made yet.
+    Two = os:getenv("BEAMROUTE_TEST_DIR") ++ "/two-lines",
+    ok = file:write_file(Two, "#!/bin/sh\nprintf 'error: not given:\\n  <NODE>\\n\\nUsage: beamroute\\n'; exit 2\n"),
+    ok = file:change_mode(Two, 8#755),
     Cases = [
-        {["--bogus"], <<"error: unexpected argument '--bogus' found">>},
-        {["--port"], <<"error: a value is required for '--port <N>' but none was supplied">>}
+        {{args, ["--bogus"]}, <<"error: unexpected argument '--bogus' found">>},
+        {{args, ["--port"]}, <<"error: a value is required for '--port <N>' but none was supplied">>},
+        {{bin, Two}, <<"error: not given: <NODE>">>}
     ],
     [begin
-        {ok, Pid} = beamroute_daemon:start_link(options([{args, Args}])),
+        {ok, Pid} = beamroute_daemon:start_link(options([Option])),
         unlink(Pid),
         await_log(error, "the daemon of gw@127.0.0.1 has ended, {exit_status,2}: " ++ binary_to_list(Line) ++ ";"),
         ?assertMatch({ok, #{reason := {{exit_status, 2}, Line}}}, beamroute_daemon:info()),
         beamroute_daemon:stop(Pid)
-     end || {Args, Line} <- Cases].
+     end || {Option, Line} <- Cases].
 
 %% Its filter lets no line of level info through, and the VM's environment says the same.
 a_quiet_one_is_running_too() ->
