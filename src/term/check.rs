@@ -7,16 +7,22 @@ use super::tag;
 pub struct Limits {
     /// Containers inside containers; at most [`Limits::MAX_DEPTH`].
     pub depth: usize,
+    /// Terms in it, itself and the bytes of strings included. A term takes 56 bytes, up to three times that while a list
+    /// or map of them grows, and may have been a single byte in the frame.
+    pub terms: usize,
 }
 
 impl Limits {
+    /// What [`Limits::terms`] is by default: much more than any message between people's programs, and 56 MiB.
+    pub const DEFAULT_TERMS: usize = 1 << 20;
+
     /// The deepest nesting that can be allowed: decoding recurses, and a test thread has 2 MiB of stack.
     pub const MAX_DEPTH: usize = 256;
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: Self::MAX_DEPTH }
+        Self { depth: Self::MAX_DEPTH, terms: Self::DEFAULT_TERMS }
     }
 }
 
@@ -35,6 +41,9 @@ pub enum CheckError {
     /// More nesting than [`Limits::depth`].
     #[error("the term is nested too deeply")]
     TooDeep,
+    /// More terms than [`Limits::terms`].
+    #[error("the term has too many others in it")]
+    TooMany,
     /// An atom of more than 255 characters, or not in UTF-8.
     #[error("an atom is too long or not UTF-8")]
     Atom,
@@ -61,7 +70,7 @@ pub fn check(bytes: &[u8], limits: Limits) -> Result<usize, CheckError> {
 const SHALLOW: usize = 16;
 
 fn check_within<const DEPTH: usize>(bytes: &[u8], limits: Limits) -> Result<usize, CheckError> {
-    let mut reader = Reader { rest: bytes };
+    let mut reader = Reader { rest: bytes, terms_left: limits.terms as u64 };
     let mut open = Nesting::<DEPTH>::new(limits);
     loop {
         let children = reader.head()?;
@@ -113,11 +122,13 @@ impl<const DEPTH: usize> Nesting<DEPTH> {
 
 struct Reader<'a> {
     rest: &'a [u8],
+    terms_left: u64,
 }
 
 impl<'a> Reader<'a> {
     /// Reads a tag and its own fields; returns how many terms follow as its children.
     fn head(&mut self) -> Result<u64, CheckError> {
+        self.count(1)?;
         match self.u8()? {
             tag::SMALL_INTEGER => self.skip(1),
             tag::INTEGER => self.skip(4),
@@ -138,6 +149,7 @@ impl<'a> Reader<'a> {
             tag::BIT_BINARY => self.bit_binary(),
             tag::STRING => {
                 let len = u64::from(self.u16()?);
+                self.count(len)?;
                 self.skip(len)
             }
             tag::NIL => Ok(0),
@@ -154,6 +166,11 @@ impl<'a> Reader<'a> {
             tag::NATIVE_RECORD => self.native_record(),
             tag => Err(CheckError::Tag(tag)),
         }
+    }
+
+    fn count(&mut self, terms: u64) -> Result<(), CheckError> {
+        self.terms_left = self.terms_left.checked_sub(terms).ok_or(CheckError::TooMany)?;
+        Ok(())
     }
 
     fn take(&mut self, len: u64) -> Result<&'a [u8], CheckError> {
@@ -190,9 +207,8 @@ impl<'a> Reader<'a> {
     }
 
     fn big(&mut self, len: u64) -> Result<u64, CheckError> {
-        if self.u8()? > 1 {
-            return Err(CheckError::Field);
-        }
+        // The sign: 0 is plus.
+        self.u8()?;
         self.skip(len)
     }
 
@@ -334,6 +350,22 @@ mod tests {
         ] {
             assert_eq!(checked(bytes), Err(error), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn terms_are_counted() {
+        let limits = Limits { terms: 5, ..Limits::default() };
+        for (bytes, is_taken) in [
+            (&[104, 4, 106, 106, 106, 106][..], true),
+            (&[104, 5, 106, 106, 106, 106, 106], false),
+            (&[107, 0, 4, 1, 2, 3, 4], true),
+            (&[107, 0, 5, 1, 2, 3, 4, 5], false),
+            (&[116, 0, 0, 0, 2, 97, 1, 106, 97, 2, 106], true),
+        ] {
+            assert_eq!(check(bytes, limits).is_ok(), is_taken, "{bytes:?}");
+        }
+        let million = [vec![105, 0, 16, 0, 0], vec![106; 1 << 20]].concat();
+        assert_eq!(checked(&million), Err(CheckError::TooMany));
     }
 
     #[test]

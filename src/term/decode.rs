@@ -21,6 +21,9 @@ pub enum DecodeError {
     /// The check refused the term.
     #[error(transparent)]
     Check(#[from] CheckError),
+    /// A map has a key twice, which a BEAM refuses too.
+    #[error("a map has a key twice")]
+    DuplicateKey,
 }
 
 /// Decodes the term (version byte first) at the start of `bytes`; returns it with the bytes behind it.
@@ -33,8 +36,9 @@ pub fn decode_prefix(bytes: &[u8], limits: Limits) -> Result<(Term, &[u8]), Deco
     };
     let len = check(term, limits)?;
     let (term, rest) = term.split_at_checked(len).ok_or(CheckError::Truncated)?;
-    let term = Builder { rest: term }.term().ok_or(CheckError::Truncated)?;
-    Ok((term, rest))
+    let mut builder = Builder { rest: term, keys: 0, refused: None };
+    let term = builder.term();
+    term.map(|term| (term, rest)).ok_or(builder.refused.unwrap_or(CheckError::Truncated.into()))
 }
 
 /// Decodes the term (version byte first) that `bytes` begins with, and ignores what follows, as a BEAM does.
@@ -45,9 +49,15 @@ pub fn decode(bytes: &[u8], limits: Limits) -> Result<Term, DecodeError> {
     decode_prefix(bytes, limits).map(|(term, _)| term)
 }
 
-/// Builds a term from bytes that passed [`check`]. `None` cannot happen then; it stands in for a panic.
+/// Keys of maps inside keys of maps: every one of them is hashed with all that is in it.
+const MAX_KEYS: usize = 8;
+
+/// Builds a term from bytes that passed [`check`]. `None` without `refused` cannot happen then; it stands in for a panic.
 struct Builder<'a> {
     rest: &'a [u8],
+    /// The keys that we are in.
+    keys: usize,
+    refused: Option<DecodeError>,
 }
 
 impl<'a> Builder<'a> {
@@ -91,7 +101,7 @@ impl<'a> Builder<'a> {
             tag::BIT_BINARY => {
                 let len = self.len32()?;
                 let tail_bits_size = self.u8()?;
-                BitBinary { bytes: self.take(len)?.to_vec(), tail_bits_size }.into()
+                bit_binary(self.take(len)?, tail_bits_size)
             }
             tag::STRING => {
                 let len = usize::from(u16::from_be_bytes(self.array()?));
@@ -132,19 +142,44 @@ impl<'a> Builder<'a> {
         Some(Tuple { elements: self.terms(len)? }.into())
     }
 
+    /// A tail that is a list again goes on with the same one: to build it apart and then append it would copy what comes
+    /// last as often as there are tails.
     fn list(&mut self) -> Option<Term> {
-        let len = self.len32()?;
-        let elements = self.terms(len)?;
-        let tail = self.term()?;
-        Some(with_tail(elements, tail))
+        let mut elements = Vec::new();
+        loop {
+            let len = self.len32()?;
+            elements.reserve(len);
+            for _ in 0..len {
+                elements.push(self.term()?);
+            }
+            match *self.rest.first()? {
+                tag::LIST => self.u8()?,
+                tag::STRING | tag::NIL => {
+                    let Term::List(tail) = self.term()? else { return None };
+                    elements.extend(tail.elements);
+                    return Some(List { elements }.into());
+                }
+                _ if elements.is_empty() => return self.term(),
+                _ => return Some(ImproperList { elements, last: Box::new(self.term()?) }.into()),
+            };
+        }
     }
 
     fn map(&mut self) -> Option<Term> {
         let len = self.len32()?;
         let mut map = std::collections::HashMap::with_capacity(len);
         for _ in 0..len {
+            if self.keys == MAX_KEYS {
+                self.refused = Some(CheckError::TooDeep.into());
+                return None;
+            }
+            self.keys += 1;
             let key = self.term()?;
-            map.insert(key, self.term()?);
+            self.keys -= 1;
+            if map.insert(key, self.term()?).is_some() {
+                self.refused = Some(DecodeError::DuplicateKey);
+                return None;
+            }
         }
         Some(Map { map }.into())
     }
@@ -241,20 +276,13 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// `[Elements… | Tail]`, as a proper list where it is one.
-fn with_tail(mut elements: Vec<Term>, tail: Term) -> Term {
-    match tail {
-        Term::List(tail) => {
-            elements.extend(tail.elements);
-            List { elements }.into()
-        }
-        Term::ImproperList(tail) => {
-            elements.extend(tail.elements);
-            ImproperList { elements, last: tail.last }.into()
-        }
-        last if elements.is_empty() => last,
-        last => ImproperList { elements, last: Box::new(last) }.into(),
+/// The bits of the last byte that do not count are 0, so that equal terms compare equal.
+fn bit_binary(bytes: &[u8], tail_bits_size: u8) -> Term {
+    let mut bytes = bytes.to_vec();
+    if let Some(last) = bytes.last_mut() {
+        *last &= u8::MAX.checked_shl(8_u32.saturating_sub(tail_bits_size.into())).unwrap_or(0);
     }
+    BitBinary { bytes, tail_bits_size }.into()
 }
 
 #[cfg(test)]
@@ -273,6 +301,30 @@ mod tests {
         assert_eq!(decoded(&[110, 1, 1, 5]), integer(-5));
         assert_eq!(decoded(&[100, 0, 1, 0xe9]), atom("é"));
         assert_eq!(decoded(&[108, 0, 0, 0, 0, 97, 7]), integer(7));
+        assert_eq!(decoded(&[108, 0, 0, 0, 1, 97, 1, 108, 0, 0, 0, 1, 97, 2, 106]), list([integer(1), integer(2)]));
+        assert_eq!(decoded(&[77, 0, 0, 0, 1, 3, 0xff]), decoded(&[77, 0, 0, 0, 1, 3, 0xe0]));
+        assert_eq!(decoded(&[110, 1, 7, 5]), integer(-5), "any sign but 0 is minus, to a BEAM too");
+    }
+
+    #[test]
+    fn no_map_has_a_key_twice() {
+        // 1 twice, in two forms; then inside another map.
+        for twice in
+            [&[116, 0, 0, 0, 2, 97, 1, 106, 98, 0, 0, 0, 1, 106][..], &[116, 0, 0, 0, 2, 106, 97, 1, 106, 97, 2]]
+        {
+            assert_eq!(decode(&[&[131], twice].concat(), Limits::default()), Err(DecodeError::DuplicateKey));
+            let inside = [&[131, 104, 1], twice].concat();
+            assert_eq!(decode(&inside, Limits::default()), Err(DecodeError::DuplicateKey));
+        }
+    }
+
+    #[test]
+    fn keys_in_keys_are_limited() {
+        let keys = |depth: usize| [vec![131], [116, 0, 0, 0, 1].repeat(depth), vec![106; depth + 1]].concat();
+        assert!(decode(&keys(MAX_KEYS), Limits::default()).is_ok());
+        assert_eq!(decode(&keys(MAX_KEYS + 1), Limits::default()), Err(CheckError::TooDeep.into()));
+        let beside = [vec![131, 104, 9], keys(MAX_KEYS)[1..].repeat(9)].concat();
+        assert!(decode(&beside, Limits::default()).is_ok());
     }
 
     #[test]

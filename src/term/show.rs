@@ -9,6 +9,9 @@ pub struct Show<'a>(pub &'a Term);
 
 const MAX_CHARS: usize = 1_000;
 
+/// More bits than [`MAX_CHARS`] digits say.
+const MAX_BITS: u64 = 3_400;
+
 impl fmt::Display for Show<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = Capped { text: String::new(), room: MAX_CHARS };
@@ -68,6 +71,10 @@ fn write_term(term: &Term, out: &mut Capped) -> fmt::Result {
             reference.id.iter().try_for_each(|word| write!(out, ".{word}"))?;
             out.write_char('>')
         }
+        // To write it in decimal takes time by the square of its length, and of that a peer has 16 MiB.
+        Term::BigInteger(integer) if integer.value.bits() > MAX_BITS => {
+            write!(out, "#Integer<{} bits>", integer.value.bits())
+        }
         other => write!(out, "{other}"),
     }
 }
@@ -117,6 +124,14 @@ mod tests {
     fn reads_like_erlang() {
         let term = tuple([atom("set_route"), binary("eth0"), string("hi"), list([integer(1)]), atom("No")]);
         assert_eq!(Show(&term).to_string(), r#"{set_route,<<"eth0">>,"hi",[1],'No'}"#);
+    }
+
+    #[test]
+    fn a_huge_integer_is_not_written_out() {
+        let shown =
+            |bits: u32| Show(&eetf::BigInteger { value: num_bigint::BigInt::from(1) << bits }.into()).to_string();
+        assert_eq!(shown(64), "18446744073709551616");
+        assert_eq!(shown(1 << 27), "#Integer<134217729 bits>");
     }
 
     #[test]
