@@ -167,7 +167,7 @@ impl Message<'_> {
         } else if self.flags & NLM_F_CAPPED != 0 {
             20
         } else {
-            4 + u32_at(self.body, 4).ok()?.next_multiple_of(4) as usize
+            usize::try_from(u32_at(self.body, 4).ok()?.checked_next_multiple_of(4)?).ok()?.checked_add(4)?
         };
         NlasIterator::new(self.body.get(attributes..)?)
             .filter_map(Result::ok)
