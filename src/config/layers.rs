@@ -82,11 +82,16 @@ pub struct FileLayer {
 ///
 /// A [`ConfigError`] with the file, the line or the key, and the reason.
 pub fn from_file(path: &Path) -> Result<FileLayer, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { file: path.to_owned(), source })?;
+    from_text(&text, path)
+}
+
+/// Takes the text of a file.
+pub(super) fn from_text(text: &str, path: &Path) -> Result<FileLayer, ConfigError> {
     let file = || path.to_owned();
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { file: file(), source })?;
-    let mut table: toml::Table = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
+    let mut table: toml::Table = toml::from_str(text).map_err(|error| ConfigError::Syntax {
         file: file(),
-        line: line_of(&text, error.span().map_or(0, |span| span.start)),
+        line: line_of(text, error.span().map_or(0, |span| span.start)),
         // Not the whole error: that shows the line itself.
         reason: error.message().to_owned(),
     })?;

@@ -329,6 +329,17 @@ impl Config {
     }
 }
 
+/// A file's text as a start takes it, for `fuzz/`.
+///
+/// # Errors
+/// As [`Config::resolve`].
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub fn resolve_text(text: &str, around: &Surroundings) -> Result<Config, ConfigError> {
+    let layer = layers::from_text(text, Path::new("fuzz.toml"))?;
+    Config::resolve(layer.options, None, around)
+}
+
 /// The nodes of `--connect`.
 fn nodes_to_connect(given: &[String], ours: &NodeName, kind: NameKind) -> Result<Vec<NodeName>, ConfigError> {
     let mut nodes: Vec<NodeName> = Vec::new();

@@ -222,7 +222,7 @@ const fn nfgenmsg(family: u8) -> [u8; 4] {
 /// The body of the request that deletes the connection that `message` tells of, if its replies come to one of
 /// `addresses`. It names the connection by its own tuple as it was told, and by its number, which no later connection of
 /// the same tuple has. A request without a tuple would delete all connections, so there is none.
-fn deletion_of(message: &Message<'_>, addresses: &BTreeSet<IpAddr>) -> Option<Vec<u8>> {
+pub(super) fn deletion_of(message: &Message<'_>, addresses: &BTreeSet<IpAddr>) -> Option<Vec<u8>> {
     if message.kind != subsystem_type(IPCTNL_MSG_CT_NEW) {
         return None;
     }

@@ -20,6 +20,9 @@ mod decode;
 mod encode;
 mod error;
 mod fold;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod meddling;
 mod netns;
 mod snapshot;

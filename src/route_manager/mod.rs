@@ -32,6 +32,9 @@ mod tell;
 pub use kernel::Kernel;
 pub use planned::preview;
 pub use request::{Refusal, Request};
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub use saved::rewrite;
 pub use saved::{Journal, JournalError, Restored};
 pub use server::{Ended, RouteManager, Settings};
 pub use steering::{ReadRanking, Steering};

@@ -97,6 +97,20 @@ pub enum JournalError {
     },
 }
 
+/// The text of a journal as a start reads it, for `fuzz/`: the text that says the same, written anew.
+///
+/// # Errors
+/// What is wrong with it, in a sentence.
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub fn rewrite(text: &[u8], protocol: u8, netns: &str, max_interfaces: usize) -> Result<Vec<u8>, String> {
+    let owner = Owner { protocol, netns: netns.to_owned() };
+    let Content { image, .. } = format::read(text, &owner).map_err(|damage| damage.to_string())?;
+    let state = image.restore(max_interfaces).map_err(|error| error.to_string())?;
+    let same = Image::of(&state, image.policies());
+    format::write(&owner, &same).map(|(text, _)| text).map_err(|error| error.to_string())
+}
+
 /// The open end of the file.
 #[derive(Debug)]
 struct Tail {
