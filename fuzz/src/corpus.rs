@@ -34,7 +34,7 @@ pub fn write_smallest(file: &Path, target: &Target, mut inputs: Vec<Vec<u8>>) ->
     inputs.dedup();
     let (mut text, mut kept) = (String::new(), 0);
     // First what reaches code that nothing else does, then what only runs it more often.
-    for mut coverage in [Coverage::of_edges(), Coverage::new()] {
+    for mut coverage in [Coverage::of_edges(), Coverage::of_counts()] {
         inputs.retain(|input| {
             coverage.reset();
             (target.run)(input);

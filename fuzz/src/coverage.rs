@@ -25,13 +25,13 @@ pub struct Coverage {
 
 impl Coverage {
     /// Nothing seen.
-    pub fn new() -> Self {
+    pub fn of_counts() -> Self {
         Self { seen: vec![0; counters().len()], is_of_edges: false }
     }
 
     /// Nothing seen, and how often an edge ran will not matter.
     pub fn of_edges() -> Self {
-        Self { is_of_edges: true, ..Self::new() }
+        Self { is_of_edges: true, ..Self::of_counts() }
     }
 
     /// Whether there are counters at all.

@@ -174,7 +174,7 @@ fn fuzz(target: &Target, seconds: u64, keep: bool, watch: &Watch) -> Report {
     if inputs.is_empty() {
         inputs = target.words.iter().map(|word| word.to_vec()).chain([vec![]]).collect();
     }
-    let mut coverage = Coverage::new();
+    let mut coverage = Coverage::of_counts();
     let mut faults = Faults::default();
     let mut random = Random::new(Instant::now().elapsed().as_nanos() as u64 ^ u64::from(std::process::id()) << 20);
     for input in &inputs {
@@ -185,7 +185,7 @@ fn fuzz(target: &Target, seconds: u64, keep: bool, watch: &Watch) -> Report {
     let (began, mut tried) = (Instant::now(), inputs.len() as u64);
     while tried % 64 != 0 || began.elapsed() < Duration::from_secs(seconds) {
         // What was found last is most likely to lead on.
-        let near = inputs.len().min(1 + (random.next() as usize % 4) * inputs.len() / 3);
+        let near = inputs.len().min(1 + (random.number() as usize % 4) * inputs.len() / 3);
         let from = inputs.len() - near + random.below(near);
         let mut input = inputs[from].clone();
         mutate(&mut input, target, &inputs, &mut random);

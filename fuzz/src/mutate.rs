@@ -12,7 +12,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -21,7 +21,7 @@ impl Random {
 
     /// A number below `end`; 0 if there is none.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() >> 16) as usize % end.max(1)
+        (self.number() >> 16) as usize % end.max(1)
     }
 
     /// One of `items`.
@@ -42,16 +42,16 @@ fn once(input: &mut Vec<u8>, target: &Target, others: &[Vec<u8>], random: &mut R
     let at = random.below(input.len() + 1);
     match random.below(13) {
         0 => change(input, at, |byte| byte ^ (1 << random.below(8))),
-        1 => change(input, at, |_| random.next() as u8),
+        1 => change(input, at, |_| random.number() as u8),
         2 => change(input, at, |byte| byte.wrapping_add(random.below(17) as u8).wrapping_sub(8)),
         3 => {
             let len = 1 << random.below(4);
-            let bytes: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
+            let bytes: Vec<u8> = (0..len).map(|_| random.number() as u8).collect();
             insert(input, at, &bytes);
         }
         4 => remove(input, at, 1 + random.below(8)),
         5 => remove(input, at, random.below(input.len() + 1)),
-        6 => number(input, at, random),
+        6 => length(input, at, random),
         7 => {
             let piece = piece(input, random);
             insert(input, at, &piece);
@@ -112,7 +112,7 @@ fn piece(input: &[u8], random: &mut Random) -> Vec<u8> {
 }
 
 /// A length or count that lies about what is there, or tells the truth.
-fn number(input: &mut [u8], at: usize, random: &mut Random) {
+fn length(input: &mut [u8], at: usize, random: &mut Random) {
     let left = (input.len() - at) as u32;
     let edges = [0, 1, 2, 4, 255, 256, 0x7fff, 0xffff, 0x1_0000, 0x7fff_ffff, 0xffff_ffff];
     let value = match random.below(3) {
@@ -136,10 +136,10 @@ fn number(input: &mut [u8], at: usize, random: &mut Random) {
 pub fn a_term(out: &mut Vec<u8>, random: &mut Random, depth: usize) {
     let kinds = if depth == 0 { 10 } else { 17 };
     match random.below(kinds) {
-        0 => out.extend([97, random.next() as u8]),
+        0 => out.extend([97, random.number() as u8]),
         1 => {
             out.push(98);
-            out.extend((random.next() as u32).to_be_bytes());
+            out.extend((random.number() as u32).to_be_bytes());
         }
         2 => {
             out.push(70);
@@ -148,21 +148,21 @@ pub fn a_term(out: &mut Vec<u8>, random: &mut Random, depth: usize) {
         3 => {
             let len = random.below(12);
             out.extend([110, len as u8, random.below(2) as u8]);
-            out.extend((0..len).map(|_| random.next() as u8));
+            out.extend((0..len).map(|_| random.number() as u8));
         }
         4 => an_atom(out, random),
         5 => {
             let len = random.below(20);
             out.push(109);
             out.extend((len as u32).to_be_bytes());
-            out.extend((0..len).map(|_| random.next() as u8));
+            out.extend((0..len).map(|_| random.number() as u8));
         }
         6 => out.push(106),
         7 => {
             let len = random.below(20);
             out.push(107);
             out.extend((len as u16).to_be_bytes());
-            out.extend((0..len).map(|_| random.next() as u8));
+            out.extend((0..len).map(|_| random.number() as u8));
         }
         8 => a_pid(out, random),
         9 => {
