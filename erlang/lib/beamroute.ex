@@ -19,6 +19,8 @@ defmodule Beamroute do
     * `:backoff_initial` - the wait after the first attempt that failed, 500 ms by default; it doubles, and is jittered
     * `:backoff_max` - the longest wait, 30000 ms by default
     * `:queue` - whether what is asked for while the node is away is kept, `true` by default
+    * `:max_interfaces` - of how many interfaces wishes are kept, 256 by default, as the daemon's `--max-interfaces`;
+      one more is `{:error, {:too_many_interfaces, 256}}`
     * `:distribution` - `[name: :me]`, and `:cookie` if it is not to be that of `~/.erlang.cookie`: starts distribution if
       this node has none, at 127.0.0.1 and with the epmd that the daemon has within. Without it, a link on a node that is not
       distributed does not start, and says so
@@ -38,6 +40,7 @@ defmodule Beamroute do
           | {:backoff_initial, pos_integer()}
           | {:backoff_max, pos_integer()}
           | {:queue, boolean()}
+          | {:max_interfaces, pos_integer()}
           | {:distribution, [name: atom(), cookie: atom()]}
 
   @doc "The link as a child of a supervisor."

@@ -2,17 +2,14 @@
 -module(beamroute_dialer).
 
 -export([start/1, hear_of_nodes/0]).
--export([attempt/1]).
 
 %% @doc Connects to the daemon's node, after starting distribution if that was asked for. That may take as long as the
 %% net_kernel's net_setuptime, so a process of its own does it, and ends with `{attempt, ok}' or
 %% `{attempt, {error, Reason}}'.
 -spec start(beamroute_options:checked()) -> {pid(), reference()}.
-start(Options) -> spawn_monitor(?MODULE, attempt, [Options]).
-
-%% @private
--spec attempt(beamroute_options:checked()) -> no_return().
-attempt(Options) -> exit({attempt, dial(Options)}).
+start(Options) ->
+    %% A function, because the arguments of a crash would be logged, and a cookie with them.
+    spawn_monitor(fun() -> exit({attempt, dial(Options)}) end).
 
 dial(#{node := Node, cookie := Cookie, distribution := Distribution}) ->
     case beamroute_distribution:ensure(Distribution) of

@@ -8,6 +8,7 @@
 %% backoff_initial the wait after the first attempt that failed, 500 ms by default; it doubles, and is jittered
 %% backoff_max     the longest wait, 30000 ms by default
 %% queue           whether what is asked for while the node is away is kept, true by default
+%% max_interfaces  of how many interfaces wishes are kept, 256 by default, as the daemon's --max-interfaces
 %% distribution    [{name, Name}]: starts distribution if this node has none, see beamroute_distribution
 %% '''
 -module(beamroute_options).
@@ -24,6 +25,7 @@
     | {backoff_initial, pos_integer()}
     | {backoff_max, pos_integer()}
     | {queue, boolean()}
+    | {max_interfaces, pos_integer()}
     | {distribution, beamroute_distribution:options()}.
 -type options() :: [option()] | #{atom() => term()}.
 -type checked() :: #{
@@ -34,6 +36,7 @@
     backoff_initial := pos_integer(),
     backoff_max := pos_integer(),
     queue := boolean(),
+    max_interfaces := pos_integer(),
     distribution := beamroute_distribution:checked() | undefined
 }.
 %% The key, and a sentence that says what is wrong with it.
@@ -66,7 +69,7 @@ is_pair({_, _}) -> true;
 is_pair(_) -> false.
 
 keys() ->
-    [node, name, cookie, connect_timeout, backoff_initial, backoff_max, queue, distribution].
+    [node, name, cookie, connect_timeout, backoff_initial, backoff_max, queue, max_interfaces, distribution].
 
 default(node) -> undefined;
 default(name) -> beamroute_link;
@@ -75,6 +78,7 @@ default(connect_timeout) -> 7000;
 default(backoff_initial) -> 500;
 default(backoff_max) -> 30000;
 default(queue) -> true;
+default(max_interfaces) -> 256;
 default(distribution) -> undefined.
 
 known(Given) ->
@@ -99,6 +103,9 @@ value(cookie, Cookie) ->
     Cookie;
 value(queue, Value) ->
     is_boolean(Value) orelse bad(queue, "is not true or false: ~0tp", [Value]),
+    Value;
+value(max_interfaces, Value) ->
+    (is_integer(Value) andalso Value >= 1) orelse bad(max_interfaces, "is not a number from 1: ~0tp", [Value]),
     Value;
 value(distribution, None) when None =:= undefined; None =:= nil ->
     undefined;

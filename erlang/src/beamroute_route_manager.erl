@@ -61,7 +61,8 @@ start_link(Options) -> beamroute_link:start_link(Options).
 -spec child_spec(beamroute_options:options()) -> supervisor:child_spec().
 child_spec(Options) ->
     Id = option(name, Options, ?DEFAULT_LINK),
-    #{id => {?MODULE, Id}, start => {beamroute_link, start_link, [Options]}}.
+    %% The arguments stand in the supervisor's reports, where no cookie belongs.
+    #{id => {?MODULE, Id}, start => {beamroute_link, start_link, [beamroute_secret:wrap(Options)]}}.
 
 %% Options are checked when the child starts: here they may be anything.
 option(Key, Options, Default) when is_list(Options) ->

@@ -296,7 +296,7 @@ register_at_epmd(Name, Port) ->
 %% Callers write all the time while the daemon is killed and started again. Every wish is answered `ok', there or not.
 no_acknowledged_wish_is_lost() ->
     Daemon = beamroute_rig:start(#{args => ["--max-interfaces", "10000"]}),
-    start_link(),
+    start_link([{max_interfaces, 10000}]),
     ok = ?RM:await_connected(),
     ok = write(?ETH0),
     ok = ?RM:set_route(wlan0, [{{192, 168, 2, 50}, 24}], {192, 168, 2, 1}),

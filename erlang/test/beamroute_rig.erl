@@ -101,6 +101,8 @@ is_daemon(Port) -> erlang:port_info(Port, name) =:= {name, os:getenv("BEAMROUTE_
 settle() ->
     _ = os:cmd("ip route flush proto 110; ip route flush table all proto 110"),
     _ = os:cmd("while ip rule del proto 110; do :; done"),
+    %% And what links, which are killed as well.
+    _ = [beamroute_keeper:forget(Name) || Name <- [beamroute_link, second]],
     ok.
 
 %% For what the world does in its own time, such as a daemon that starts again.

@@ -19,8 +19,35 @@ every_sequence_test_() ->
     {timeout, 120, fun() -> lists:foreach(fun same_state/1, sequences(5)) end}.
 
 same_state(Sequence) ->
-    Kept = beamroute_wishes:to_list(lists:foldl(fun beamroute_wishes:add/2, beamroute_wishes:new(), Sequence)),
+    Numbered = lists:zip(lists:seq(1, length(Sequence)), Sequence),
+    Wishes = add_all(Numbered),
+    Kept = [Wish || {_, Wish} <- beamroute_wishes:to_list(Wishes)],
+    %% Those with larger numbers are younger, whenever they come.
+    ?assertEqual(beamroute_wishes:to_list(Wishes), beamroute_wishes:to_list(add_all(lists:reverse(Numbered)))),
+    ?assertEqual(Kept, taken(Wishes)),
     lists:foreach(fun(Before) -> ?assertEqual(play(Sequence, Before), play(Kept, Before), Sequence) end, states()).
+
+%% Everything that is added is kept or told to be void.
+add_all(Numbered) ->
+    {Wishes, Left} = lists:foldl(
+        fun({Number, Wish}, {Before, Numbers}) ->
+            {ok, Void, After} = beamroute_wishes:add(Number, Wish, Before),
+            {After, [Number | Numbers] -- Void}
+        end,
+        {beamroute_wishes:new(2), []},
+        Numbered
+    ),
+    ?assertEqual(lists:sort(Left), [Number || {Number, _} <- beamroute_wishes:to_list(Wishes)]),
+    Wishes.
+
+taken(Wishes) ->
+    case beamroute_wishes:oldest(Wishes) of
+        none ->
+            [];
+        Number ->
+            {Number, Wish, Left} = beamroute_wishes:take(Wishes),
+            [Wish | taken(Left)]
+    end.
 
 states() ->
     Known = #{{a, route} => before, {a, status} => before},
@@ -42,7 +69,6 @@ key(<<"a">>) -> a;
 key(<<"b">>) -> b.
 
 the_latest_in_order_test() ->
-    Add = fun beamroute_wishes:add/2,
     Asked = [
         {set_connection_status, <<"a">>, lan, nil},
         refresh_route_metrics,
@@ -50,6 +76,20 @@ the_latest_in_order_test() ->
         {set_connection_status, <<"a">>, internet, nil},
         refresh_route_metrics
     ],
-    Kept = lists:foldl(Add, beamroute_wishes:new(), Asked),
-    ?assertEqual(lists:nthtail(2, Asked), beamroute_wishes:to_list(Kept)),
+    Kept = add_all(lists:zip(lists:seq(1, 5), Asked)),
+    ?assertEqual(lists:nthtail(2, Asked), taken(Kept)),
     ?assertEqual(3, beamroute_wishes:size(Kept)).
+
+%% What is taken out makes room, and what was promised is kept all the same.
+no_more_interfaces_than_said_test() ->
+    Status = fun(IfName) -> {set_connection_status, IfName, lan, nil} end,
+    Two = add_all([{1, Status(<<"a">>)}, {2, Status(<<"b">>)}, {3, {set_metric, <<"a">>, 7}}, {4, refresh_route_metrics}]),
+    ?assertEqual({error, {too_many_interfaces, 2}}, beamroute_wishes:add(5, Status(<<"c">>), Two)),
+    ?assertEqual({error, {too_many_interfaces, 2}}, beamroute_wishes:add(5, {clear_route, <<"c">>}, Two)),
+    ?assertMatch({ok, [1], _}, beamroute_wishes:add(5, Status(<<"a">>), Two)),
+    {[], Three} = beamroute_wishes:force(5, Status(<<"c">>), Two),
+    ?assertEqual(5, beamroute_wishes:size(Three)),
+    {1, _, OneLess} = beamroute_wishes:take(Two),
+    ?assertMatch({error, _}, beamroute_wishes:add(5, Status(<<"c">>), OneLess)),
+    {2, _, Room} = beamroute_wishes:take(OneLess),
+    ?assertMatch({ok, [], _}, beamroute_wishes:add(5, Status(<<"c">>), Room)).
