@@ -1,19 +1,45 @@
 %% @doc What a link does with net_kernel.
 -module(beamroute_dialer).
 
--export([start/1, hear_of_nodes/0]).
+-export([start/1, why/1, hear_of_nodes/0]).
 
-%% @doc Connects to the daemon's node, after starting distribution if that was asked for. That may take as long as the
-%% net_kernel's net_setuptime, so a process of its own does it, and ends with `{attempt, ok}' or
-%% `{attempt, {error, Reason}}'.
--spec start(beamroute_options:checked()) -> {pid(), reference()}.
+-define(SERVER, route_manager).
+
+%% @doc Connects to the daemon's node, after starting distribution if that was asked for, and then watches the daemon's
+%% process. That may take as long as the net_kernel's net_setuptime, and as a connection's buffer is full, so a process
+%% of its own does it, which the caller monitors. It says `{Pid, there}' when it is connected, and ends when the daemon
+%% does; why, {@link why/1} tells. The options are those of a link, cookie and distribution wrapped.
+-spec start(#{atom() => term()}) -> {pid(), reference()}.
 start(Options) ->
+    Link = self(),
     %% A function, because the arguments of a crash would be logged, and a cookie with them.
-    spawn_monitor(fun() -> exit({attempt, dial(Options)}) end).
+    spawn_monitor(fun() -> attempt(Link, Options) end).
 
-dial(#{node := Node, cookie := Cookie, distribution := Distribution}) ->
-    case beamroute_distribution:ensure(Distribution) of
+-spec attempt(pid(), #{atom() => term()}) -> no_return().
+attempt(Link, #{node := Node} = Options) ->
+    case dial(Options) of
         ok ->
+            Owner = erlang:monitor(process, Link),
+            %% It tells of the node's end as well.
+            Daemon = erlang:monitor(process, {?SERVER, Node}),
+            Link ! {self(), there},
+            receive
+                {'DOWN', Daemon, process, _, Reason} -> exit({gone, Reason});
+                {'DOWN', Owner, process, _, _} -> exit(normal)
+            end;
+        {error, Reason} ->
+            exit({gone, Reason})
+    end.
+
+%% @doc Why the process has ended.
+-spec why(term()) -> term().
+why({gone, Reason}) -> Reason;
+why(Crash) -> Crash.
+
+dial(#{node := Node, cookie := Hidden, distribution := Distribution}) ->
+    case beamroute_distribution:ensure(beamroute_secret:unwrap(Distribution)) of
+        ok ->
+            Cookie = beamroute_secret:unwrap(Hidden),
             Cookie =:= undefined orelse erlang:set_cookie(Node, Cookie),
             connect(Node);
         {error, _} = Error ->

@@ -45,7 +45,7 @@
 -include_lib("kernel/include/logger.hrl").
 
 -export([start_link/1, stop/1, request/3, subscribe/2, unsubscribe/2, await_connected/2, info/1]).
--export([init/1, callback_mode/0, format_status/1, terminate/3]).
+-export([init/1, callback_mode/0, terminate/3]).
 -export([disconnected/3, connecting/3, connected/3]).
 
 -export_type([link/0, info/0, reply/0, start_error/0]).
@@ -70,11 +70,11 @@
 -type call_options() :: #{timeout := pos_integer(), queue => boolean(), last_known => boolean()}.
 
 -record(data, {
-    options :: beamroute_options:checked(),
+    options :: #{atom() => term()},
     backoff :: beamroute_backoff:backoff(),
     reason = not_yet :: term(),
-    attempt = none :: {pid(), reference()} | none,
-    monitor = none :: reference() | none,
+    %% Dials, and then watches the daemon.
+    dialer = none :: {pid(), reference()} | none,
     %% The request whose answer makes us connected.
     hello = none :: reference() | none,
     outbox :: beamroute_outbox:outbox(),
@@ -171,7 +171,8 @@ init(#{name := Name, node := Node} = Options) ->
     ok = beamroute_telemetry:name_link(Name, Node),
     {Keeper, Wishes, Subscribers} = beamroute_keeper:open(Name, Node),
     Data = #data{
-        options = Options,
+        %% A crash would show them.
+        options = maps:map(fun hide/2, Options),
         backoff = backoff(Options),
         outbox = beamroute_outbox:new(maps:get(max_interfaces, Options), Keeper, Wishes),
         keeper = Keeper,
@@ -181,19 +182,15 @@ init(#{name := Name, node := Node} = Options) ->
     tell(Subscribers, {link, {disconnected, Data#data.reason}}, Data),
     {ok, connecting, lists:foldl(fun add_subscriber/2, Data, Subscribers)}.
 
+hide(Key, Secret) when Key =:= cookie; Key =:= distribution -> beamroute_secret:wrap(Secret);
+hide(_, Value) -> Value.
+
 %% @private Only whoever stops it says that it is not wanted any more.
 -spec terminate(term(), state(), #data{}) -> ok.
 terminate(normal, _, #data{keeper = Keeper}) -> beamroute_keeper:forget(Keeper);
 terminate(_, _, _) -> ok.
 
 backoff(#{backoff_initial := Initial, backoff_max := Max}) -> beamroute_backoff:new(Initial, Max).
-
-%% @private The cookie is nobody's business.
--spec format_status(gen_statem:format_status()) -> gen_statem:format_status().
-format_status(#{data := #data{options = Options} = Data} = Status) ->
-    Status#{data := Data#data{options = maps:without([cookie, distribution], Options)}};
-format_status(Status) ->
-    Status.
 
 %% ---- disconnected: waits, then tries again ----
 
@@ -217,15 +214,13 @@ disconnected(Type, Content, Data) ->
     gen_statem:event_handler_result(state()) | gen_statem:state_enter_result(state()).
 connecting(enter, _, #data{options = #{connect_timeout := Timeout} = Options} = Data) ->
     beamroute_dialer:hear_of_nodes(),
-    {keep_state, Data#data{attempt = beamroute_dialer:start(Options)}, {state_timeout, Timeout, give_up}};
+    {keep_state, Data#data{dialer = beamroute_dialer:start(Options)}, {state_timeout, Timeout, give_up}};
 connecting(state_timeout, give_up, Data) ->
     failed(timeout, Data);
-connecting(info, {'DOWN', Ref, process, Pid, Result}, #data{attempt = {Pid, Ref}} = Data) ->
-    case Result of
-        {attempt, ok} -> {keep_state, hello(Data#data{attempt = none})};
-        {attempt, {error, Reason}} -> failed(Reason, Data#data{attempt = none});
-        Crash -> failed(Crash, Data#data{attempt = none})
-    end;
+connecting(info, {Pid, there}, #data{dialer = {Pid, _}} = Data) ->
+    {keep_state, hello(Data)};
+connecting(info, {'DOWN', Ref, process, Pid, Result}, #data{dialer = {Pid, Ref}} = Data) ->
+    failed(beamroute_dialer:why(Result), Data);
 connecting(info, {Ref, Reply}, #data{hello = Ref} = Data) when is_reference(Ref) ->
     {_, Answered} = taken(Ref, Data),
     case Reply of
@@ -237,19 +232,15 @@ connecting(info, {Ref, _}, Data) when is_reference(Ref) ->
     {keep_state, pump(Answered)};
 connecting(info, {?MODULE, not_busy}, Data) ->
     {keep_state, pump(Data#data{is_busy = false})};
-connecting(info, {'DOWN', Monitor, process, _, Reason}, #data{monitor = Monitor} = Data) ->
-    failed(Reason, Data);
 connecting(Type, Content, Data) ->
     away(Type, Content, connecting, Data).
 
-%% Monitors the daemon's process, which tells us of the node's end as well, and subscribes.
-hello(#data{options = #{node := Node}} = Data) ->
+hello(Data) ->
     %% Again, since distribution may have been started only now.
     beamroute_dialer:hear_of_nodes(),
-    Monitor = erlang:monitor(process, {?SERVER, Node}),
     Known = beamroute_known:begin_again(Data#data.known),
     %% The daemon may know the subscription from a connection that is only ours to have given up.
-    {_, Without} = push(own(subscription, {unsubscribe, self()}), Data#data{monitor = Monitor, known = Known}),
+    {_, Without} = push(own(subscription, {unsubscribe, self()}), Data#data{known = Known}),
     {Hello, With} = push(own(subscription, {subscribe, self()}), Without),
     pump(With#data{hello = Hello}).
 
@@ -262,17 +253,15 @@ failed(Reason, #data{options = #{node := Node}} = Data) ->
     {next_state, disconnected, Gone, {{timeout, refresh}, cancel}}.
 
 %% Forgets everything that belongs to an attempt or a connection; gives the requests that were not answered.
-let_go(#data{attempt = Attempt, monitor = Monitor, patience = Patience} = Data) ->
-    case Attempt of
+let_go(#data{dialer = Dialer, patience = Patience} = Data) ->
+    case Dialer of
         none -> ok;
         {Pid, Ref} -> erlang:demonitor(Ref, [flush]), exit(Pid, kill)
     end,
-    Monitor =:= none orelse erlang:demonitor(Monitor, [flush]),
     Patience =:= none orelse erlang:cancel_timer(Patience),
     {Unanswered, Outbox} = beamroute_outbox:lost(Data#data.outbox),
     Gone = Data#data{
-        attempt = none,
-        monitor = none,
+        dialer = none,
         hello = none,
         outbox = Outbox,
         is_busy = false,
@@ -328,8 +317,8 @@ connected({call, From}, {subscribe, Pid}, #data{subscribers = Subscribers} = Dat
             false -> lists:foldl(fun(Event, D) -> pass_on(Pid, Event, D) end, add_subscriber(Pid, Data), present(Data))
         end,
     {keep_state, Told, {reply, From, ok}};
-connected(info, {'DOWN', Monitor, process, _, Reason}, #data{monitor = Monitor} = Data) ->
-    down(Reason, Data);
+connected(info, {'DOWN', Ref, process, Pid, Result}, #data{dialer = {Pid, Ref}} = Data) ->
+    down(beamroute_dialer:why(Result), Data);
 connected(info, {Ref, Reply}, Data) when is_reference(Ref) ->
     case taken(Ref, Data) of
         {unknown, _} -> keep_state_and_data;
@@ -538,12 +527,15 @@ pump(#data{options = #{node := Node}, outbox = Outbox, hello = Hello} = Data) ->
     case Result of
         ok -> ok;
         busy -> erlang:send_after(?BUSY_MS, self(), {?MODULE, not_busy});
-        gone -> self() ! {'DOWN', Data#data.monitor, process, {?SERVER, Node}, noconnection}
+        gone -> gone(Data)
     end,
     be_patient(Data#data{outbox = Left, is_busy = Result =/= ok}).
 
-%% What gen_server:call would send. The monitor of the daemon's process serves all requests, and we live as long as
-%% they do, so a call costs one message each way.
+%% As the dialer will say.
+gone(#data{dialer = {Pid, Ref}}) -> self() ! {'DOWN', Ref, process, Pid, {gone, noconnection}}.
+
+%% What gen_server:call would send. The dialer's monitor of the daemon's process serves all requests, and we live as
+%% long as they do, so a call costs one message each way.
 send(Node, Ref, Term) ->
     case erlang:send({?SERVER, Node}, {'$gen_call', {self(), Ref}, Term}, [noconnect, nosuspend]) of
         ok -> ok;

@@ -385,7 +385,7 @@ a_wrong_cookie_is_tried_again() ->
     %% The cookie that an option gives is not shown.
     ok = ?RM:stop(),
     start_link(),
-    ?assertEqual(nomatch, string:find(io_lib:format("~p", [sys:get_status(beamroute_link)]), "cookie")),
+    ?assertEqual(nomatch, string:find(io_lib:format("~p", [sys:get_status(beamroute_link)]), "client")),
     beamroute_rig:stop(Daemon).
 
 %% The next attempt would come in an hour.
