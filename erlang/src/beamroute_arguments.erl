@@ -4,7 +4,7 @@
 %% away; the rules and the sentences are the daemon's.
 -module(beamroute_arguments).
 
--export([request/1, pid/2]).
+-export([request/1, pid/2, property/1]).
 
 -export_type([ifname/0, address/0, subnet/0, gateway/0, connection_status/0, why/0, metric/0, owner_policy/0, wrong/0]).
 
@@ -46,6 +46,22 @@ pid(_, Pid) when is_pid(Pid), node(Pid) =:= node() -> ok;
 pid(Function, Pid) when is_pid(Pid) -> wrong(Function, "~ts is not a process of this node", [show(Pid)]);
 pid(Function, Term) -> wrong(Function, "~ts is not a pid", [show(Term)]).
 
+%% @doc The name of a property, which `get' asks for.
+-spec property(term()) -> ok | {error, wrong()}.
+property(Path) ->
+    %% Improper lists have no length.
+    case is_list(Path) andalso (catch length(Path)) of
+        Length when is_integer(Length) ->
+            case lists:all(fun is_binary/1, Path) of
+                true -> ok;
+                false -> not_a_property(Path)
+            end;
+        _ ->
+            not_a_property(Path)
+    end.
+
+not_a_property(Path) -> wrong(get, "property ~ts is not a list of binaries", [show(Path)]).
+
 wrong(Function, Format, Args) ->
     Text = io_lib:format("~ts: " ++ Format, [Function | Args]),
     {error, {badarg, unicode:characters_to_binary(Text)}}.
@@ -61,6 +77,9 @@ check({set_metric, IfName, Metric}) ->
 check({set_owner_policy, Policy}) ->
     {set_owner_policy, owner_policy(Policy)}.
 
+%% The daemon would take these; here they are what a lookup gives that has found nothing.
+ifname(Atom) when Atom =:= nil; Atom =:= undefined; is_boolean(Atom) ->
+    throw({wrong, "~ts is not an interface name", [show(Atom)]});
 ifname(Atom) when is_atom(Atom) ->
     ifname(atom_to_binary(Atom), Atom);
 ifname(Term) ->

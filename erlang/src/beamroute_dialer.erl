@@ -4,6 +4,7 @@
 -export([start/1, why/1, hear_of_nodes/0]).
 
 -define(SERVER, route_manager).
+-define(PROBE_MS, 2000).
 
 %% @doc Connects to the daemon's node, after starting distribution if that was asked for, and then watches the daemon's
 %% process. That may take as long as the net_kernel's net_setuptime, and as a connection's buffer is full, so a process
@@ -50,8 +51,24 @@ dial(#{node := Node, cookie := Hidden, distribution := Distribution}) ->
 connect(Node) ->
     case net_kernel:connect_node(Node) of
         true -> ok;
-        _ -> {error, not_reachable}
+        _ -> {error, why_not(Node)}
     end.
+
+%% net_kernel does not say. A node that epmd knows, and that takes connections, did not want ours: then the cookie is
+%% wrong, most of the time.
+why_not(Node) ->
+    [Name, Host] = string:split(atom_to_list(Node), "@"),
+    case (net_kernel:epmd_module()):port_please(Name, Host, ?PROBE_MS) of
+        {port, Port, _} -> probed(gen_tcp:connect(Host, Port, [], ?PROBE_MS));
+        noport -> no_such_node;
+        _ -> not_reachable
+    end.
+
+probed({ok, Socket}) ->
+    ok = gen_tcp:close(Socket),
+    handshake_failed;
+probed({error, _}) ->
+    not_reachable.
 
 %% @doc The calling process hears of nodes that come up, once: a daemon that dials us need not be waited for.
 -spec hear_of_nodes() -> ok.

@@ -55,7 +55,9 @@
 -type info() :: #{
     node := node(),
     state := state(),
-    %% What it is waiting for, or why it is not connected.
+    %% `connected', or why it is not: `handshake_failed' (a wrong cookie, or this node is not allowed), `no_such_node'
+    %% (epmd does not know it), `not_reachable', `timeout', `not_yet' before the first attempt has ended, or how the
+    %% connection was lost.
     reason := term(),
     %% Wishes that wait for the daemon.
     wishes := non_neg_integer(),

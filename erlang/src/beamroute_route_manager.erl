@@ -177,7 +177,11 @@ get(Property) -> get(Property, []).
 
 %% @doc As {@link get/1}.
 -spec get(property(), call_options()) -> {ok, term()} | error().
-get(Property, Options) -> read(get, {get, Property}, Options).
+get(Property, Options) ->
+    case beamroute_arguments:property(Property) of
+        ok -> read(get, {get, Property}, Options);
+        {error, _} = Error -> Error
+    end.
 
 %% @doc Ends the daemon, if it runs with `--admin all'.
 -spec stop_daemon() -> reply().

@@ -48,6 +48,12 @@ distribution_is_started_when_the_daemon_is_there() ->
     Daemon = beamroute_rig:start(#{args => ["--epmd", "embedded"], env => [?EPMD]}),
     ok = peer:call(Vm, ?RM, await_connected, [[{timeout, 20000}]]),
     ?assertEqual('device@127.0.0.1', peer:call(Vm, erlang, node, [])),
+    %% It listens on loopback, and nowhere else.
+    {ok, Names} = peer:call(Vm, erl_epmd, names, [{127, 0, 0, 1}]),
+    {_, Port} = lists:keyfind("device", 1, Names),
+    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, Port, []),
+    ok = gen_tcp:close(Socket),
+    ?assertEqual({error, econnrefused}, gen_tcp:connect({192, 168, 1, 50}, Port, [])),
     Install = fun() -> {ok, #{interfaces := #{<<"eth0">> := #{install := I}}}} = peer:call(Vm, ?RM, status, []), I end,
     ?assertEqual(installed, Install()),
     %% Interfaces come and go, the two stay connected.

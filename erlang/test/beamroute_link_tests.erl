@@ -17,6 +17,9 @@ link_test_() ->
         fun the_link_goes_and_comes_for_subscribers/0,
         fun bad_input_is_told_alike_near_and_far/0,
         fun bad_call_options_and_no_link/0,
+        fun a_property_is_a_list_of_binaries/0,
+        fun no_interface_is_named_by_accident/0,
+        fun an_unknown_request_is_answered/0,
         fun a_daemon_that_does_not_answer/0,
         fun no_acknowledged_wish_is_lost/0,
         fun several_links/0,
@@ -247,6 +250,39 @@ bad_call_options_and_no_link() ->
     ],
     ?assertMatch({error, {badarg, <<"subscribe: x is not a pid">>}}, ?RM:subscribe(x)).
 
+%% Said before anybody is asked.
+a_property_is_a_list_of_binaries() ->
+    [
+        ?assertMatch({error, {badarg, <<"get: property ", _/binary>>}}, ?RM:get(Path), Path)
+     || Path <- [bad, <<"connection">>, ["connection"], [<<"a">> | <<"b">>], [1, #{}]]
+    ],
+    ?assertEqual({error, {badarg, <<"get: property [x] is not a list of binaries">>}}, ?RM:get([x])),
+    ?assertEqual({error, noproc}, ?RM:get([])).
+
+%% A name that is none is a mistake of the caller's, though an interface may have it.
+no_interface_is_named_by_accident() ->
+    start_link(),
+    [
+        ?assertEqual({error, {badarg, iolist_to_binary([Call, ": ", atom_to_list(Name), " is not an interface name"])}}, Reply)
+     || Name <- [nil, undefined, true, false],
+        {Call, Reply} <- [
+            {"clear_route", ?RM:clear_route(Name)},
+            {"set_route", ?RM:set_route(Name, [], nil)},
+            {"set_metric", ?RM:set_metric(Name, 1)},
+            {"set_connection_status", ?RM:set_connection_status(Name, lan)}
+        ]
+    ],
+    ?assertEqual(ok, ?RM:clear_route("nil")),
+    ?assertMatch({ok, #{wishes := 1}}, ?RM:link_info()).
+
+an_unknown_request_is_answered() ->
+    start_link(),
+    ?assertEqual({error, unknown_request}, gen_statem:call(beamroute_link, nonsense, 5000)),
+    Daemon = beamroute_rig:start(),
+    ok = ?RM:await_connected([{timeout, 20000}]),
+    ?assertEqual({error, unknown_request}, gen_statem:call(beamroute_link, nonsense, 5000)),
+    beamroute_rig:stop(Daemon).
+
 a_daemon_that_does_not_answer() ->
     Daemon = beamroute_rig:start(),
     start_link(),
@@ -378,7 +414,11 @@ a_wrong_cookie_is_tried_again() ->
     true = erlang:set_cookie(?NODE, wrong),
     {ok, Pid} = ?RM:start_link([{node, ?NODE}, {backoff_initial, 20}, {backoff_max, 50}]),
     unlink(Pid),
-    beamroute_rig:eventually(fun() -> {ok, #{reason := Why}} = ?RM:link_info(), Why =:= not_reachable end),
+    {ok, None} = ?RM:start_link([{node, 'none@127.0.0.1'}, {name, second}]),
+    unlink(None),
+    Reason = fun() -> {ok, #{reason := Why}} = ?RM:link_info([{link, second}]), Why end,
+    beamroute_rig:eventually(fun() -> Reason() =:= no_such_node end),
+    beamroute_rig:eventually(fun() -> {ok, #{reason := Why}} = ?RM:link_info(), Why =:= handshake_failed end),
     ?assertEqual({error, disconnected}, ?RM:status()),
     true = erlang:set_cookie(?NODE, client),
     ok = ?RM:await_connected([{timeout, 20000}]),

@@ -25,6 +25,7 @@ bad_options_test_() ->
             {backoff_max, [{node, ?NODE}, {backoff_max, 16#100000000}]},
             {backoff_max, [{node, ?NODE}, {backoff_initial, 100}, {backoff_max, 50}]},
             {queue, [{node, ?NODE}, {queue, yes}]},
+            {max_interfaces, [{node, ?NODE}, {max_interfaces, 0}]},
             {distribution, [{node, ?NODE}, {distribution, true}]},
             {distribution, [{node, ?NODE}, {distribution, []}]},
             {distribution, [{node, ?NODE}, {distribution, [{name, "me"}]}]},
@@ -45,7 +46,7 @@ refused(Key, Options) ->
 
 defaults_test() ->
     {ok, Checked} = beamroute_options:check([{node, ?NODE}]),
-    ?assertMatch(#{name := beamroute_link, queue := true, backoff_initial := 500, backoff_max := 30000}, Checked),
+    ?assertMatch(#{name := beamroute_link, queue := true, backoff_initial := 500, backoff_max := 30000, max_interfaces := 256}, Checked),
     ?assertEqual({ok, Checked}, beamroute_options:check(#{node => ?NODE})).
 
 a_child_of_its_own_per_name_test() ->
