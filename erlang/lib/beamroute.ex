@@ -26,6 +26,10 @@ defmodule Beamroute do
       distributed does not start, and says so
 
   A wrong option is `{:error, {:bad_option, key, sentence}}` at the start.
+
+  A link with a name that crashes and is started again still has its subscribers, and the wishes that it has taken and the
+  daemon has not answered: the VM keeps them. `Beamroute.RouteManager.stop/1` forgets them, and a link without a name
+  loses them with its process.
   """
 
   @typedoc "The name of a link, or its pid."

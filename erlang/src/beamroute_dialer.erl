@@ -2,6 +2,7 @@
 -module(beamroute_dialer).
 
 -export([start/1, why/1, hear_of_nodes/0]).
+-export([attempt/2]).
 
 -define(SERVER, route_manager).
 -define(PROBE_MS, 2000).
@@ -11,11 +12,9 @@
 %% of its own does it, which the caller monitors. It says `{Pid, there}' when it is connected, and ends when the daemon
 %% does; why, {@link why/1} tells. The options are those of a link, cookie and distribution wrapped.
 -spec start(#{atom() => term()}) -> {pid(), reference()}.
-start(Options) ->
-    Link = self(),
-    %% A function, because the arguments of a crash would be logged, and a cookie with them.
-    spawn_monitor(fun() -> attempt(Link, Options) end).
+start(Options) -> spawn_monitor(?MODULE, attempt, [self(), Options]).
 
+%% @private
 -spec attempt(pid(), #{atom() => term()}) -> no_return().
 attempt(Link, #{node := Node} = Options) ->
     case dial(Options) of

@@ -526,11 +526,12 @@ pump(#data{is_busy = true} = Data) ->
 pump(#data{options = #{node := Node}, outbox = Outbox, hello = Hello} = Data) ->
     Which = case Hello of none -> all; _ -> own end,
     {Result, Left} = beamroute_outbox:flush(Which, fun(Ref, Term) -> send(Node, Ref, Term) end, Outbox),
-    case Result of
-        ok -> ok;
-        busy -> erlang:send_after(?BUSY_MS, self(), {?MODULE, not_busy});
-        gone -> gone(Data)
-    end,
+    _ =
+        case Result of
+            ok -> ok;
+            busy -> erlang:send_after(?BUSY_MS, self(), {?MODULE, not_busy});
+            gone -> gone(Data)
+        end,
     be_patient(Data#data{outbox = Left, is_busy = Result =/= ok}).
 
 %% As the dialer will say.

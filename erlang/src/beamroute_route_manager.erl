@@ -16,6 +16,7 @@
 %% disconnected          the node is away, and the request is not one that is kept
 %% timeout               no answer in time; a write may still be carried out
 %% noproc                there is no such link
+%% {too_many_interfaces, Max}  the node is away, and wishes of so many interfaces are kept; or the daemon says so
 %% not_allowed, ...      what the daemon says
 %% '''
 %%

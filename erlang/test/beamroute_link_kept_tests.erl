@@ -183,7 +183,10 @@ a_flood_is_no_loss() ->
     start_link(),
     connected(),
     ok = ?RM:subscribe(),
-    Write = fun(N) -> ?RM:set_connection_status(ifname(N rem 200), lan, [$x || _ <- lists:seq(1, 4000)] ++ integer_to_list(N), [{timeout, 30000}]) end,
+    Why = fun(N) -> [integer_to_binary(N), ?LONG] end,
+    Write = fun(N) ->
+        ?RM:set_connection_status(ifname(N rem 200), lan, iolist_to_binary(Why(N)), [{timeout, 30000}])
+    end,
     beamroute_rig:freeze(Daemon),
     Asked = [spawn_monitor(fun() -> exit(Write(N)) end) || N <- lists:seq(1, 1000)],
     beamroute_rig:eventually(fun() -> {ok, #{requests := Waiting}} = ?RM:link_info(), Waiting >= 1000 end),

@@ -262,8 +262,9 @@ a_property_is_a_list_of_binaries() ->
 %% A name that is none is a mistake of the caller's, though an interface may have it.
 no_interface_is_named_by_accident() ->
     start_link(),
+    Sentence = " is not an interface name",
     [
-        ?assertEqual({error, {badarg, iolist_to_binary([Call, ": ", atom_to_list(Name), " is not an interface name"])}}, Reply)
+        ?assertEqual({error, {badarg, iolist_to_binary([Call, $:, $\s, atom_to_list(Name), Sentence])}}, Reply)
      || Name <- [nil, undefined, true, false],
         {Call, Reply} <- [
             {"clear_route", ?RM:clear_route(Name)},

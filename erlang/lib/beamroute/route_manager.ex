@@ -16,6 +16,7 @@ defmodule Beamroute.RouteManager do
     * `:disconnected` - the node is away, and the request is not one that is kept
     * `:timeout` - no answer in time; a write may still be carried out
     * `:noproc` - there is no such link
+    * `{:too_many_interfaces, max}` - the node is away, and wishes of so many interfaces are kept; or the daemon says so
     * anything else is the daemon's own, such as `:not_allowed`
 
   Writes made while the node is away are kept, the latest per interface, and answered `:ok`.
