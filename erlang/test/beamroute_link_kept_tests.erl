@@ -187,9 +187,11 @@ a_flood_is_no_loss() ->
     Write = fun(N) ->
         ?RM:set_connection_status(ifname(N rem 200), lan, iolist_to_binary(Why(N)), [{timeout, 30000}])
     end,
-    beamroute_rig:freeze(Daemon),
+    %% The system's buffers would take all of it.
+    Other = fill(Daemon),
     Asked = [spawn_monitor(fun() -> exit(Write(N)) end) || N <- lists:seq(1, 1000)],
     beamroute_rig:eventually(fun() -> {ok, #{requests := Waiting}} = ?RM:link_info(), Waiting >= 1000 end),
+    exit(Other, kill),
     beamroute_rig:thaw(Daemon),
     [receive {'DOWN', Ref, process, Pid, Result} -> ?assertEqual(ok, Result) end || {Pid, Ref} <- Asked],
     beamroute_rig:eventually(fun() -> {ok, #{requests := Requests}} = ?RM:link_info(), Requests =:= 0 end),
@@ -214,9 +216,7 @@ a_full_buffer_is_waited_for() ->
     start_link(),
     connected(),
     ok = ?RM:subscribe(),
-    beamroute_rig:freeze(Daemon),
-    Other = spawn(fun() -> fill(binary:copy(<<"x">>, 100000)) end),
-    beamroute_rig:eventually(fun() -> process_info(Other, status) =:= {status, suspended} end),
+    Other = fill(Daemon),
     Asked = ask({set_connection_status, <<"a">>, internet, nil}),
     %% It has been tried by now.
     ?assertMatch({ok, #{state := connected}}, ?RM:link_info()),
@@ -234,9 +234,7 @@ a_full_buffer_does_not_block_the_link() ->
     start_link([{connect_timeout, 100}]),
     connected(),
     ok = ?RM:subscribe(),
-    beamroute_rig:freeze(Daemon),
-    Other = spawn(fun() -> fill(binary:copy(<<"x">>, 100000)) end),
-    beamroute_rig:eventually(fun() -> process_info(Other, status) =:= {status, suspended} end),
+    Other = fill(Daemon),
     ?assertEqual(ok, ?RM:set_connection_status("a", internet)),
     receive {route_manager, ?NODE, {link, {disconnected, timeout}}} -> ok end,
     beamroute_rig:eventually(fun() -> {ok, #{state := State}} = ?RM:link_info(), State =:= connecting end),
@@ -247,9 +245,16 @@ a_full_buffer_does_not_block_the_link() ->
     ?assertEqual(#{<<"a">> => internet}, statuses()),
     beamroute_rig:stop(Daemon).
 
-fill(Data) ->
+%% A process that keeps the buffer of the connection to a daemon full that does not read.
+fill(Daemon) ->
+    beamroute_rig:freeze(Daemon),
+    Other = spawn(fun() -> send_on(binary:copy(<<"x">>, 100000)) end),
+    beamroute_rig:eventually(fun() -> process_info(Other, status) =:= {status, suspended} end),
+    Other.
+
+send_on(Data) ->
     {nobody, ?NODE} ! Data,
-    fill(Data).
+    send_on(Data).
 
 a_daemon_that_answers_nothing_is_given_up() ->
     Daemon = beamroute_rig:start(),
