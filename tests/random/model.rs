@@ -148,7 +148,7 @@ impl Model {
         let (_, mut world) = Netlink::open(&self.config).unwrap();
         world.adopt_stand_ins();
         let plan = plan(&self.state, &Ranking::default(), &world, &self.options);
-        let excused = self.excused(status);
+        let excused = self.excused(status, &world);
         let wanted: BTreeSet<Object> = plan.objects().iter().copied().collect();
         let mut wrong = Vec::new();
         for (what, object) in wanted
@@ -157,7 +157,6 @@ impl Model {
             .chain(world.ours.difference(&wanted).map(|o| ("too much", o)))
         {
             if !is_refused_onlink(object, &world)
-                && !leads_to_ourselves(object, &world)
                 && !excused.iter().any(|name| is_about(*name, object, &self.state, &world))
             {
                 wrong.push(format!("{what}: {object:?}"));
@@ -177,13 +176,17 @@ impl Model {
         wrong
     }
 
-    /// Interfaces of which the daemon says that the kernel refuses something.
-    fn excused(&self, status: &Value) -> Vec<IfName> {
+    /// Interfaces of which the daemon says that the kernel refuses something, or of which it may say another reason first:
+    /// the kernel takes no gateway that is one of its own addresses. What that was to replace stays.
+    fn excused(&self, status: &Value, world: &World) -> Vec<IfName> {
         let is_refused = |name: &IfName| {
             let install = &status["interfaces"][name.to_string()]["install"];
             matches!(install[1][0].as_str(), Some("gateway" | "netlink"))
         };
-        self.state.interfaces().keys().filter(|name| is_refused(name)).copied().collect()
+        let leads_to_us = |gateway| world.addresses.iter().any(|address| address.ip == gateway);
+        let interfaces = self.state.interfaces().iter();
+        let excused = interfaces.filter(|(name, wish)| is_refused(name) || wish.gateway.is_some_and(leads_to_us));
+        excused.map(|(name, _)| *name).collect()
     }
 }
 
@@ -194,12 +197,6 @@ fn is_about(name: IfName, object: &Object, state: &DesiredState, world: &World) 
         Object::Rule(rule) => Some(rule.table) == table,
         Object::LocalNetworks { .. } => false,
     }
-}
-
-/// The kernel takes no gateway that is one of its own addresses, and it may be told after another reason.
-fn leads_to_ourselves(object: &Object, world: &World) -> bool {
-    let Object::Route(Route { gateway: Some(gateway), .. }) = object else { return false };
-    world.addresses.iter().any(|address| address.ip == *gateway)
 }
 
 /// IPv6 refuses the `onlink` flag for a gateway that a route leads to over another link (`ip6_route_check_nh_onlink`).
