@@ -48,17 +48,14 @@ pid(Function, Term) -> wrong(Function, "~ts is not a pid", [show(Term)]).
 
 %% @doc The name of a property, which `get' asks for.
 -spec property(term()) -> ok | {error, wrong()}.
+%% Improper lists have no length.
+property(Path) when is_list(Path), length(Path) >= 0 ->
+    case lists:all(fun is_binary/1, Path) of
+        true -> ok;
+        false -> not_a_property(Path)
+    end;
 property(Path) ->
-    %% Improper lists have no length.
-    case is_list(Path) andalso (catch length(Path)) of
-        Length when is_integer(Length) ->
-            case lists:all(fun is_binary/1, Path) of
-                true -> ok;
-                false -> not_a_property(Path)
-            end;
-        _ ->
-            not_a_property(Path)
-    end.
+    not_a_property(Path).
 
 not_a_property(Path) -> wrong(get, "property ~ts is not a list of binaries", [show(Path)]).
 

@@ -13,7 +13,7 @@
 
 -export_type([keeper/0]).
 
--opaque keeper() :: none | {name, atom()}.
+-type keeper() :: none | {name, atom()}.
 -type key() :: {wish, beamroute_wishes:seq()} | {subscriber, pid()}.
 
 -define(SPEC, #{id => ?MODULE, start => {?MODULE, start_link, []}, restart => temporary}).
