@@ -144,13 +144,7 @@ info() -> info(?MODULE).
 -spec info(daemon()) -> {ok, info()} | {error, noproc | timeout}.
 info(Daemon) -> call(Daemon, info).
 
-call(Daemon, Request) ->
-    try
-        gen_statem:call(Daemon, Request, ?CALL_MS)
-    catch
-        exit:{timeout, _} -> {error, timeout};
-        exit:{_, {gen_statem, call, _}} -> {error, noproc}
-    end.
+call(Daemon, Request) -> beamroute_server:call(Daemon, Request, ?CALL_MS).
 
 %% @private
 -spec callback_mode() -> gen_statem:callback_mode_result().

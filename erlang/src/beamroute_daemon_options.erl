@@ -5,6 +5,8 @@
 
 -export_type([option/0, options/0, checked/0, bad_option/0]).
 
+-import(beamroute_checks, [bad/3]).
+
 -type option() ::
     {node, node()}
     | {name, atom()}
@@ -37,8 +39,7 @@
     backoff_initial := pos_integer(),
     backoff_max := pos_integer()
 }.
-%% The key, and a sentence that says what is wrong with it.
--type bad_option() :: {bad_option, Key :: term(), Why :: binary()}.
+-type bad_option() :: beamroute_checks:bad_option().
 
 -define(DEFAULTS, #{
     node => undefined,
@@ -70,38 +71,12 @@
 %% @doc All options with their defaults, or the first that is wrong.
 -spec check(options()) -> {ok, checked()} | {error, bad_option()}.
 check(Options) ->
-    try
-        Given = to_map(Options),
-        [unknown(Key) || Key <- maps:keys(Given), not is_map_key(Key, ?DEFAULTS)],
-        Checked = maps:map(fun value/2, maps:merge(?DEFAULTS, Given)),
-        together(Checked),
-        {ok, Checked}
-    catch
-        throw:{bad_option, _, _} = Bad -> {error, Bad}
-    end.
-
-to_map(Options) when is_map(Options) ->
-    Options;
-to_map(Options) when is_list(Options) ->
-    [bad(Other, "is not a {Key, Value} pair", []) || Other <- Options, not is_pair(Other)],
-    Keys = [Key || {Key, _} <- Options],
-    [bad(Key, "is given twice", []) || Key <- Keys -- lists:usort(Keys)],
-    maps:from_list(Options);
-to_map(Other) ->
-    bad(options, "are a list or a map, not ~0tp", [Other]).
-
-is_pair({_, _}) -> true;
-is_pair(_) -> false.
-
--spec unknown(term()) -> no_return().
-unknown(Key) ->
-    Known = [atom_to_list(Known) || Known <- maps:keys(?DEFAULTS)],
-    bad(Key, "is not an option; there are ~ts", [lists:join(", ", Known)]).
+    beamroute_checks:check(Options, ?DEFAULTS, fun value/2, fun together/1).
 
 value(node, undefined) ->
     bad(node, "is missing: the name that the daemon's node is to have, such as 'beamroute@127.0.0.1'", []);
 value(node, Node) ->
-    is_node(Node) orelse bad(node, "is not the name of a node, such as 'beamroute@127.0.0.1': ~0tp", [Node]),
+    beamroute_checks:is_node(Node) orelse bad(node, "is not the name of a node, such as 'beamroute@127.0.0.1': ~0tp", [Node]),
     Node;
 value(name, Name) ->
     is_atom(Name) orelse bad(name, "is not an atom: ~0tp", [Name]),
@@ -140,22 +115,17 @@ value(Key, Value) ->
 without_nil(nil) -> undefined;
 without_nil(Name) -> Name.
 
-is_node(Node) when is_atom(Node) ->
-    case string:split(atom_to_list(Node), "@", all) of
-        [[_ | _], [_ | _]] -> true;
-        _ -> false
-    end;
-is_node(_) ->
-    false.
-
 is_cookie(Cookie) when is_atom(Cookie) ->
     Text = atom_to_list(Cookie),
     Text =/= [] andalso lists:all(fun(Char) -> Char >= $\s andalso Char =< $~ end, Text);
 is_cookie(_) ->
     false.
 
-is_options(List) when is_list(List) -> lists:all(fun(Pair) -> is_pair(Pair) andalso is_atom(element(1, Pair)) end, List);
+is_options(List) when is_list(List) -> lists:all(fun is_option/1, List);
 is_options(_) -> false.
+
+is_option({Key, _}) -> is_atom(Key);
+is_option(_) -> false.
 
 argument(Arg) ->
     [Flag | _] = string:split(Arg, "="),
@@ -189,19 +159,12 @@ text(Key, Value) when is_list(Value); is_binary(Value) ->
 text(Key, _) ->
     bad(Key, "is not text", []).
 
-together(#{backoff_initial := Initial, backoff_max := Max}) when Initial > Max ->
-    bad(backoff_max, "is ~b, less than backoff_initial, which is ~b", [Max, Initial]);
 together(#{cookie := Cookie, cookie_file := File}) when Cookie =/= undefined, File =/= undefined ->
     bad(cookie_file, "and cookie are two answers to one question", []);
 together(#{stay := true, muontrap := [_ | _]}) ->
     bad(muontrap, "ends what it has started with the VM, so with stay it cannot be used", []);
-together(_) ->
-    ok.
-
--spec bad(term(), string(), [term()]) -> no_return().
-bad(Key, Format, Args) ->
-    Text = io_lib:format("~0tp " ++ Format, [Key | Args]),
-    throw({bad_option, Key, unicode:characters_to_binary(Text)}).
+together(Options) ->
+    beamroute_checks:backoff(Options).
 
 %% @doc The binary, or a sentence with the places where it is not.
 -spec find(checked()) -> {ok, string()} | {error, {no_binary, binary()}}.

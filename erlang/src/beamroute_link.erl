@@ -136,31 +136,23 @@ stop(Link) -> gen_statem:stop(Link).
 %% @doc Asks the daemon. Writes have been checked.
 -spec request(link(), {write, beamroute_wishes:wish()} | {read, read()}, call_options()) -> reply().
 request(Link, {Kind, Term}, #{timeout := Timeout} = Options) ->
-    call(Link, {request, Kind, Term, Options}, Timeout + ?GRACE_MS).
+    beamroute_server:call(Link, {request, Kind, Term, Options}, Timeout + ?GRACE_MS).
 
 %% @doc Tells a process of this node what happens, from now on and over all connections, until it ends.
 -spec subscribe(link(), pid()) -> ok | {error, term()}.
-subscribe(Link, Pid) -> call(Link, {subscribe, Pid}, 5000).
+subscribe(Link, Pid) -> beamroute_server:call(Link, {subscribe, Pid}, 5000).
 
 %% @doc Tells it no more.
 -spec unsubscribe(link(), pid()) -> ok | {error, term()}.
-unsubscribe(Link, Pid) -> call(Link, {unsubscribe, Pid}, 5000).
+unsubscribe(Link, Pid) -> beamroute_server:call(Link, {unsubscribe, Pid}, 5000).
 
 %% @doc Waits until the link is connected, at most so many milliseconds.
 -spec await_connected(link(), pos_integer()) -> ok | {error, term()}.
-await_connected(Link, Timeout) -> call(Link, {await_connected, Timeout}, Timeout + ?GRACE_MS).
+await_connected(Link, Timeout) -> beamroute_server:call(Link, {await_connected, Timeout}, Timeout + ?GRACE_MS).
 
 %% @doc How the link is.
 -spec info(link()) -> {ok, info()} | {error, term()}.
-info(Link) -> call(Link, info, 5000).
-
-call(Link, Request, Timeout) ->
-    try
-        gen_statem:call(Link, Request, Timeout)
-    catch
-        exit:{timeout, _} -> {error, timeout};
-        exit:{_, {gen_statem, call, _}} -> {error, noproc}
-    end.
+info(Link) -> beamroute_server:call(Link, info, 5000).
 
 %% @private
 -spec callback_mode() -> gen_statem:callback_mode_result().

@@ -17,6 +17,8 @@
 
 -export_type([option/0, options/0, checked/0, bad_option/0]).
 
+-import(beamroute_checks, [bad/3]).
+
 -type option() ::
     {node, node()}
     | {name, atom()}
@@ -39,56 +41,29 @@
     max_interfaces := pos_integer(),
     distribution := beamroute_distribution:checked() | undefined
 }.
-%% The key, and a sentence that says what is wrong with it.
--type bad_option() :: {bad_option, Key :: term(), Why :: binary()}.
+-type bad_option() :: beamroute_checks:bad_option().
+
+-define(DEFAULTS, #{
+    node => undefined,
+    name => beamroute_link,
+    cookie => undefined,
+    connect_timeout => 7000,
+    backoff_initial => 500,
+    backoff_max => 30000,
+    queue => true,
+    max_interfaces => 256,
+    distribution => undefined
+}).
 
 %% @doc All options with their defaults, or the first that is wrong.
 -spec check(options()) -> {ok, checked()} | {error, bad_option()}.
 check(Options) ->
-    try
-        Given = to_map(Options),
-        known(Given),
-        Checked = maps:from_list([{Key, value(Key, maps:get(Key, Given, default(Key)))} || Key <- keys()]),
-        order(Checked),
-        {ok, Checked}
-    catch
-        throw:{bad_option, _, _} = Bad -> {error, Bad}
-    end.
-
-to_map(Options) when is_map(Options) ->
-    Options;
-to_map(Options) when is_list(Options) ->
-    [bad(Other, "is not a {Key, Value} pair", []) || Other <- Options, not is_pair(Other)],
-    Keys = [Key || {Key, _} <- Options],
-    [bad(Key, "is given twice", []) || Key <- Keys -- lists:usort(Keys)],
-    maps:from_list(Options);
-to_map(Other) ->
-    bad(options, "are a list or a map, not ~0tp", [Other]).
-
-is_pair({_, _}) -> true;
-is_pair(_) -> false.
-
-keys() ->
-    [node, name, cookie, connect_timeout, backoff_initial, backoff_max, queue, max_interfaces, distribution].
-
-default(node) -> undefined;
-default(name) -> beamroute_link;
-default(cookie) -> undefined;
-default(connect_timeout) -> 7000;
-default(backoff_initial) -> 500;
-default(backoff_max) -> 30000;
-default(queue) -> true;
-default(max_interfaces) -> 256;
-default(distribution) -> undefined.
-
-known(Given) ->
-    Known = [atom_to_list(Key) || Key <- keys()],
-    [bad(Key, "is not an option; there are ~ts", [lists:join(", ", Known)]) || Key <- maps:keys(Given) -- keys()].
+    beamroute_checks:check(Options, ?DEFAULTS, fun value/2, fun beamroute_checks:backoff/1).
 
 value(node, undefined) ->
     bad(node, "is missing: the node of the daemon, such as 'beamroute@gw'", []);
 value(node, Node) ->
-    is_node(Node) orelse bad(node, "is not the name of a node, such as 'beamroute@gw': ~0tp", [Node]),
+    beamroute_checks:is_node(Node) orelse bad(node, "is not the name of a node, such as 'beamroute@gw': ~0tp", [Node]),
     Node;
 value(name, nil) ->
     undefined;
@@ -120,24 +95,3 @@ value(Key, Value) ->
 
 %% The largest that a timer takes.
 is_timeout(Value) -> is_integer(Value) andalso Value >= 1 andalso Value =< 16#ffffffff.
-
-is_node(Node) when is_atom(Node) ->
-    case string:split(atom_to_list(Node), "@", all) of
-        [[_ | _], [_ | _]] -> true;
-        _ -> false
-    end;
-is_node(_) ->
-    false.
-
-order(#{backoff_initial := Initial, backoff_max := Max}) when Initial > Max ->
-    bad(backoff_max, "is ~b, less than backoff_initial, which is ~b", [Max, Initial]);
-order(_) ->
-    ok.
-
--spec bad(term(), string(), [term()]) -> no_return().
-bad(Key, Format, Args) ->
-    Text = io_lib:format("~ts " ++ Format, [key(Key) | Args]),
-    throw({bad_option, Key, unicode:characters_to_binary(Text)}).
-
-key(Key) when is_atom(Key) -> atom_to_list(Key);
-key(Key) -> io_lib:format("~0tp", [Key]).

@@ -32,19 +32,11 @@ link_test_() ->
 
 name(Fun) -> element(2, erlang:fun_info(Fun, name)).
 
-cleanup(_) ->
-    _ = [exit(Pid, kill) || Pid <- [whereis(N) || N <- [beamroute_link, second]], is_pid(Pid)],
-    beamroute_rig:kill_all(),
-    _ = erlang:disconnect_node(?NODE),
-    beamroute_rig:flush(),
-    beamroute_rig:settle().
-
-options(More) ->
-    maps:merge(#{node => ?NODE, cookie => client, backoff_initial => 20, backoff_max => 100}, maps:from_list(More)).
+cleanup(_) -> beamroute_rig:clean_up().
 
 start_link() -> start_link([]).
 start_link(More) ->
-    {ok, Pid} = ?RM:start_link(options(More)),
+    {ok, Pid} = ?RM:start_link(beamroute_rig:options(More)),
     unlink(Pid),
     Pid.
 
@@ -52,7 +44,7 @@ connected() -> ok = ?RM:await_connected([{timeout, 20000}]).
 
 %% A supervisor of ours, while the application `beamroute' is not started.
 supervised(More) ->
-    {ok, Supervisor} = supervisor:start_link(?MODULE, [?RM:child_spec(options(More))]),
+    {ok, Supervisor} = supervisor:start_link(?MODULE, [?RM:child_spec(beamroute_rig:options(More))]),
     Supervisor.
 
 %% @private
@@ -168,7 +160,7 @@ what_is_forgotten() ->
     ?assertEqual(0, Kept(beamroute_link)),
     ends(Other),
     %% With a link that has no name.
-    {ok, Nameless} = ?RM:start_link(options([{name, undefined}])),
+    {ok, Nameless} = ?RM:start_link(beamroute_rig:options([{name, undefined}])),
     unlink(Nameless),
     ok = ?RM:set_connection_status("a", lan, nil, [{link, Nameless}]),
     ?assertEqual(1, Kept(Nameless)),

@@ -34,18 +34,12 @@ name(Fun) -> element(2, erlang:fun_info(Fun, name)).
 
 setup() -> beamroute_rig:settle().
 
-%% Whatever a test has started, also when it failed.
-cleanup(_) ->
-    _ = [exit(Pid, kill) || Pid <- [whereis(N) || N <- [beamroute_link, second]], is_pid(Pid)],
-    beamroute_rig:kill_all(),
-    _ = erlang:disconnect_node(?NODE),
-    beamroute_rig:flush(),
-    beamroute_rig:settle().
+cleanup(_) -> beamroute_rig:clean_up().
 
 start_link() -> start_link([]).
 
 start_link(Options) ->
-    {ok, Pid} = ?RM:start_link([{node, ?NODE}, {cookie, client}, {backoff_initial, 20}, {backoff_max, 100} | Options]),
+    {ok, Pid} = ?RM:start_link(beamroute_rig:options(Options)),
     unlink(Pid),
     Pid.
 

@@ -2,7 +2,8 @@
 -module(beamroute_rig).
 
 -export([start/0, start/1, start_again/1, kill/1, stop/1, freeze/1, thaw/1, node/1, routes/0, settle/0]).
--export([dir/1, stopped/1, kill_all/0, eventually/1, flush/0]).
+-export([dir/1, stopped/1, kill_all/0, clean_up/0, eventually/1, flush/0]).
+-export([options/1]).
 
 -record(daemon, {owner, pid, node, options, dir}).
 
@@ -14,6 +15,21 @@ start(Options) ->
     os:getenv("BEAMROUTE_TEST_NETNS") =:= "yes" orelse error(these_tests_are_run_by_scripts_client),
     Dir = dir("state"),
     run(Options, Dir).
+
+%% What a link needs for the daemon of start/0, without long waits.
+options(More) ->
+    maps:merge(
+        #{node => 'gw@127.0.0.1', cookie => client, backoff_initial => 20, backoff_max => 100},
+        maps:from_list(More)
+    ).
+
+%% Whatever a test has started, also when it failed.
+clean_up() ->
+    _ = [exit(Pid, kill) || Pid <- [whereis(Name) || Name <- [beamroute_link, second]], is_pid(Pid)],
+    kill_all(),
+    _ = erlang:disconnect_node('gw@127.0.0.1'),
+    flush(),
+    settle().
 
 %% A name of this VM alone: EUnit's and ExUnit's have one directory.
 dir(Prefix) ->

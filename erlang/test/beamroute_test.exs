@@ -15,11 +15,7 @@ defmodule BeamrouteTest do
     setup do
       Rig.settle()
 
-      on_exit(fn ->
-        Rig.kill_all()
-        Node.disconnect(@node)
-        Rig.settle()
-      end)
+      on_exit(&Rig.clean_up/0)
     end
 
     test "a link in a supervision tree, started before the daemon" do

@@ -15,11 +15,7 @@ defmodule BeamrouteShownTest do
     setup do
       Rig.settle()
 
-      on_exit(fn ->
-        Rig.kill_all()
-        Node.disconnect(@node)
-        Rig.settle()
-      end)
+      on_exit(&Rig.clean_up/0)
 
       %{daemon: Rig.start()}
     end

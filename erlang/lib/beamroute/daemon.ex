@@ -140,7 +140,7 @@ defmodule Beamroute.Daemon do
 
   @doc "As `info/1`, or raises `Beamroute.Error`."
   @spec info!(daemon()) :: info()
-  def info!(daemon \\ :beamroute_daemon), do: bang(info(daemon))
+  def info!(daemon \\ :beamroute_daemon), do: Beamroute.Error.unwrap!(info(daemon), :daemon)
 
   @doc "Ends the daemon in order and starts it again: for a new binary at the old place, or one that stayed."
   @spec restart(daemon()) :: :ok | {:error, :noproc | :timeout}
@@ -148,7 +148,7 @@ defmodule Beamroute.Daemon do
 
   @doc "As `restart/1`, or raises `Beamroute.Error`."
   @spec restart!(daemon()) :: :ok
-  def restart!(daemon \\ :beamroute_daemon), do: bang(restart(daemon))
+  def restart!(daemon \\ :beamroute_daemon), do: Beamroute.Error.unwrap!(restart(daemon), :daemon)
 
   @doc "Ends it, and the daemon, unless that is to stay. A supervisor starts it again."
   @spec stop(daemon()) :: :ok
@@ -156,8 +156,4 @@ defmodule Beamroute.Daemon do
 
   defp or_nil(:undefined), do: nil
   defp or_nil(value), do: value
-
-  defp bang(:ok), do: :ok
-  defp bang({:ok, value}), do: value
-  defp bang({:error, reason}), do: raise(Beamroute.Error, reason: reason, of: :daemon)
 end

@@ -22,4 +22,12 @@ defmodule Beamroute.Error do
   def message(%__MODULE__{reason: :timeout}), do: "the daemon has not answered in time"
   def message(%__MODULE__{reason: :noproc}), do: "there is no such link: is Beamroute started?"
   def message(%__MODULE__{reason: reason}), do: inspect(reason)
+
+  @doc false
+  @spec unwrap!(:ok | {:ok, value} | {:error, term()}, :link | :daemon) :: :ok | value
+        when value: term()
+  def unwrap!(result, of \\ :link)
+  def unwrap!(:ok, _), do: :ok
+  def unwrap!({:ok, value}, _), do: value
+  def unwrap!({:error, reason}, of), do: raise(__MODULE__, reason: reason, of: of)
 end

@@ -31,6 +31,8 @@ defmodule Beamroute.RouteManager do
     * `:last_known` - for reads: while the node is away, answer what was known last, `false` by default
   """
 
+  import Beamroute.Error, only: [unwrap!: 1]
+
   @type ifname :: :beamroute_arguments.ifname()
   @type subnet :: :beamroute_arguments.subnet()
   @type gateway :: :beamroute_arguments.gateway()
@@ -72,12 +74,12 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `set_connection_status/2`, or raises `Beamroute.Error`."
   @spec set_connection_status!(ifname(), connection_status()) :: :ok
-  def set_connection_status!(ifname, status), do: bang(set_connection_status(ifname, status))
+  def set_connection_status!(ifname, status), do: unwrap!(set_connection_status(ifname, status))
 
   @doc "As `set_connection_status/4`, or raises `Beamroute.Error`."
   @spec set_connection_status!(ifname(), connection_status(), why(), [option()]) :: :ok
   def set_connection_status!(ifname, status, why, options \\ []),
-    do: bang(set_connection_status(ifname, status, why, options))
+    do: unwrap!(set_connection_status(ifname, status, why, options))
 
   @doc "Replaces the addresses and the gateway of an interface; its status is kept, `:lan` if it had none."
   @spec set_route(ifname(), [subnet()], gateway(), [option()]) :: :ok | error()
@@ -87,7 +89,7 @@ defmodule Beamroute.RouteManager do
   @doc "As `set_route/4`, or raises `Beamroute.Error`."
   @spec set_route!(ifname(), [subnet()], gateway(), [option()]) :: :ok
   def set_route!(ifname, ip_subnets, gateway, options \\ []),
-    do: bang(set_route(ifname, ip_subnets, gateway, options))
+    do: unwrap!(set_route(ifname, ip_subnets, gateway, options))
 
   @doc "Forgets an interface and takes its routes out; `:ok` also when it is unknown."
   @spec clear_route(ifname(), [option()]) :: :ok | error()
@@ -96,7 +98,7 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `clear_route/2`, or raises `Beamroute.Error`."
   @spec clear_route!(ifname(), [option()]) :: :ok
-  def clear_route!(ifname, options \\ []), do: bang(clear_route(ifname, options))
+  def clear_route!(ifname, options \\ []), do: unwrap!(clear_route(ifname, options))
 
   @doc "Has the daemon read its ranking again and plan again."
   @spec refresh_route_metrics([option()]) :: :ok | error()
@@ -105,7 +107,7 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `refresh_route_metrics/1`, or raises `Beamroute.Error`."
   @spec refresh_route_metrics!([option()]) :: :ok
-  def refresh_route_metrics!(options \\ []), do: bang(refresh_route_metrics(options))
+  def refresh_route_metrics!(options \\ []), do: unwrap!(refresh_route_metrics(options))
 
   @doc "Overrides the ranking for one interface; `:default` returns to it."
   @spec set_metric(ifname(), metric(), [option()]) :: :ok | error()
@@ -114,7 +116,7 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `set_metric/3`, or raises `Beamroute.Error`."
   @spec set_metric!(ifname(), metric(), [option()]) :: :ok
-  def set_metric!(ifname, metric, options \\ []), do: bang(set_metric(ifname, metric, options))
+  def set_metric!(ifname, metric, options \\ []), do: unwrap!(set_metric(ifname, metric, options))
 
   @doc "Says what becomes of this node's wishes when this node goes down."
   @spec set_owner_policy(owner_policy(), [option()]) :: :ok | error()
@@ -123,7 +125,7 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `set_owner_policy/2`, or raises `Beamroute.Error`."
   @spec set_owner_policy!(owner_policy(), [option()]) :: :ok
-  def set_owner_policy!(policy, options \\ []), do: bang(set_owner_policy(policy, options))
+  def set_owner_policy!(policy, options \\ []), do: unwrap!(set_owner_policy(policy, options))
 
   @doc "Everything that the daemon knows of interfaces, entries and nodes."
   @spec status([option()]) :: {:ok, map()} | error()
@@ -131,7 +133,7 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `status/1`, or raises `Beamroute.Error`."
   @spec status!([option()]) :: map()
-  def status!(options \\ []), do: bang(status(options))
+  def status!(options \\ []), do: unwrap!(status(options))
 
   @doc "What would change now, with the `ip` commands for it; `[]` when the kernel has all that it was asked for."
   @spec plan([option()]) :: {:ok, plan()} | error()
@@ -139,7 +141,7 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `plan/1`, or raises `Beamroute.Error`."
   @spec plan!([option()]) :: plan()
-  def plan!(options \\ []), do: bang(plan(options))
+  def plan!(options \\ []), do: unwrap!(plan(options))
 
   @doc "The value of one of VintageNet's properties, `nil` if there is none."
   @spec get(property(), [option()]) :: {:ok, term()} | error()
@@ -147,7 +149,7 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `get/2`, or raises `Beamroute.Error`."
   @spec get!(property(), [option()]) :: term()
-  def get!(property, options \\ []), do: bang(get(property, options))
+  def get!(property, options \\ []), do: unwrap!(get(property, options))
 
   @doc "Waits until the link is connected; `{:error, :disconnected}` if it is not in time."
   @spec await_connected([option()]) :: :ok | error()
@@ -155,7 +157,7 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `await_connected/1`, or raises `Beamroute.Error`."
   @spec await_connected!([option()]) :: :ok
-  def await_connected!(options \\ []), do: bang(await_connected(options))
+  def await_connected!(options \\ []), do: unwrap!(await_connected(options))
 
   @doc "How the link is: its state, and what waits in it."
   @spec link_info([option()]) :: {:ok, :beamroute_link.info()} | error()
@@ -163,7 +165,7 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `link_info/1`, or raises `Beamroute.Error`."
   @spec link_info!([option()]) :: :beamroute_link.info()
-  def link_info!(options \\ []), do: bang(link_info(options))
+  def link_info!(options \\ []), do: unwrap!(link_info(options))
 
   @doc "Ends the daemon, if it runs with `--admin all`."
   @spec stop_daemon([option()]) :: :ok | error()
@@ -171,7 +173,7 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `stop_daemon/1`, or raises `Beamroute.Error`."
   @spec stop_daemon!([option()]) :: :ok
-  def stop_daemon!(options \\ []), do: bang(stop_daemon(options))
+  def stop_daemon!(options \\ []), do: unwrap!(stop_daemon(options))
 
   @doc "Ends the link, and not the daemon. The routes stay."
   @spec stop([option()]) :: :ok | error()
@@ -179,7 +181,7 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `stop/1`, or raises `Beamroute.Error`."
   @spec stop!([option()]) :: :ok
-  def stop!(options \\ []), do: bang(stop(options))
+  def stop!(options \\ []), do: unwrap!(stop(options))
 
   @doc "Tells a process of this node what happens: see `:beamroute_link` for the messages."
   @spec subscribe(pid(), [option()]) :: :ok | error()
@@ -188,7 +190,7 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `subscribe/2`, or raises `Beamroute.Error`."
   @spec subscribe!(pid(), [option()]) :: :ok
-  def subscribe!(pid \\ self(), options \\ []), do: bang(subscribe(pid, options))
+  def subscribe!(pid \\ self(), options \\ []), do: unwrap!(subscribe(pid, options))
 
   @doc "Tells it no more."
   @spec unsubscribe(pid(), [option()]) :: :ok | error()
@@ -197,9 +199,5 @@ defmodule Beamroute.RouteManager do
 
   @doc "As `unsubscribe/2`, or raises `Beamroute.Error`."
   @spec unsubscribe!(pid(), [option()]) :: :ok
-  def unsubscribe!(pid \\ self(), options \\ []), do: bang(unsubscribe(pid, options))
-
-  defp bang(:ok), do: :ok
-  defp bang({:ok, value}), do: value
-  defp bang({:error, reason}), do: raise(Beamroute.Error, reason: reason)
+  def unsubscribe!(pid \\ self(), options \\ []), do: unwrap!(unsubscribe(pid, options))
 end
