@@ -15,7 +15,7 @@ use super::NetlinkError;
 use super::batch::{self, Request};
 use super::constants::*;
 use super::snapshot::ipv6_routes;
-use super::socket::{CommandSocket, Refusal};
+use super::socket::{CommandSocket, Messages, Refusal};
 use crate::route::{Change, Changes, Family, Ipv6Key, Object, Prefix, Route};
 
 /// What became of some [`Changes`].
@@ -58,15 +58,30 @@ impl Outcome {
     }
 }
 
-/// Makes `changes`; what is ours bears `protocol`. Also says whether something to be deleted was not there: then
+/// Changes whose messages are ready to be sent.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What is to be changed.
+    pub changes: Changes,
+    /// Deletions are nobody's hurry, and depend on what becomes of these.
+    pub(super) additions: Messages,
+}
+
+/// The messages for `changes`; what is ours bears `protocol`.
+pub(super) fn messages<'a>(changes: impl IntoIterator<Item = &'a Change>, protocol: u8) -> Messages {
+    Messages::of(changes.into_iter().map(|change| batch::request(change, protocol)))
+}
+
+/// Makes the changes; what is ours bears `protocol`. Also says whether something to be deleted was not there: then
 /// whoever asked for it does not know the kernel as it is.
 pub(super) fn apply(
     socket: &mut CommandSocket,
     protocol: u8,
     changes: &Changes,
+    additions: &mut Messages,
 ) -> Result<(Outcome, bool), NetlinkError> {
     let mut outcome = Outcome::default();
-    let mut answers = send(socket, protocol, "add routes and rules", changes.additions.iter())?;
+    let mut answers = send(socket, "add routes and rules", additions)?;
     settle_collisions(socket, protocol, &changes.additions, &mut answers)?;
     for (change, answer) in changes.additions.iter().zip(answers) {
         outcome.record(*change, answer);
@@ -77,7 +92,8 @@ pub(super) fn apply(
     // An IPv6 route that was replaced is gone, and to delete it would hit the new one: the kernel compares no sources.
     let is_gone =
         |change: &Change| ipv6_hop(change).is_some_and(|(hop, old)| new_hops.get(&hop).is_some_and(|new| *new != old));
-    let answers = send(socket, protocol, "delete routes and rules", deletions.iter().filter(|c| !is_gone(c)))?;
+    let mut messages = messages(deletions.iter().filter(|c| !is_gone(c)), protocol);
+    let answers = send(socket, "delete routes and rules", &mut messages)?;
     let mut answers = answers.into_iter();
     let mut was_mistaken = false;
     for change in deletions {
@@ -119,13 +135,12 @@ fn ipv6_addition(change: &Change) -> Option<&Route> {
     }
 }
 
-fn send<'a>(
+fn send(
     socket: &mut CommandSocket,
-    protocol: u8,
     doing: &'static str,
-    changes: impl Iterator<Item = &'a Change>,
+    messages: &mut Messages,
 ) -> Result<Vec<Option<Refusal>>, NetlinkError> {
-    let answers = socket.send_all(doing, changes.map(|change| batch::request(change, protocol)))?;
+    let answers = socket.send_messages(doing, messages)?;
     if answers.iter().flatten().any(|refusal| refusal.errno == libc::EPERM) {
         return Err(NetlinkError::MissingNetAdmin { doing });
     }

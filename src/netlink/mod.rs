@@ -37,7 +37,7 @@ use nix::libc;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 
-pub use apply::{Outcome, Refused};
+pub use apply::{Outcome, Prepared, Refused};
 pub use conntrack::{Conntrack, Flushed};
 pub use error::NetlinkError;
 pub use meddling::{Doer, Meddling};
@@ -48,7 +48,7 @@ use crate::route::{Changes, Family, Touched, World};
 use constants::NLM_F_REPLACE;
 use decode::{Fact, Message};
 use fold::Folder;
-use socket::CommandSocket;
+use socket::{CommandSocket, Messages};
 use watch::Monitor;
 
 /// The protocol number of our routes and rules unless configured (`RTPROT_*`); unassigned in `rt_protos`.
@@ -236,7 +236,26 @@ impl Netlink {
     /// [`NetlinkError::MissingNetAdmin`] if nothing may be changed at all. After any other error some changes may have
     /// been made; the next drain dumps. So it does after a deletion of something that was not there.
     pub fn apply(&mut self, changes: &Changes) -> Result<Outcome, NetlinkError> {
-        let result = apply::apply(&mut self.commands, self.protocol, changes);
+        self.send(changes, &mut apply::messages(&changes.additions, self.protocol))
+    }
+
+    /// Has `changes` ready for [`Self::apply_prepared`].
+    #[must_use]
+    pub fn prepare(&self, changes: Changes) -> Prepared {
+        let additions = apply::messages(&changes.additions, self.protocol);
+        Prepared { changes, additions }
+    }
+
+    /// As [`Self::apply`].
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn apply_prepared(&mut self, prepared: &mut Prepared) -> Result<Outcome, NetlinkError> {
+        self.send(&prepared.changes, &mut prepared.additions)
+    }
+
+    fn send(&mut self, changes: &Changes, additions: &mut Messages) -> Result<Outcome, NetlinkError> {
+        let result = apply::apply(&mut self.commands, self.protocol, changes, additions);
         self.is_stale |= result.as_ref().map_or(true, |(_, was_mistaken)| *was_mistaken);
         result.map(|(outcome, _)| outcome)
     }

@@ -35,6 +35,38 @@ pub(super) enum Received {
     Lost,
 }
 
+/// Requests, ready to be sent.
+#[derive(Debug)]
+pub(super) struct Messages {
+    bytes: Vec<u8>,
+    /// Where each begins.
+    starts: Vec<usize>,
+}
+
+impl Messages {
+    /// Encodes `requests`.
+    pub fn of(requests: impl IntoIterator<Item = Request>) -> Self {
+        let (mut bytes, mut starts) = (Vec::new(), Vec::new());
+        for request in requests {
+            starts.push(bytes.len());
+            request.encode(0, &mut bytes);
+        }
+        Self { bytes, starts }
+    }
+
+    /// Gives them sequence numbers from `first`, and says the last.
+    fn number(&mut self, first: u32) -> u32 {
+        let mut next = first;
+        for start in &self.starts {
+            if let Some(space) = self.bytes.get_mut(start + 8..start + 12) {
+                space.copy_from_slice(&next.to_ne_bytes());
+            }
+            next = next.wrapping_add(1);
+        }
+        next.wrapping_sub(1)
+    }
+}
+
 pub(super) struct CommandSocket {
     socket: Socket,
     port: u32,
@@ -80,25 +112,30 @@ impl CommandSocket {
         doing: &'static str,
         requests: impl IntoIterator<Item = Request>,
     ) -> Result<Vec<Option<Refusal>>, NetlinkError> {
-        let (mut bytes, mut starts) = (Vec::new(), Vec::new());
+        self.send_messages(doing, &mut Messages::of(requests))
+    }
+
+    /// As [`Self::send_all`], with what was encoded before.
+    pub fn send_messages(
+        &mut self,
+        doing: &'static str,
+        messages: &mut Messages,
+    ) -> Result<Vec<Option<Refusal>>, NetlinkError> {
         let mut first = self.sequence.wrapping_add(1);
-        for request in requests {
-            starts.push(bytes.len());
-            let sequence = self.next_sequence();
-            request.encode(sequence, &mut bytes);
-        }
+        self.sequence = messages.number(first);
+        let Messages { bytes, starts } = messages;
         let mut answers = Vec::with_capacity(starts.len());
         for chunk in starts.chunks(MAX_BATCH) {
             let end = starts.get(answers.len() + chunk.len()).copied().unwrap_or(bytes.len());
             let Some((start, last)) = chunk.first().zip(chunk.last()) else { break };
-            acknowledge(&mut bytes, *last);
+            acknowledge(bytes, *last);
             match self.send_chunk(doing, bytes.get(*start..end).unwrap_or_default(), first, chunk.len()) {
                 Ok(refusals) => answers.extend(refusals),
                 // Some answers were lost. Ask again one by one: what was done already answers EEXIST or ESRCH.
                 Err(NetlinkError::NoAnswer { .. }) if chunk.len() > 1 => {
                     tracing::warn!(messages = chunk.len(), "netlink answers lost, sending one by one");
                     for (at, start) in chunk.iter().enumerate() {
-                        acknowledge(&mut bytes, *start);
+                        acknowledge(bytes, *start);
                         let end = chunk.get(at + 1).copied().unwrap_or(end);
                         let first = first.wrapping_add(u32::try_from(at).unwrap_or_default());
                         answers.extend(self.send_chunk(doing, bytes.get(*start..end).unwrap_or_default(), first, 1)?);

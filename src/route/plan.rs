@@ -22,7 +22,7 @@ pub struct Plan {
     /// What the kernel should hold.
     wanted: BTreeMap<Object, Turn>,
     /// Of those, the ones whose place among others matters, in the order in which they should stand.
-    queues: BTreeMap<Queue, BTreeSet<(Turn, Object)>>,
+    queues: BTreeMap<Queue, Vec<(Turn, Object)>>,
     /// Where one of them takes the place of the kernel's connected route.
     stand_ins: BTreeSet<OnLink>,
     planned: BTreeMap<IfName, Planned>,
@@ -109,6 +109,9 @@ pub fn plan(state: &DesiredState, ranking: &Ranking, world: &World, options: &Pl
     plan
 }
 
+/// Of an interface with one address and a gateway: a rule, and two routes in each table.
+const USUAL_OBJECTS: usize = 5;
+
 impl Plan {
     /// Plans anew for what is touched; gives the objects that came in or went out, and perhaps some that did both; none
     /// if everything is touched.
@@ -130,7 +133,10 @@ impl Plan {
                 self.wanted.insert(*object, *turn);
                 object.as_stand_in().map(|route| self.stand_ins.insert(route.place()));
                 if let Some(queue) = object.queue() {
-                    self.queues.entry(queue).or_default().insert((*turn, *object));
+                    let waiting = self.queues.entry(queue).or_default();
+                    if let Err(place) = waiting.binary_search(&(*turn, *object)) {
+                        waiting.insert(place, (*turn, *object));
+                    }
                 }
                 moved.insert(*object);
             }
@@ -144,7 +150,8 @@ impl Plan {
         let mut plan = Self::default();
         let names: BTreeSet<IfName> = wanted.state.interfaces().keys().copied().collect();
         let _ = plan.rank_ipv6(wanted, &names);
-        let mut objects: Vec<(Object, Turn)> = wanted.local_networks(world).collect();
+        let mut objects: Vec<(Object, Turn)> = Vec::with_capacity(names.len() * USUAL_OBJECTS);
+        objects.extend(wanted.local_networks(world));
         for name in names {
             let (planned, pending) = plan.planned(name, wanted, world);
             objects.extend(planned.iter().flat_map(|planned| &planned.objects));
@@ -154,10 +161,14 @@ impl Plan {
         let mut waiting: Vec<(Queue, (Turn, Object))> =
             objects.iter().filter_map(|(object, turn)| Some((object.queue()?, (*turn, *object)))).collect();
         waiting.sort_unstable();
+        // An address may be asked for twice, and needs one rule.
+        waiting.dedup();
         plan.queues = waiting
             .chunk_by(|a, b| a.0 == b.0)
             .filter_map(|of_one| Some((of_one.first()?.0, of_one.iter().map(|(_, waiting)| *waiting).collect())))
             .collect();
+        // In place: what becomes of it sorts again, but with a buffer of the same size if there is anything to sort.
+        objects.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         plan.wanted = objects.into_iter().collect();
         plan
     }
@@ -233,7 +244,8 @@ impl Plan {
         let mut is_new = false;
         for name in names {
             let old = self.planned.get(name).and_then(|planned| planned.ipv6);
-            let new = wanted.active(*name).filter(|(wish, _)| has_ipv6_in_main(wish)).map(|(_, metric)| metric);
+            let has_ipv6 = wanted.state.interfaces().get(name).is_some_and(has_ipv6_in_main);
+            let new = if has_ipv6 { wanted.active(*name).map(|(_, metric)| metric) } else { None };
             if old != new {
                 is_new = true;
                 old.map(|metric| self.ipv6_metrics.remove(&(metric, *name)));
@@ -270,7 +282,7 @@ impl Plan {
             object.as_stand_in().map(|route| self.stand_ins.remove(&route.place()));
             if let Some(queue) = object.queue() {
                 let waiting = self.queues.entry(queue).or_default();
-                waiting.remove(&(turn, object));
+                waiting.retain(|there| *there != (turn, object));
                 if waiting.is_empty() {
                     self.queues.remove(&queue);
                 }

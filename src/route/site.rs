@@ -61,7 +61,9 @@ pub(super) fn has_ipv6_in_main(wish: &Wish) -> bool {
 impl Site<'_> {
     /// What is possible, and the first reason why something is not.
     pub fn share(&self, options: &PlanOptions) -> Share {
-        let mut share = Share::default();
+        // For each subnet a rule and a route, and the ways out.
+        let objects = Vec::with_capacity(2 * self.wish.subnets.len() + 3);
+        let mut share = Share { objects, pending: None };
         self.rules(options, &mut share);
         self.links(&mut share);
         if let Some(gateway) = self.wish.gateway {
@@ -114,7 +116,8 @@ impl Site<'_> {
     /// The subnets that get an on-link route: the first one of each network.
     fn networks(&self) -> impl Iterator<Item = &Subnet> {
         let mut seen = BTreeSet::new();
-        self.wish.subnets.iter().filter(move |subnet| seen.insert(subnet.network()))
+        let subnets = &self.wish.subnets;
+        subnets.iter().filter(move |subnet| subnets.len() == 1 || seen.insert(subnet.network()))
     }
 
     /// The metric in main and in the interface's table, as the kernel has it.

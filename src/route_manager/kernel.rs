@@ -12,7 +12,7 @@ use super::adopt;
 use super::contest::Contests;
 use super::recheck::Recheck;
 use super::rehearsal::Rehearsals;
-use crate::netlink::{Meddling, Netlink, NetlinkError, Refused};
+use crate::netlink::{Meddling, Netlink, NetlinkError, Outcome, Refused};
 use crate::route::{
     Change, Changes, DesiredState, Family, Gap, IfName, Object, Plan, PlanOptions, Ranking, Route, Subnet, Touched,
     Wanted, World, changes, diff, orphans_of, plan, useless_orphans,
@@ -241,41 +241,45 @@ impl Kernel {
         let mut done = 0;
         // What waited for something that is refused goes on without it.
         for _ in 0..COMMIT_TRIES {
-            let foreseen = self.rehearsals.take(&self.touched, &self.world);
-            let (changes, result) = match foreseen {
-                Some(changes) => {
-                    debug!("as foreseen");
-                    let result = self.netlink.apply(&changes);
-                    self.catch_up(state, ranking, &changes);
-                    (changes, result)
-                }
-                None => {
-                    let changes = self.changes(state, ranking);
-                    if changes.is_empty() {
-                        break;
-                    }
-                    let result = self.netlink.apply(&changes);
-                    (changes, result)
-                }
-            };
-            let outcome = match result {
-                Ok(outcome) => outcome,
-                Err(error) => {
-                    self.failed(&changes, &error);
-                    break;
-                }
-            };
-            self.fault = None;
-            self.done(&outcome.applied);
-            done += outcome.applied.len();
-            outcome.withheld.iter().for_each(|change| self.touched.note(change));
-            outcome.refused.into_iter().for_each(|refused| self.refused(refused));
-            self.complained.retain(|change, _| self.refused.contains_key(change));
-            if outcome.withheld.is_empty() {
+            let changes = self.changes(state, ranking);
+            if changes.is_empty() {
+                break;
+            }
+            let result = self.netlink.apply(&changes);
+            let (count, is_over) = self.applied(&changes, result);
+            done += count;
+            if is_over {
                 break;
             }
         }
         done
+    }
+
+    /// Does at once what was [rehearsed](Self::rehearse), if that is what has happened, and says how many changes that took.
+    /// A [commit](Self::commit) has to follow.
+    pub fn act_as_rehearsed(&mut self, state: &DesiredState, ranking: &Ranking) -> usize {
+        let Some(mut foreseen) = self.rehearsals.take(&self.touched, &self.world) else { return 0 };
+        let result = self.netlink.apply_prepared(&mut foreseen);
+        debug!("as foreseen");
+        self.catch_up(state, ranking, &foreseen.changes);
+        self.applied(&foreseen.changes, result).0
+    }
+
+    /// Takes in what became of `changes`: how many were made, and whether there is nothing more to be made now.
+    fn applied(&mut self, changes: &Changes, result: Result<Outcome, NetlinkError>) -> (usize, bool) {
+        let outcome = match result {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.failed(changes, &error);
+                return (0, true);
+            }
+        };
+        self.fault = None;
+        self.done(&outcome);
+        outcome.withheld.iter().for_each(|change| self.touched.note(change));
+        outcome.refused.into_iter().for_each(|refused| self.refused(refused));
+        self.complained.retain(|change, _| self.refused.contains_key(change));
+        (outcome.applied.len(), outcome.withheld.is_empty())
     }
 
     /// Plans what has been done already, as it was foreseen. Should it be something else, the next round sees to it.
@@ -296,7 +300,8 @@ impl Kernel {
             let Some(was) = self.world.bring_up(ifindex) else { continue };
             self.touched.links.insert(ifindex);
             let changes = self.changes(state, ranking);
-            self.rehearsals.add(rehearsal, &self.world, changes);
+            let prepared = self.netlink.prepare(changes);
+            self.rehearsals.add(rehearsal, &self.world, prepared);
             self.world.let_down(was);
             self.touched.links.insert(ifindex);
             let _ = self.changes(state, ranking);
@@ -368,11 +373,15 @@ impl Kernel {
         over
     }
 
-    fn done(&mut self, changes: &[Change]) {
-        for change in changes {
+    fn done(&mut self, outcome: &Outcome) {
+        for change in &outcome.applied {
             debug!(command = change.command(&self.world, self.protocol), "done");
             self.world.apply(change);
-            self.gap.note(change, &self.plan);
+        }
+        if outcome.is_complete() {
+            self.gap.note_all(&outcome.applied, &self.plan);
+        } else {
+            outcome.applied.iter().for_each(|change| self.gap.note(change, &self.plan));
         }
     }
 

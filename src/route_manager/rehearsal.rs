@@ -1,13 +1,14 @@
 //! What the next commit would change if a link that is down came up as it is now, made while nobody waits.
 //!
 //! When that happens, most of the daemon's code and data is in no cache, and what takes two or three microseconds in a
-//! loop takes dozens. So the likely case is planned when the link goes down, and comes to one comparison and the
-//! messages. Nothing is taken on trust: unless that link is all that has changed, and looks exactly as foreseen, the
-//! commit plans as always; and it does so all the same once the messages are out.
+//! loop takes dozens. So the likely case is planned when the link goes down, messages and all, and comes to one comparison.
+//! Nothing is taken on trust: unless that link is all that has changed, and looks exactly as foreseen, the commit plans
+//! as always; and it does so all the same once the messages are out.
 
 use std::net::IpAddr;
 
-use crate::route::{Changes, DesiredState, OneLink, Plan, Reason, Touched, World};
+use crate::netlink::Prepared;
+use crate::route::{DesiredState, OneLink, Plan, Reason, Touched, World};
 
 /// So many links that are down at the most.
 const MAX_LINKS: usize = 4;
@@ -22,7 +23,7 @@ pub(super) struct Rehearsal {
 
 /// What was foreseen: how a link must look, and what is to be changed then.
 #[derive(Debug, Default)]
-pub(super) struct Rehearsals(Vec<(Rehearsal, OneLink, Changes)>);
+pub(super) struct Rehearsals(Vec<(Rehearsal, OneLink, Prepared)>);
 
 impl Rehearsals {
     /// What to rehearse: the links that `plan`, made for `state`, has to wait for.
@@ -37,23 +38,25 @@ impl Rehearsals {
     }
 
     /// Notes what is to be changed once the link of `rehearsal` is as it is in `world`.
-    pub(super) fn add(&mut self, rehearsal: Rehearsal, world: &World, changes: Changes) {
+    pub(super) fn add(&mut self, rehearsal: Rehearsal, world: &World, prepared: Prepared) {
         if let Some(then) = world.one_link(rehearsal.ifindex, &rehearsal.addresses) {
-            self.0.push((rehearsal, then, changes));
+            self.0.push((rehearsal, then, prepared));
         }
     }
 
-    /// What was foreseen for what has happened since, if it was. Whatever has happened, nothing of it holds any longer.
-    pub(super) fn take(&mut self, touched: &Touched, world: &World) -> Option<Changes> {
-        if touched.is_empty() {
+    /// What was foreseen for what has happened, if it was. Then nothing else that was foreseen holds any longer.
+    pub(super) fn take(&mut self, touched: &Touched, world: &World) -> Option<Prepared> {
+        if self.0.is_empty() {
             return None;
         }
-        let foreseen = std::mem::take(&mut self.0);
         let ifindex = touched.only_link()?;
-        let (_, _, changes) = foreseen.into_iter().find(|(rehearsal, then, _)| {
+        let is_so = |(rehearsal, then, _): &(Rehearsal, OneLink, Prepared)| {
             rehearsal.ifindex == ifindex && world.one_link(ifindex, &rehearsal.addresses).as_ref() == Some(then)
-        })?;
-        Some(changes)
+        };
+        let at = self.0.iter().position(is_so)?;
+        let (_, _, prepared) = self.0.swap_remove(at);
+        self.0.clear();
+        Some(prepared)
     }
 
     /// Forgets everything.

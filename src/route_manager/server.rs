@@ -66,6 +66,8 @@ pub struct RouteManager {
     is_unsaved: bool,
     /// The desired state or the kernel differ from what was last planned.
     is_dirty: bool,
+    /// So many changes have been made since, because they had been foreseen.
+    ahead: usize,
     /// A caller ended us, for this reason.
     stopped: Option<Term>,
 }
@@ -114,6 +116,7 @@ impl RouteManager {
             is_unsaved: false,
             // Nothing to change, but perhaps something to tell.
             is_dirty: true,
+            ahead: 0,
             stopped: None,
         }
     }
@@ -169,7 +172,11 @@ impl RouteManager {
 
     /// One batch: all that waits, one commit, the replies.
     fn turn(&mut self, first: Option<Message>) {
+        let is_settled = !self.is_dirty && self.steering.is_settled();
         self.is_dirty |= self.kernel.look() || self.kernel.wants_retry();
+        if is_settled {
+            self.ahead += self.kernel.act_as_rehearsed(&self.state, self.steering.ranking());
+        }
         self.is_dirty |= self.kernel.pass(Instant::now());
         self.end_grace_times();
         let mut next = first.or_else(|| self.process.try_receive());
@@ -382,7 +389,7 @@ impl RouteManager {
             let changed = self.settle_and_commit();
             // What the kernel has refused just now is no way out that anybody could be held up for.
             let is_in_doubt = self.steering.is_holding() && self.kernel.has_refused();
-            changed + if is_in_doubt { self.settle_and_commit() } else { 0 }
+            changed + std::mem::take(&mut self.ahead) + if is_in_doubt { self.settle_and_commit() } else { 0 }
         } else {
             0
         };

@@ -90,6 +90,11 @@ impl Steering {
         !self.ranking.held.is_empty()
     }
 
+    /// Whether everything counts, so that [settling](Self::settle) would change nothing.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.is_holding() && self.due().is_none()
+    }
+
     /// When what counts will change without anybody's doing.
     pub(super) fn due(&self) -> Option<Instant> {
         self.calm.due(&self.ranking)

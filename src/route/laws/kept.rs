@@ -56,7 +56,7 @@ impl Kept {
 
     /// All of `changes` has been made.
     pub fn done(&mut self, changes: &Changes, mirror: &World) {
-        changes.additions.iter().chain(&changes.deletions).for_each(|change| self.gap.note(change, &self.plan));
+        self.gap.note_all(&[changes.additions.as_slice(), &changes.deletions].concat(), &self.plan);
         self.mirror = mirror.clone();
     }
 }
