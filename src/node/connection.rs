@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use eetf::Term;
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, warn};
@@ -19,6 +17,7 @@ use super::kernel::OptionsError;
 use super::net_kernel::socket_options::{apply, read};
 use super::net_kernel::{Emulated, OptionName, SocketOption};
 use super::outbox::Outbox;
+use super::transport::{ReadHalf, Stream, WriteHalf};
 use super::{Node, NodeConfig, NodeInfo, NodedownReason};
 use crate::dist::{Control, FrameDecoder, Header, Message, Peer, Tick, TickAction};
 use crate::term::Limits;
@@ -113,10 +112,10 @@ impl Connection {
         self.reason.get().copied().unwrap_or(NodedownReason::ConnectionClosed)
     }
 
-    /// Takes `stream`'s options in hand and sets `options`.
-    pub(super) fn adopt_socket(&self, stream: &TcpStream, options: &[SocketOption]) {
+    /// Takes the socket's options in hand and sets `options`.
+    pub(super) fn adopt_socket(&self, of: &TcpStream, options: &[SocketOption]) {
         let mut socket = self.socket();
-        socket.handle = stream.as_fd().try_clone_to_owned().ok();
+        socket.handle = of.as_fd().try_clone_to_owned().ok();
         let Socket { handle: Some(handle), emulated } = &mut *socket else { return };
         if apply(options, &SockRef::from(&*handle), emulated).is_err() {
             warn!(peer = %self.peer.name, ?options, "the kernel refuses socket options");
@@ -191,7 +190,7 @@ impl Drop for Up {
 }
 
 /// Runs a connection until it ends. `buffer` holds what came in behind the handshake.
-pub(super) async fn run(node: Node, up: Up, stream: TcpStream, buffer: BytesMut) {
+pub(super) async fn run(node: Node, up: Up, stream: Stream, buffer: BytesMut) {
     let connection = Arc::clone(&up.connection);
     let span = tracing::info_span!("connection", peer = %connection.peer.name);
     let (read, write) = stream.into_split();
@@ -210,7 +209,7 @@ pub(super) async fn run(node: Node, up: Up, stream: TcpStream, buffer: BytesMut)
     info!(parent: &span, reason = %connection.reason(), "nodedown");
 }
 
-async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: OwnedReadHalf, mut buffer: BytesMut) {
+async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHalf, mut buffer: BytesMut) {
     let channel = Channel::new(node, Some(Arc::clone(connection)));
     let decoder = FrameDecoder::new(Header::Four, node.inner.config.frame_limit);
     loop {
@@ -264,7 +263,7 @@ fn answer_tick(connection: &Connection) {
 }
 
 /// Writes what the outbox holds, and keeps the ticks: both must go on while the other waits.
-async fn write_frames(connection: &Connection, mut write: OwnedWriteHalf) {
+async fn write_frames(connection: &Connection, mut write: WriteHalf) {
     let mut spent = Vec::new();
     loop {
         tokio::select! {
@@ -297,7 +296,7 @@ async fn write_frames(connection: &Connection, mut write: OwnedWriteHalf) {
 }
 
 /// Writes all of `frames`, unless the connection ends meanwhile, by silence of the peer too.
-async fn write_all(connection: &Connection, write: &mut OwnedWriteHalf, frames: &[u8]) -> bool {
+async fn write_all(connection: &Connection, write: &mut WriteHalf, frames: &[u8]) -> bool {
     let writing = write.write_all(frames);
     let overdue = after(connection.send_timeout());
     tokio::pin!(writing, overdue);

@@ -213,11 +213,11 @@ impl Node {
     async fn dial_out(&self, attempt: &Attempt, address: Option<SocketAddr>) -> Result<(Up, HandshakeIo), SetupError> {
         let options = self.inner.net_kernel.socket_defaults.borrow().connect.clone();
         let config = &self.inner.config;
-        let stream = match address {
+        let socket = match address {
             Some(address) => TcpStream::connect(address).await?,
             None => config.resolver.connect(&attempt.peer, config.setup_time).await?,
         };
-        let mut io = HandshakeIo::new(stream, config.setup_time);
+        let mut io = HandshakeIo::new(socket, config.setup_time);
         let mut dialing = Dialing::new(self.name_message(), &attempt.peer, config.cookie.clone(), rand::random());
         if !self.state().show_name(&attempt.peer, attempt.id) {
             return Err(TAKEN);
@@ -230,7 +230,7 @@ impl Node {
             return std::future::pending().await;
         }
         self.departed(&attempt.peer).await;
-        Ok((self.bring_up(dialing.peer(), attempt.id, &io.stream, &options)?, io))
+        Ok((self.bring_up(dialing.peer(), attempt.id, io.stream.socket(), &options)?, io))
     }
 
     /// Waits until the nodedown of the last connection to `peer` has been delivered.

@@ -1,14 +1,14 @@
-//! Handshake packets over a socket, with OTP's setup timer.
+//! Handshake packets over a stream, with OTP's setup timer.
 
 use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::deadline::after;
+use super::transport::Stream;
 use crate::dist::{FrameDecoder, FrameError, HandshakeError, Header, local_packet_limit};
 
 /// Why a handshake failed.
@@ -45,9 +45,9 @@ impl SetupError {
     }
 }
 
-/// A socket during its handshake.
+/// A stream during its handshake.
 pub(super) struct HandshakeIo {
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// What came in and is not yet a packet; after the handshake, the first frames.
     pub buffer: BytesMut,
     setup_time: Duration,
@@ -55,15 +55,15 @@ pub(super) struct HandshakeIo {
 }
 
 impl HandshakeIo {
-    pub(super) fn new(stream: TcpStream, setup_time: Duration) -> Self {
+    pub(super) fn new(socket: TcpStream, setup_time: Duration) -> Self {
         // Without it every reply waits for the peer's delayed acknowledgement.
-        let _ = stream.set_nodelay(true);
-        Self { stream, buffer: BytesMut::new(), setup_time, deadline: after(setup_time) }
+        let _ = socket.set_nodelay(true);
+        Self { stream: Stream::Tcp(socket), buffer: BytesMut::new(), setup_time, deadline: after(setup_time) }
     }
 
     /// The next packet. Bytes alone do not restart the timer.
     pub(super) async fn receive(&mut self) -> Result<Bytes, SetupError> {
-        let decoder = FrameDecoder::new(Header::Two, local_packet_limit());
+        let decoder = FrameDecoder::new(self.stream.handshake_header(), local_packet_limit());
         loop {
             if let Some(packet) = decoder.next(&mut self.buffer)? {
                 return Ok(packet);
@@ -80,7 +80,11 @@ impl HandshakeIo {
         let mut out = Vec::new();
         for packet in packets {
             // Our own packets are far below the limit of the length field.
-            out.extend(u16::try_from(packet.len()).unwrap_or(u16::MAX).to_be_bytes());
+            let length = u16::try_from(packet.len()).unwrap_or(u16::MAX);
+            match self.stream.handshake_header() {
+                Header::Two => out.extend(length.to_be_bytes()),
+                Header::Four => out.extend(u32::from(length).to_be_bytes()),
+            }
             out.extend_from_slice(packet);
         }
         let write = tokio::time::timeout_at(self.deadline, self.stream.write_all(&out));

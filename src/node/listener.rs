@@ -14,7 +14,7 @@ use super::dialer::Attempt;
 use super::handshake_io::{HandshakeIo, SetupError};
 use super::net_kernel::{Emulated, SocketOption, socket_options};
 use super::state::Admission;
-use super::{Node, NodedownReason, address_of};
+use super::{Node, NodedownReason};
 use crate::dist::{Accepting, Flags, HandshakeError, NameMessage, Status, Step};
 
 /// Accepts until the node stops. Each handshake is a task of its own; a slow one delays nobody.
@@ -34,9 +34,9 @@ pub(super) async fn run(node: Node, listener: TcpListener) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((socket, _)) => {
                 is_starved = false;
-                node.spawn_task(accept(node.clone(), stream, handshakes.begin()));
+                node.spawn_task(accept(node.clone(), socket, handshakes.begin()));
             }
             Err(error) => {
                 // Out of file descriptors, most likely: others must get the time to close some. Said once, not at
@@ -86,13 +86,14 @@ impl Handshakes {
     }
 }
 
-async fn accept(node: Node, stream: TcpStream, guard: DropGuard) {
-    let span = info_span!("handshake", address = address_of(&stream).map(field::display), peer = field::Empty);
+async fn accept(node: Node, socket: TcpStream, guard: DropGuard) {
+    let address = socket.peer_addr().ok();
+    let span = info_span!("handshake", address = address.map(field::display), peer = field::Empty);
     let stopping = node.incarnation().stopping.clone();
     let setup = tokio::select! {
         () = stopping.cancelled() => return,
         () = guard.token().cancelled() => return,
-        setup = shake_hands(&node, stream).instrument(span.clone()) => setup,
+        setup = shake_hands(&node, socket).instrument(span.clone()) => setup,
     };
     drop(guard);
     match setup {
@@ -105,8 +106,8 @@ async fn accept(node: Node, stream: TcpStream, guard: DropGuard) {
     }
 }
 
-async fn shake_hands(node: &Node, stream: TcpStream) -> Result<(Up, HandshakeIo), SetupError> {
-    let mut io = HandshakeIo::new(stream, node.inner.config.setup_time);
+async fn shake_hands(node: &Node, socket: TcpStream) -> Result<(Up, HandshakeIo), SetupError> {
+    let mut io = HandshakeIo::new(socket, node.inner.config.setup_time);
     let mut accepting = Accepting::new(node.name_message(), node.inner.config.cookie.clone(), rand::random());
     let name = io.receive().await?;
     let named = accepting.packet(&name);
@@ -175,7 +176,8 @@ async fn answer(
         old.gone.cancelled().await;
     }
     node.departed(&peer.name).await;
-    let up = node.bring_up(peer, attempt, &io.stream, &node.inner.net_kernel.socket_defaults.borrow().listen)?;
+    let up =
+        node.bring_up(peer, attempt, io.stream.socket(), &node.inner.net_kernel.socket_defaults.borrow().listen)?;
     io.send(&[ack]).await?;
     node.announce_up(&up.connection);
     Ok((up, io))
@@ -199,7 +201,7 @@ impl Node {
         &self,
         peer: crate::dist::Peer,
         attempt: u64,
-        stream: &TcpStream,
+        socket: &TcpStream,
         options: &[SocketOption],
     ) -> Result<Up, SetupError> {
         // Held until the connection is in the table, so that it misses no change of the net_ticktime.
@@ -218,7 +220,7 @@ impl Node {
             &self.inner.config,
             ticktime.tick(Instant::now()),
         ));
-        connection.adopt_socket(stream, options);
+        connection.adopt_socket(socket, options);
         state.come_up(Arc::clone(&connection));
         Ok(Up::new(self.clone(), connection))
     }

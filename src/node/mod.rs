@@ -115,9 +115,9 @@ mod rpc;
 mod signals;
 mod state;
 mod system;
+mod transport;
 mod watchers;
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use eetf::{Atom, Pid, Reference};
@@ -246,9 +246,4 @@ pub struct NodeInfo {
     pub is_visible: bool,
     /// Tells this connection from others to the same node.
     pub connection_id: u32,
-}
-
-/// Where a peer is, for logs.
-fn address_of(stream: &tokio::net::TcpStream) -> Option<SocketAddr> {
-    stream.peer_addr().ok()
 }
