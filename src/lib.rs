@@ -22,6 +22,7 @@
 
 pub mod cli;
 pub mod config;
+mod crowd;
 pub mod demo;
 pub mod dist;
 pub mod epmd;

@@ -8,8 +8,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use beamroute::epmd::Limits;
 use beamroute::epmd::codec::{Reply, Request};
-use beamroute::epmd::server::{MAX_NAMES, MAX_UNREGISTERED, Server, Serving};
+use beamroute::epmd::server::{Server, Serving};
 use beamroute::epmd::{Epmd, EpmdConfig, EpmdError, EpmdHandle, EpmdMode, EpmdState, NodeEntry, local_epmd, lookup};
 
 /// Whether these programs can be run; says so when not, and fails under `BEAMROUTE_NO_SKIP=1`.
@@ -68,7 +69,7 @@ async fn names_by_epmd(port: u16) -> String {
 }
 
 fn config(mode: EpmdMode, port: u16) -> EpmdConfig {
-    EpmdConfig { mode, addresses: Vec::new(), port }
+    EpmdConfig { mode, addresses: Vec::new(), port, limits: Limits::default() }
 }
 
 async fn until(handle: &mut EpmdHandle, state: EpmdState) {
@@ -371,7 +372,7 @@ async fn floods_push_out_only_the_silent() {
     let kept = Epmd::start(config(EpmdMode::External, port), "kept", 7).await.unwrap();
     // Half-open connections, some with half a request.
     let mut silent = Vec::new();
-    for n in 0..MAX_UNREGISTERED * 4 {
+    for n in 0..Limits::default().seats * 4 {
         let mut socket = tokio::net::TcpStream::connect(epmd).await.unwrap();
         if n % 2 == 0 {
             tokio::io::AsyncWriteExt::write_all(&mut socket, b"\x00\x10x").await.unwrap();
@@ -384,14 +385,14 @@ async fn floods_push_out_only_the_silent() {
         .iter()
         .filter(|socket| matches!(socket.try_read(&mut [0; 8]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock))
         .count();
-    assert!(open <= MAX_UNREGISTERED, "{open} silent connections are still open");
+    assert!(open <= Limits::default().seats, "{open} silent connections are still open");
     drop(silent);
 
     // More names than fit: the surplus is refused, the others stay.
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut held = Vec::new();
     let mut refused = 0;
-    for n in 0..MAX_NAMES + 3 {
+    for n in 0..Limits::default().names + 3 {
         let mut socket = tokio::net::TcpStream::connect(epmd).await.unwrap();
         let alive = Request::Alive2(NodeEntry::new(&format!("n{n}"), 1)).encode().unwrap();
         socket.write_all(&alive).await.unwrap();
@@ -402,7 +403,7 @@ async fn floods_push_out_only_the_silent() {
     }
     assert_eq!(refused, 4, "one seat is held by `kept`");
     assert_eq!(lookup(epmd, "kept").await.unwrap().map(|e| e.port), Some(7));
-    assert_eq!(beamroute::epmd::names(epmd).await.unwrap().len(), MAX_NAMES);
+    assert_eq!(beamroute::epmd::names(epmd).await.unwrap().len(), Limits::default().names);
     serving.stop().await;
     let mut byte = [0];
     assert_eq!(held[0].read(&mut byte).await.unwrap_or(0), 0, "stopping closes what is held");

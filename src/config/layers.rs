@@ -10,8 +10,8 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
 
 use super::options::{Alone, Options, PREFIX, keys, variable};
-use super::{ConfigError, permission, ranking};
-use crate::node::Permissions;
+use super::{ConfigError, Limits, cookies, limits, permission, ranking};
+use crate::node::{CookieSource, NodePattern, Permissions};
 use crate::route::Ranking;
 
 /// Environment variables, as given to the program.
@@ -63,6 +63,9 @@ pub fn unknown_variables(variables: &Variables) -> Vec<String> {
         .collect()
 }
 
+/// The keys of the file that no flag has, besides those of the ranking.
+const ONLY_HERE: [&str; 3] = [permission::KEY, cookies::KEY, limits::KEY];
+
 /// What a file says.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FileLayer {
@@ -72,6 +75,10 @@ pub struct FileLayer {
     pub ranking: Ranking,
     /// Who may do what.
     pub permissions: Permissions,
+    /// The nodes with cookies of their own.
+    pub cookies: Vec<(NodePattern, CookieSource)>,
+    /// How much others may take.
+    pub limits: Limits,
     /// All but the ranking, as it was written.
     pub others: toml::Table,
 }
@@ -97,19 +104,17 @@ pub(super) fn from_text(text: &str, path: &Path) -> Result<FileLayer, ConfigErro
     })?;
     let ranking = ranking::take(&mut table, path)?;
     let permissions = permission::read(&table, path)?;
+    let cookies = cookies::read(&table, path)?;
+    let limits = limits::read(&table, path)?;
     let others = table.clone();
-    table.remove(permission::KEY);
+    for key in ONLY_HERE {
+        table.remove(key);
+    }
     let keys = keys();
     for (key, value) in &table {
-        if key == "cookie" {
-            return Err(ConfigError::CookieInFile { file: file() });
-        }
         if !keys.contains(key) {
-            let all: Vec<String> = keys
-                .iter()
-                .cloned()
-                .chain(ranking::KEYS.into_iter().chain([permission::KEY]).map(str::to_owned))
-                .collect();
+            let all: Vec<String> =
+                keys.iter().cloned().chain(ranking::KEYS.into_iter().chain(ONLY_HERE).map(str::to_owned)).collect();
             let suggestion = nearest(key, &all).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
             return Err(ConfigError::UnknownKey { file: file(), key: key.clone(), suggestion });
         }
@@ -128,7 +133,7 @@ pub(super) fn from_text(text: &str, path: &Path) -> Result<FileLayer, ConfigErro
     if options.name.is_some() && options.sname.is_some() {
         return Err(ConfigError::BothNames { whence: path.display().to_string() });
     }
-    Ok(FileLayer { options, ranking, permissions, others })
+    Ok(FileLayer { options, ranking, permissions, cookies, limits, others })
 }
 
 /// The file that was asked for.

@@ -10,8 +10,11 @@
 //! addresses) is a method that the service calls at its start.
 
 pub mod cookie;
+mod cookies;
 pub mod layers;
+mod limits;
 pub mod listen;
+mod nodes;
 pub mod options;
 mod permission;
 mod pg;
@@ -26,13 +29,14 @@ use std::time::Duration;
 pub use crate::node::{Cookie, CookieError, CookieSource, HostName, NameKind, NodeNameError};
 pub use erl_dist::node::NodeName;
 pub use layers::Variables;
+pub use limits::Limits;
 pub use listen::Listening;
 pub use options::Options;
 pub use ranking::RankingFile;
 pub use value::{Admin, Flush, LogFormat, Netns, OnExit};
 
 use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
-use crate::node::{AutoConnect, Permissions, SocketDefaults, node_name, peer_name};
+use crate::node::{AutoConnect, NodePattern, Permissions, SocketDefaults, node_name, peer_name};
 use crate::route::Ranking;
 
 /// Everything `beamroute run` goes by.
@@ -44,6 +48,8 @@ pub struct Config {
     pub name_kind: NameKind,
     /// Where the cookie comes from.
     pub cookie: CookieSource,
+    /// Where those of nodes with another one come from. The first that fits a node counts.
+    pub cookies: Vec<(NodePattern, CookieSource)>,
     /// `--listen`; see [`Config::listening`].
     pub listen: Option<IpAddr>,
     /// The port to listen on; 0 lets the kernel choose.
@@ -86,6 +92,8 @@ pub struct Config {
     pub allow: Vec<String>,
     /// Who may do what, with what `admin` says.
     pub permissions: Permissions,
+    /// How much others may take.
+    pub limits: Limits,
     /// The form of log lines.
     pub log_format: LogFormat,
     /// The protocol number that marks our routes and rules.
@@ -290,6 +298,8 @@ impl Config {
                 Admin::None => from_file.permissions,
                 Admin::All => from_file.permissions.with_admin_for_all(),
             },
+            cookies: from_file.cookies,
+            limits: from_file.limits,
             log_format: options.log_format.unwrap_or_default(),
             protocol: options.protocol.map_or(110, |protocol| protocol.0),
             rule_priority: options.rule_priority.map_or(30_000, |priority| priority.0),
@@ -317,6 +327,15 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads the cookies of nodes that have another one.
+    ///
+    /// # Errors
+    ///
+    /// The first [`CookieError`].
+    pub fn read_cookies(&self) -> Result<Vec<(NodePattern, Cookie)>, CookieError> {
+        self.cookies.iter().map(|(pattern, source)| Ok((pattern.clone(), source.read()?))).collect()
+    }
+
     /// Where the node listens. Looks its host up, which may take two seconds.
     pub fn listening(&self) -> Listening {
         listen::listening(self.listen, &listen::resolve(self.node_name.host()))
@@ -325,7 +344,7 @@ impl Config {
     /// What [`Epmd::start`](crate::epmd::Epmd::start) needs: an embedded mapper listens where `ERL_EPMD_ADDRESS` says, else where the node does.
     pub fn epmd_config(&self, listening: &Listening) -> EpmdConfig {
         let addresses = self.epmd_addresses.clone().unwrap_or_else(|| listening.addresses.clone());
-        EpmdConfig { mode: self.epmd, addresses, port: self.epmd_port }
+        EpmdConfig { mode: self.epmd, addresses, port: self.epmd_port, limits: self.limits.epmd }
     }
 }
 

@@ -5,8 +5,9 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::ConfigError;
-use super::ranking::{Wrong, shown, unknown};
-use crate::node::{NodePattern, Permissions, Rights};
+use super::nodes::{patterns, texts};
+use super::ranking::{Wrong, unknown};
+use crate::node::{Permissions, Rights};
 
 /// The key of the file.
 pub(super) const KEY: &str = "permission";
@@ -43,24 +44,6 @@ fn permissions(value: &Value) -> Result<Permissions, Wrong> {
         }
     }
     Ok(permissions)
-}
-
-/// One text, or a list of them.
-fn texts<'a>(value: Option<&'a Value>, example: &str) -> Result<Vec<&'a str>, String> {
-    let value = value.ok_or_else(|| format!("missing; it is {example}"))?;
-    let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-    let text =
-        |value: &'a Value| value.as_str().ok_or_else(|| format!("{} is not a text; it is {example}", shown(value)));
-    values.iter().map(text).collect()
-}
-
-fn patterns(value: Option<&Value>) -> Result<Vec<NodePattern>, String> {
-    let texts = texts(value, "a node's name, or a pattern as \"ops@*\", or a list of them")?;
-    if texts.is_empty() {
-        return Err("empty; a node's name or a pattern is wanted".into());
-    }
-    let pattern = |text: &str| NodePattern::new(text).ok_or_else(|| format!("{text:?} can fit no node's name"));
-    texts.into_iter().map(pattern).collect()
 }
 
 fn rights(value: Option<&Value>) -> Result<Rights, String> {

@@ -17,3 +17,4 @@ pub use client::{DEFAULT_PORT, EpmdError, local_epmd, lookup, names};
 pub use codec::NodeEntry;
 pub use mode::{Epmd, EpmdConfig, EpmdHandle, EpmdMode, EpmdState};
 pub use registry::random_creation;
+pub use server::Limits;

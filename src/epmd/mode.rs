@@ -57,6 +57,8 @@ pub struct EpmdConfig {
     pub addresses: Vec<IpAddr>,
     /// The mapper's port (`ERL_EPMD_PORT`).
     pub port: u16,
+    /// How much an embedded mapper takes.
+    pub limits: super::server::Limits,
 }
 
 /// How things stand with the port mapper.
@@ -220,7 +222,9 @@ impl Drop for EpmdHandle {
 
 fn serve(config: &EpmdConfig) -> Result<Serving, EpmdError> {
     let address = local_epmd(config.port);
-    let server = Server::bind(&config.addresses, config.port).map_err(|source| EpmdError::Serve { address, source })?;
+    let server = Server::bind(&config.addresses, config.port)
+        .map_err(|source| EpmdError::Serve { address, source })?
+        .limited(config.limits);
     info!(port = server.port(), "serving epmd for this machine");
     Ok(server.serve())
 }

@@ -3,7 +3,7 @@
 //! One task owns the [`Registry`] and the listening sockets; each connection has a task that only reads bytes and asks
 //! the owner. Answers NAMES, PORT2, ALIVE2 and DUMP as OTP's epmd does; KILL and STOP are closed upon, since they would
 //! take other nodes' names away. Nothing here trusts a client: requests are bounded, unregistered connections have
-//! [`IDLE`] and a limited number of seats, and a flood of silent ones pushes out silent ones.
+//! [`IDLE`] and a limited number of seats, and a flood of silent ones pushes out silent ones of its own address.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,20 +20,35 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::codec::{Reply, Request, RequestReader};
+use crate::crowd::{Source, oldest_of_most};
+
 use super::registry::{ConnectionId, Refusal, Registry, random_creation};
 
 /// How long a connection may take until it has asked and been answered; registered ones stay.
 pub const IDLE: Duration = Duration::from_secs(60);
-/// Seats for connections that hold no name. When all are taken, the oldest has to go.
-pub const MAX_UNREGISTERED: usize = 64;
-/// Names at most.
-pub const MAX_NAMES: usize = 512;
+
+/// How much it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Names.
+    pub names: usize,
+    /// Seats for connections that hold no name. When all are taken, the oldest of the address that has most has to go;
+    /// of strangers, if there are any.
+    pub seats: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { names: 512, seats: 64 }
+    }
+}
 
 /// A port mapper with its ports open, not yet serving.
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<TcpListener>,
     port: u16,
+    limits: Limits,
 }
 
 /// A serving mapper; dropping it does not stop it.
@@ -84,7 +99,13 @@ impl Server {
                 Err(error) => warn!(%address, %error, "epmd: cannot listen there, left out"),
             }
         }
-        Ok(Server { listeners, port })
+        Ok(Server { listeners, port, limits: Limits::default() })
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The port, the same on all addresses.
@@ -151,12 +172,21 @@ struct Answer {
     registered: bool,
 }
 
+/// A connection without a name.
+struct Seat {
+    id: ConnectionId,
+    is_local: bool,
+    source: Source,
+    task: AbortHandle,
+}
+
 /// The owner's state.
 struct Owner {
     registry: Registry,
     epmd_port: u16,
+    limits: Limits,
     /// Connections without a name, oldest first.
-    waiting: Vec<(ConnectionId, bool, AbortHandle)>,
+    waiting: Vec<Seat>,
     connections: JoinSet<()>,
     ids: HashMap<task::Id, ConnectionId>,
     next: ConnectionId,
@@ -164,10 +194,12 @@ struct Owner {
 }
 
 async fn run(server: Server, stop: CancellationToken) {
-    let (questions, mut asked) = mpsc::channel(MAX_UNREGISTERED);
+    let limits = server.limits;
+    let (questions, mut asked) = mpsc::channel(limits.seats.max(1));
     let mut owner = Owner {
-        registry: Registry::new(MAX_NAMES, random_creation()),
+        registry: Registry::new(limits.names, random_creation()),
         epmd_port: server.port,
+        limits,
         waiting: Vec::new(),
         connections: JoinSet::new(),
         ids: HashMap::new(),
@@ -182,7 +214,11 @@ async fn run(server: Server, stop: CancellationToken) {
             Some(ended) = owner.connections.join_next_with_id() => owner.ended(ended),
             Some(question) = asked.recv() => owner.answer(question),
             accepted = accept(&server.listeners) => match accepted {
-                Ok((socket, from)) => owner.admit(socket, from),
+                Ok((socket, from)) => {
+                    owner.admit(socket, from);
+                    // However many wait: the node's own work comes in between.
+                    task::yield_now().await;
+                }
                 Err(error) => {
                     // Out of descriptors, most likely: give others time to close some.
                     debug!(%error, "epmd: cannot accept");
@@ -208,10 +244,8 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
 
 impl Owner {
     fn admit(&mut self, socket: TcpStream, from: SocketAddr) {
-        if self.waiting.len() >= MAX_UNREGISTERED {
-            // Strangers go before the machine's own.
-            let index = self.waiting.iter().position(|(_, is_local, _)| !is_local).unwrap_or(0);
-            self.waiting.remove(index).2.abort();
+        if self.waiting.len() >= self.limits.seats.max(1) {
+            self.make_room();
         }
         let ip = from.ip().to_canonical();
         let is_own = socket.local_addr().is_ok_and(|own| own.ip().to_canonical() == ip);
@@ -220,7 +254,17 @@ impl Owner {
         let id = self.next;
         let task = self.connections.spawn(connection(id, socket, peer, self.questions.clone()));
         self.ids.insert(task.id(), id);
-        self.waiting.push((id, peer.is_local, task));
+        self.waiting.push(Seat { id, is_local: peer.is_local, source: Source::of(ip), task });
+    }
+
+    fn make_room(&mut self) {
+        // Strangers go before the machine's own.
+        let are_all_local = self.waiting.iter().all(|seat| seat.is_local);
+        let candidates = || (0..).zip(&self.waiting).filter(|(_, seat)| are_all_local || !seat.is_local);
+        let chosen = oldest_of_most(candidates().map(|(_, seat)| seat.source));
+        if let Some((place, _)) = chosen.and_then(|chosen| candidates().nth(chosen)) {
+            self.waiting.remove(place).task.abort();
+        }
     }
 
     /// However a connection's task has ended, its seat or its name is free.
@@ -235,7 +279,7 @@ impl Owner {
             warn!(%error, "epmd: a connection's task crashed");
         }
         let Some(id) = self.ids.remove(&task) else { return };
-        self.waiting.retain(|(seat, _, _)| *seat != id);
+        self.waiting.retain(|seat| seat.id != id);
         if let Some(entry) = self.registry.release(id) {
             debug!(name = %entry.name, "epmd: unregistered");
         }
@@ -249,17 +293,17 @@ impl Owner {
                 return;
             }
             // Its seat was given away between its question and now: its task is being ended.
-            Request::Alive2(_) if !self.waiting.iter().any(|(seat, _, _)| *seat == from) => return,
+            Request::Alive2(_) if !self.waiting.iter().any(|seat| seat.id == from) => return,
             Request::Alive2(entry) => {
                 let (name, is_new) = (entry.name.clone(), entry.highest_version >= 6);
                 let creation = self.registry.register(from, entry);
                 match creation {
                     Ok(_) => {
-                        self.waiting.retain(|(seat, _, _)| *seat != from);
+                        self.waiting.retain(|seat| seat.id != from);
                         debug!(%name, "epmd: registered");
                     }
                     Err(Refusal::Taken) => debug!(%name, "epmd: name is taken"),
-                    Err(Refusal::Full) => warn!(%name, max = MAX_NAMES, "epmd: too many names"),
+                    Err(Refusal::Full) => warn!(%name, max = self.limits.names, "epmd: too many names"),
                 }
                 (alive_reply(creation, is_new), creation.is_ok())
             }

@@ -6,14 +6,16 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::net_kernel::Defaults;
-use super::{Cookie, Permissions, Resolver};
-use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
+use super::{Cookie, NodePattern, Permissions, Resolver};
+use crate::epmd::{self, DEFAULT_PORT, EpmdConfig, EpmdMode};
 
 /// Settings of a [`super::Node`].
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
-    /// The cookie, shared with every peer.
+    /// The cookie, shared with every peer but those of `cookies`.
     pub cookie: Zeroizing<Vec<u8>>,
+    /// The cookies of nodes that have another one, as `erlang:set_cookie/2` sets them. The first that fits counts.
+    pub cookies: Vec<(NodePattern, Cookie)>,
     /// Offer `PUBLISHED`, so that peers list us in `nodes/0`; see [`NodeBuilder::visible`](super::NodeBuilder::visible).
     pub is_visible: bool,
     /// A peer that is silent this long is down.
@@ -32,9 +34,15 @@ pub struct NodeConfig {
     pub frame_limit: usize,
     /// Bytes that may wait for a peer that does not read, before it is dropped.
     pub outbox_limit: usize,
-    /// Handshakes under way at once, on each listener; one more ends the oldest.
+    /// Terms that one message may have, in all.
+    pub term_limit: usize,
+    /// Connections at once; a peer that proves the cookie beyond that is told to go.
+    pub connection_limit: usize,
+    /// Handshakes under way at once, on each listener; one more ends the oldest of the address that has most.
     pub handshake_limit: usize,
-    /// Messages that may wait in one mailbox before its senders wait.
+    /// Of these, from one address (in IPv6: from one /64); one more ends the oldest of that address.
+    pub handshake_limit_per_address: usize,
+    /// Messages that may wait in one mailbox before its senders wait. One of more than 4 KiB counts as several.
     pub mailbox_limit: usize,
     /// Options of the sockets of listeners and connections.
     pub socket_defaults: Defaults,
@@ -53,6 +61,12 @@ impl NodeConfig {
         config
     }
 
+    /// The cookie that is shared with `node`.
+    pub(super) fn cookie_of(&self, node: &str) -> Zeroizing<Vec<u8>> {
+        let own = self.cookies.iter().find(|(pattern, _)| pattern.fits(node));
+        own.map_or_else(|| self.cookie.clone(), |(_, cookie)| Zeroizing::new(cookie.as_bytes().to_vec()))
+    }
+
     pub(super) fn set_cookie(&mut self, cookie: &Cookie) {
         self.cookie = Zeroizing::new(cookie.as_bytes().to_vec());
     }
@@ -63,6 +77,7 @@ impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             cookie: Zeroizing::default(),
+            cookies: Vec::new(),
             is_visible: false,
             net_ticktime: Duration::from_secs(60),
             net_tickintensity: 4,
@@ -72,7 +87,10 @@ impl Default for NodeConfig {
             auto_connect: AutoConnect::default(),
             frame_limit: 16 << 20,
             outbox_limit: 32 << 20,
+            term_limit: crate::term::Limits::default().terms,
+            connection_limit: 1024,
             handshake_limit: 256,
+            handshake_limit_per_address: 128,
             mailbox_limit: 16 << 10,
             socket_defaults: Defaults::default(),
             permissions: Permissions::default(),
@@ -96,7 +114,12 @@ impl Default for Listen {
     /// 127.0.0.1, any port, and the epmd on the usual port, which is served if none runs.
     fn default() -> Self {
         let addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
-        let epmd = EpmdConfig { mode: EpmdMode::Auto, addresses: addresses.clone(), port: DEFAULT_PORT };
+        let epmd = EpmdConfig {
+            mode: EpmdMode::Auto,
+            addresses: addresses.clone(),
+            port: DEFAULT_PORT,
+            limits: epmd::Limits::default(),
+        };
         Self { addresses, port: 0, epmd }
     }
 }

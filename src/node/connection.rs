@@ -14,6 +14,7 @@ use tracing::{Instrument, debug, info, warn};
 
 use super::channel::Channel;
 use super::kernel::OptionsError;
+use super::mailbox::Shares;
 use super::net_kernel::socket_options::{apply, read};
 use super::net_kernel::{Emulated, OptionName, SocketOption};
 use super::outbox::Outbox;
@@ -27,6 +28,9 @@ const READ_SIZE: usize = 16 << 10;
 
 /// Bytes that may wait for a peer before our own processes wait, as BEAMs have it (`dist_buf_busy_limit`).
 const ROOM: usize = 1 << 20;
+
+/// How long a message of a peer waits that does not read.
+const RELUCTANCE: Duration = Duration::from_millis(1);
 
 /// A frame of length 0.
 const TICK: [u8; 4] = [0; 4];
@@ -83,6 +87,14 @@ impl Connection {
         tokio::select! {
             () = self.closed.cancelled() => {}
             () = self.outbox.room(ROOM) => {}
+        }
+    }
+
+    /// Waits a little if so much waits for the peer: whoever does not read is heard slowly, so that until it is dropped
+    /// others pay little for the answers that it lets lie. Not for ever: it may read when it has written all.
+    async fn be_read(&self) {
+        if self.outbox.len() > ROOM {
+            let _ = tokio::time::timeout(RELUCTANCE, self.room()).await;
         }
     }
 
@@ -212,6 +224,8 @@ pub(super) async fn run(node: Node, up: Up, stream: Stream, buffer: BytesMut) {
 async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHalf, mut buffer: BytesMut) {
     let channel = Channel::new(node, Some(Arc::clone(connection)));
     let decoder = FrameDecoder::new(Header::Four, node.inner.config.frame_limit);
+    let limits = Limits { terms: node.inner.config.term_limit, ..Limits::default() };
+    let mut shares = Shares::default();
     loop {
         loop {
             let body = match decoder.next(&mut buffer) {
@@ -227,10 +241,11 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
                 answer_tick(connection);
                 continue;
             }
-            match Message::decode(&body, Limits::default()) {
+            connection.be_read().await;
+            match Message::decode(&body, limits) {
                 Ok(message) => {
                     if let Some(delivery) = node.dispatch(&channel, message) {
-                        delivery.in_turn(&connection.closed).await;
+                        delivery.in_turn(body.len(), &mut shares, &connection.closed).await;
                     }
                 }
                 Err(error) => {
@@ -248,6 +263,8 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
             () = connection.closed.cancelled() => return,
             got = read.read_buf(&mut buffer) => match got {
                 Ok(0) => return,
+                // There is more, perhaps without end: others have their turn.
+                Ok(READ_SIZE..) => tokio::task::yield_now().await,
                 Ok(_) => {}
                 Err(error) => return debug!(%error, "read failed"),
             },

@@ -218,7 +218,8 @@ impl Node {
             None => config.resolver.connect(&attempt.peer, config.setup_time).await?,
         };
         let mut io = HandshakeIo::new(socket, config.setup_time);
-        let mut dialing = Dialing::new(self.name_message(), &attempt.peer, config.cookie.clone(), rand::random());
+        let mut dialing =
+            Dialing::new(self.name_message(), &attempt.peer, config.cookie_of(&attempt.peer), rand::random());
         if !self.state().show_name(&attempt.peer, attempt.id) {
             return Err(TAKEN);
         }

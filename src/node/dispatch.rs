@@ -6,7 +6,7 @@ use tracing::{debug, warn};
 
 use super::Node;
 use super::channel::{Channel, here};
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Shares};
 use super::message::{Answer, Message, server_call, to_message, to_server_call};
 use super::net_kernel::{NetKernelCall, NodedownReason};
 use super::system::refuse_io;
@@ -24,9 +24,9 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Waits while the mailbox is full, or until `closed`.
-    pub(super) async fn in_turn(self, closed: &CancellationToken) {
-        returned(self.mailbox.send(self.message, closed).await);
+    /// Waits while the mailbox is full for what a connection brings in so many `bytes`, or until `closed`.
+    pub(super) async fn in_turn(self, bytes: usize, shares: &mut Shares, closed: &CancellationToken) {
+        returned(self.mailbox.send(self.message, bytes, shares, closed).await);
     }
 
     /// Whether it is full or not: for what our own processes send.

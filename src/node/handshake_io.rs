@@ -30,6 +30,8 @@ pub(super) enum SetupError {
     Epmd(#[from] crate::epmd::EpmdError),
     #[error("no node of that name is registered with the epmd of its host")]
     Unregistered,
+    #[error("all {0} places for connections are taken")]
+    Full(usize),
     #[error("given up: {0}")]
     GivenUp(&'static str),
 }

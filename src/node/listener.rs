@@ -1,16 +1,16 @@
 //! Inbound connections: accept, handshake, hand over.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 use tracing::{Instrument, Span, debug, field, info_span, warn};
 
 use super::connection::{self, Connection, Up};
 use super::dialer::Attempt;
+use super::half_open::HalfOpen;
 use super::handshake_io::{HandshakeIo, SetupError};
 use super::net_kernel::{Emulated, SocketOption, socket_options};
 use super::state::Admission;
@@ -19,7 +19,8 @@ use crate::dist::{Accepting, Flags, HandshakeError, NameMessage, Status, Step};
 
 /// Accepts until the node stops. Each handshake is a task of its own; a slow one delays nobody.
 pub(super) async fn run(node: Node, listener: TcpListener) {
-    let mut handshakes = Handshakes::new(node.inner.config.handshake_limit);
+    let config = &node.inner.config;
+    let mut half_open = HalfOpen::new(config.handshake_limit, config.handshake_limit_per_address);
     let mut is_starved = false;
     let stopping = node.incarnation().stopping.clone();
     let mut defaults = node.inner.net_kernel.socket_defaults.subscribe();
@@ -34,9 +35,11 @@ pub(super) async fn run(node: Node, listener: TcpListener) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, _)) => {
+            Ok((socket, from)) => {
                 is_starved = false;
-                node.spawn_task(accept(node.clone(), socket, handshakes.begin()));
+                node.spawn_task(accept(node.clone(), socket, half_open.begin(from.ip())));
+                // However many wait: those who are in come in between.
+                tokio::task::yield_now().await;
             }
             Err(error) => {
                 // Out of file descriptors, most likely: others must get the time to close some. Said once, not at
@@ -57,35 +60,6 @@ fn set_options(listener: &TcpListener, options: &[SocketOption]) {
     }
 }
 
-/// The handshakes under way. One too many ends the oldest: a flood of silent connections then cannot keep a node out
-/// that says its name at once.
-struct Handshakes {
-    under_way: VecDeque<CancellationToken>,
-    limit: usize,
-}
-
-impl Handshakes {
-    const fn new(limit: usize) -> Self {
-        Self { under_way: VecDeque::new(), limit }
-    }
-
-    /// Makes room for one more. Its token is cancelled when it has to end; dropping the guard says that it has ended.
-    fn begin(&mut self) -> DropGuard {
-        if self.under_way.len() >= self.limit {
-            self.under_way.retain(|token| !token.is_cancelled());
-        }
-        if self.under_way.len() >= self.limit
-            && let Some(oldest) = self.under_way.pop_front()
-        {
-            debug!("too many handshakes under way; the oldest ends");
-            oldest.cancel();
-        }
-        let token = CancellationToken::new();
-        self.under_way.push_back(token.clone());
-        token.drop_guard()
-    }
-}
-
 async fn accept(node: Node, socket: TcpStream, guard: DropGuard) {
     let address = socket.peer_addr().ok();
     let span = info_span!("handshake", address = address.map(field::display), peer = field::Empty);
@@ -99,9 +73,9 @@ async fn accept(node: Node, socket: TcpStream, guard: DropGuard) {
     match setup {
         Ok((up, io)) => connection::run(node, up, io.stream, io.buffer).await,
         // What an operator must see: a node that would have come in with the right cookie or a newer release.
-        Err(SetupError::Handshake(error @ (HandshakeError::Cookie | HandshakeError::Flags(_)))) => {
-            span.in_scope(|| warn!(%error, "refused a node"));
-        }
+        Err(
+            error @ (SetupError::Full(_) | SetupError::Handshake(HandshakeError::Cookie | HandshakeError::Flags(_))),
+        ) => span.in_scope(|| warn!(%error, "refused a node")),
         Err(error) => span.in_scope(|| debug!(%error, "handshake failed")),
     }
 }
@@ -131,6 +105,7 @@ async fn shake_hands(node: &Node, socket: TcpStream) -> Result<(Up, HandshakeIo)
         io.send(&accepting.status(&Status::NotAllowed)).await?;
         return Err(SetupError::GivenUp("a node that is not allowed"));
     }
+    accepting.set_cookie(node.inner.config.cookie_of(name));
     if let Some(status) = named {
         return answer(node, io, accepting, status, 0).await;
     }
@@ -210,6 +185,10 @@ impl Node {
         // Whoever stops the node has seen all connections that there are.
         if state.incarnation.stopping.is_cancelled() {
             return Err(SetupError::GivenUp("the node stops"));
+        }
+        let limit = self.inner.config.connection_limit;
+        if state.connections().len() >= limit {
+            return Err(SetupError::Full(limit));
         }
         if !state.may_come_up(&peer.name, attempt) {
             return Err(SetupError::GivenUp("another connection came up first"));

@@ -1,6 +1,6 @@
 //! A process's mailbox: bounded for what peers send, never in the way of what the node itself tells.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use eetf::Term;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -15,7 +15,7 @@ type Entry = (Message, Place);
 /// What a message takes of the room in a mailbox.
 #[derive(Debug)]
 enum Place {
-    /// One of the places for what peers send; free again when this is dropped.
+    /// Some of the places for what peers send; free again when this is dropped.
     Sent { _permit: OwnedSemaphorePermit },
     /// One of the places for news of nodes.
     News,
@@ -44,6 +44,8 @@ struct Shared {
     places: Arc<Semaphore>,
     news: Mutex<News>,
     limit: usize,
+    /// How many places each connection has for itself, instead of those that all share.
+    share: Option<usize>,
     /// Why the process has ended.
     ended: OnceLock<Term>,
 }
@@ -54,11 +56,32 @@ struct News {
     missed: u64,
 }
 
-/// A mailbox in which `limit` messages of peers may wait, and as many news of nodes.
-pub(super) fn mailbox(limit: usize) -> (Mailbox, Inbox) {
+/// What a connection may have in mailboxes in which each connection has a share.
+#[derive(Debug, Default)]
+pub(super) struct Shares(Vec<(Weak<Shared>, Arc<Semaphore>)>);
+
+impl Shares {
+    fn of(&mut self, mailbox: &Arc<Shared>, share: usize) -> Arc<Semaphore> {
+        let is_it = |(known, _): &&(Weak<Shared>, _)| known.as_ptr() == Arc::as_ptr(mailbox);
+        if let Some((_, places)) = self.0.iter().find(is_it) {
+            return Arc::clone(places);
+        }
+        self.0.retain(|(known, _)| known.strong_count() > 0);
+        let places = Arc::new(Semaphore::new(share));
+        self.0.push((Arc::downgrade(mailbox), Arc::clone(&places)));
+        places
+    }
+}
+
+/// Of so many bytes a message takes one place.
+const BYTES_IN_A_PLACE: usize = 4096;
+
+/// A mailbox in which `limit` messages of peers may wait, or `share` of each connection; and `limit` news of nodes.
+pub(super) fn mailbox(limit: usize, share: Option<usize>) -> (Mailbox, Inbox) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let places = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-    let shared = Arc::new(Shared { places, news: Mutex::default(), limit: limit.max(1), ended: OnceLock::new() });
+    let (limit, share) = (limit.clamp(1, Semaphore::MAX_PERMITS), share.map(|share| share.clamp(1, limit.max(1))));
+    let places = Arc::new(Semaphore::new(limit));
+    let shared = Arc::new(Shared { places, news: Mutex::default(), limit, share, ended: OnceLock::new() });
     (Mailbox { queue: sender, shared: Arc::clone(&shared) }, Inbox { queue: receiver, shared, next: None })
 }
 
@@ -69,13 +92,23 @@ impl Shared {
 }
 
 impl Mailbox {
-    /// Waits for a place, or until `closed`: what a connection has brought is delivered before its end (M8). Gives the
-    /// message back if the process has ended.
-    pub(super) async fn send(&self, message: Message, closed: &CancellationToken) -> Option<Message> {
-        let places = Arc::clone(&self.shared.places);
+    /// Waits for places, or until `closed`: what a connection has brought, in so many `bytes`, is delivered before its end
+    /// (M8). Gives the message back if the process has ended.
+    pub(super) async fn send(
+        &self,
+        message: Message,
+        bytes: usize,
+        shares: &mut Shares,
+        closed: &CancellationToken,
+    ) -> Option<Message> {
+        let (places, most) = match self.shared.share {
+            Some(share) => (shares.of(&self.shared, share), share),
+            None => (Arc::clone(&self.shared.places), self.shared.limit),
+        };
+        let wanted = (1 + bytes / BYTES_IN_A_PLACE).min(most);
         let place = tokio::select! {
             biased;
-            place = places.acquire_owned() => match place {
+            place = places.acquire_many_owned(u32::try_from(wanted).unwrap_or(u32::MAX)) => match place {
                 Ok(permit) => Place::Sent { _permit: permit },
                 Err(_) => return Some(message),
             },
@@ -188,8 +221,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn m12_news_never_wait_and_keep_their_order() {
-        let ((mailbox, mut inbox), closed) = (mailbox(1), CancellationToken::new());
-        let send = async |text: &str| mailbox.send(Message::Info(atom(text)), &closed).await;
+        let ((mailbox, mut inbox), closed) = (mailbox(1, None), CancellationToken::new());
+        let send =
+            async |text: &str| mailbox.send(Message::Info(atom(text)), 100, &mut Shares::default(), &closed).await;
         assert!(send("first").await.is_none());
         let second = tokio::time::timeout(std::time::Duration::from_secs(1), send("x"));
         assert!(second.await.is_err(), "a full mailbox makes senders wait");
@@ -204,7 +238,7 @@ mod tests {
 
     #[test]
     fn m12_news_without_room_are_counted_where_they_are_missing() {
-        let (mailbox, mut inbox) = mailbox(2);
+        let (mailbox, mut inbox) = mailbox(2, None);
         let down = NodeEvent::NodeDown(NodedownReason::ConnectionClosed);
         for node in ["a@h", "b@h", "c@h", "d@h"] {
             mailbox.tell_news(NodeEvent::NodeUp, news(node));
@@ -220,7 +254,7 @@ mod tests {
 
     #[test]
     fn m12_what_was_missed_last_is_told_too() {
-        let (mailbox, mut inbox) = mailbox(1);
+        let (mailbox, mut inbox) = mailbox(1, None);
         for node in ["a@h", "b@h"] {
             mailbox.tell_news(NodeEvent::NodeUp, news(node));
         }
@@ -231,20 +265,50 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_was_ended_receives_nothing_more() {
-        let ((mailbox, mut inbox), closed) = (mailbox(2), CancellationToken::new());
+        let ((mailbox, mut inbox), closed) = (mailbox(2, None), CancellationToken::new());
         mailbox.tell(Message::Info(integer(1)));
         mailbox.end(atom("killed"));
         assert!(inbox.receive().await.is_none() && inbox.try_receive().is_none());
         assert_eq!(inbox.ended(), Some(&atom("killed")));
-        assert!(mailbox.send(Message::Info(integer(2)), &closed).await.is_some());
+        assert!(mailbox.send(Message::Info(integer(2)), 100, &mut Shares::default(), &closed).await.is_some());
     }
 
     #[tokio::test]
     async fn m8_what_a_closed_connection_had_brought_is_delivered() {
-        let ((mailbox, mut inbox), closed) = (mailbox(1), CancellationToken::new());
-        assert!(mailbox.send(Message::Info(integer(1)), &closed).await.is_none());
+        let ((mailbox, mut inbox), closed) = (mailbox(1, None), CancellationToken::new());
+        assert!(mailbox.send(Message::Info(integer(1)), 100, &mut Shares::default(), &closed).await.is_none());
         closed.cancel();
-        assert!(mailbox.send(Message::Info(integer(2)), &closed).await.is_none());
+        assert!(mailbox.send(Message::Info(integer(2)), 100, &mut Shares::default(), &closed).await.is_none());
         assert_eq!(std::iter::from_fn(|| inbox.try_receive()).count(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_connection_has_its_share() {
+        let ((mailbox, mut inbox), closed) = (mailbox(100, Some(2)), CancellationToken::new());
+        let (mut flood, mut other) = (Shares::default(), Shares::default());
+        let patience = std::time::Duration::from_secs(1);
+        let full = async {
+            for n in 0.. {
+                mailbox.send(Message::Info(integer(n)), 100, &mut flood, &closed).await;
+            }
+        };
+        assert!(tokio::time::timeout(patience, full).await.is_err(), "a share is not more than that");
+        assert!(mailbox.send(Message::Info(atom("other")), 100, &mut other, &closed).await.is_none());
+        let taken: Vec<_> = std::iter::from_fn(|| inbox.try_receive()).collect();
+        assert_eq!(taken.len(), 3);
+        assert!(is_info(taken.last(), "other"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_messages_take_several_places() {
+        let ((mailbox, mut inbox), closed) = (mailbox(4, None), CancellationToken::new());
+        let mut shares = Shares::default();
+        let patience = std::time::Duration::from_secs(1);
+        assert!(mailbox.send(Message::Info(integer(1)), 2 * 4096, &mut shares, &closed).await.is_none());
+        let larger = mailbox.send(Message::Info(integer(2)), 4096, &mut shares, &closed);
+        assert!(tokio::time::timeout(patience, larger).await.is_err());
+        assert!(inbox.try_receive().is_some());
+        let largest = mailbox.send(Message::Info(integer(3)), usize::MAX, &mut shares, &closed);
+        assert!(tokio::time::timeout(patience, largest).await.is_ok(), "a message alone is taken, however large");
     }
 }

@@ -98,6 +98,7 @@ mod destination;
 mod dialer;
 mod dispatch;
 mod gen_server;
+mod half_open;
 mod handshake_io;
 mod incarnation;
 mod keeper;

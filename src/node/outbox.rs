@@ -72,6 +72,11 @@ impl Outbox {
         }
     }
 
+    /// Bytes that wait for the peer.
+    pub(super) fn len(&self) -> usize {
+        self.frames().len()
+    }
+
     /// Takes what is there now.
     pub(super) fn take_now(&self) -> Vec<u8> {
         std::mem::take(&mut self.frames().waiting)

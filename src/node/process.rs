@@ -36,7 +36,18 @@ impl Node {
     /// Makes a process; the caller is its body. The node need not be started.
     #[must_use]
     pub fn spawn(&self) -> Process {
-        let (mailbox, inbox) = mailbox(self.inner.config.mailbox_limit);
+        self.spawn_with(None)
+    }
+
+    /// As [`Node::spawn`], for a process that never takes long with a message: of each connection only `share` messages
+    /// wait in its mailbox, the others where they came from. So nobody waits for the flood of somebody else.
+    #[must_use]
+    pub fn spawn_fair(&self, share: usize) -> Process {
+        self.spawn_with(Some(share))
+    }
+
+    fn spawn_with(&self, share: Option<usize>) -> Process {
+        let (mailbox, inbox) = mailbox(self.inner.config.mailbox_limit, share);
         let id = self.state().processes.add(mailbox);
         Process { node: self.clone(), id, inbox }
     }

@@ -14,9 +14,6 @@ use super::status::Install;
 use crate::route::{IfName, Reason};
 use crate::term::{Term, atom, binary, integer, list, tuple};
 
-/// Processes that may subscribe at once.
-const MAX_SUBSCRIBERS: usize = 1024;
-
 /// The subscribers, and what they know.
 #[derive(Debug, Default)]
 pub(super) struct Events {
@@ -78,8 +75,8 @@ impl Events {
         self.subscribers.iter().any(|subscriber| subscriber.pid == *pid)
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.subscribers.len() >= MAX_SUBSCRIBERS
+    pub(super) fn count(&self) -> usize {
+        self.subscribers.len()
     }
 
     /// Begins to tell `pid`, which has no subscription yet; `picture` is how things are, and `foreign` what has happened and

@@ -25,14 +25,22 @@ use crate::term::{Pid, Show, Term, atom, binary, integer, tuple};
 /// How long a batch that failed as a whole waits for its next try.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Messages in one batch at most, so that a flood of them cannot put the first replies off for ever.
+/// Effort in one batch at most, so that a flood of messages cannot put the first replies off for ever.
 const MAX_BATCH: usize = 4096;
+
+/// Effort after which those who bring more messages have their turn; also how many of each connection wait at most.
+const SLICE: usize = 16;
+
+/// What a question costs; a wish, folded into the state, costs 1.
+const READ_EFFORT: usize = 8;
 
 /// What the loop has to be told.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How many interfaces may be known at once.
     pub max_interfaces: usize,
+    /// How many processes may subscribe at once.
+    pub max_subscribers: usize,
     /// Whether the kernel is cleared of all that is ours in the end. What callers asked for stays saved.
     pub clears_on_exit: bool,
 }
@@ -62,6 +70,8 @@ pub struct RouteManager {
     flush: Option<Flush>,
     /// Callers whose requests are in the desired state, and not yet in the kernel.
     uncommitted: Vec<Waiting>,
+    /// What has been done since the last turn of the others.
+    effort: usize,
     /// The desired state differs from what was last saved.
     is_unsaved: bool,
     /// The desired state or the kernel differ from what was last planned.
@@ -92,7 +102,7 @@ impl RouteManager {
         settings: Settings,
     ) -> Self {
         let owners = Owners::restore(journal.policies().clone(), Instant::now());
-        let process = node.spawn();
+        let process = node.spawn_fair(SLICE);
         for name in NAMES {
             process.register(name);
             process.export(name);
@@ -113,6 +123,7 @@ impl RouteManager {
             audit: Audit::default(),
             flush: None,
             uncommitted: Vec::new(),
+            effort: 0,
             is_unsaved: false,
             // Nothing to change, but perhaps something to tell.
             is_dirty: true,
@@ -136,7 +147,7 @@ impl RouteManager {
     /// monitors and links are told.
     pub async fn run(mut self, shutdown: CancellationToken) -> Ended {
         // What others had done before we came is news to us.
-        self.turn(None);
+        self.turn(None).await;
         while self.stopped.is_none() {
             let due = self.due();
             let first = tokio::select! {
@@ -151,14 +162,14 @@ impl RouteManager {
                 () = sleep_until(due) => None,
                 message = self.process.receive() => message,
             };
-            self.turn(first);
+            self.turn(first).await;
             // One who may has killed it.
             self.stopped = self.stopped.take().or_else(|| self.process.ended().cloned());
             // The writers first: what our own changes have stirred up in the kernel can wait, the callers cannot.
             tokio::task::yield_now().await;
         }
         if self.stopped.is_none() {
-            self.turn(None);
+            self.turn(None).await;
         }
         // Before anyone is told that we have ended.
         if self.settings.clears_on_exit {
@@ -171,7 +182,7 @@ impl RouteManager {
     }
 
     /// One batch: all that waits, one commit, the replies.
-    fn turn(&mut self, first: Option<Message>) {
+    async fn turn(&mut self, first: Option<Message>) {
         let is_settled = !self.is_dirty && self.steering.is_settled();
         self.is_dirty |= self.kernel.look() || self.kernel.wants_retry();
         if is_settled {
@@ -179,13 +190,40 @@ impl RouteManager {
         }
         self.is_dirty |= self.kernel.pass(Instant::now());
         self.end_grace_times();
-        let mut next = first.or_else(|| self.process.try_receive());
-        for _ in 0..MAX_BATCH {
-            let Some(message) = next else { break };
-            self.message(message);
-            next = if self.stopped.is_some() { None } else { self.process.try_receive() };
+        let mut next = first;
+        let mut batch = 0;
+        while batch < MAX_BATCH {
+            let others = self.slice(next.take());
+            batch += self.effort;
+            // Nothing more waits; or somebody does, who would wait for the messages of others.
+            if self.effort < SLICE || self.is_awaited_beside(others) {
+                break;
+            }
+            // Those who have more may bring it, and it is one batch with this.
+            tokio::task::yield_now().await;
         }
         self.commit();
+    }
+
+    /// Takes what waits, and no more than a slice; says how many messages there were that nobody waits for.
+    fn slice(&mut self, first: Option<Message>) -> usize {
+        self.effort = 0;
+        let mut others = 0;
+        let mut next = first;
+        while self.stopped.is_none() && self.effort < SLICE {
+            let Some(message) = next.take().or_else(|| self.process.try_receive()) else { break };
+            let waiting = self.uncommitted.len();
+            self.message(message);
+            self.effort += 1;
+            others += usize::from(self.uncommitted.len() == waiting);
+        }
+        others
+    }
+
+    /// Whether callers wait for this batch, and it goes on because of somebody else.
+    fn is_awaited_beside(&self, others: usize) -> bool {
+        let mut nodes = self.uncommitted.iter().map(|waiting| waiting.caller.node());
+        nodes.next().is_some_and(|first| others > 0 || nodes.any(|node| node != first))
     }
 
     /// When a turn is due although nothing has happened.
@@ -237,6 +275,7 @@ impl RouteManager {
             return caller.reply(Answer::Value(refusal));
         }
         if request.is_read() {
+            self.effort += READ_EFFORT;
             // What was asked before must be seen; what is asked later must not.
             self.commit();
             return self.read(request, caller);
@@ -286,7 +325,7 @@ impl RouteManager {
     /// The answer first, then the present state.
     fn subscribe(&mut self, pid: Pid, answer: impl FnOnce(Term)) {
         let mut teller = std::mem::take(&mut self.teller);
-        let (reply, told) = teller.subscribe(&self.process, pid, &self.view());
+        let (reply, told) = teller.subscribe(&self.process, pid, self.settings.max_subscribers, &self.view());
         self.teller = teller;
         answer(reply);
         tell::send(&self.process, told);

@@ -19,13 +19,13 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    /// Begins to tell `pid`. Gives the reply, and what it has to hear after that.
-    pub(super) fn subscribe(&mut self, process: &Process, pid: Pid, view: &View<'_>) -> (Term, Vec<Told>) {
+    /// Begins to tell `pid`, if not `most` are told already. Gives the reply, and what it has to hear after that.
+    pub(super) fn subscribe(&mut self, process: &Process, pid: Pid, most: usize, view: &View<'_>) -> (Term, Vec<Told>) {
         let refused = |why| (tuple([atom("error"), atom(why)]), Vec::new());
         if self.events.has(&pid) {
             return (atom("ok"), Vec::new());
         }
-        if self.events.is_full() {
+        if self.events.count() >= most {
             return refused("system_limit");
         }
         // Its end must be heard of, so its node must be there.

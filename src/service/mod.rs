@@ -134,6 +134,7 @@ impl Service {
             warn!("{warning}");
         }
         let cookie = config.cookie.read()?;
+        let cookies = config.read_cookies()?;
         let Opened { kernel, state, journal, mut exclusive } = open(&config)?;
         if let Err(error) = exclusive.attend() {
             warn!(%error, "those who ask for the protocol number are not attended to");
@@ -141,19 +142,28 @@ impl Service {
         let conntrack = conntrack(&config);
         let listening = config.listening();
         let epmd = config.epmd_config(&listening);
+        let limits = config.limits;
         let node_config = NodeConfig {
             listen: Listen { addresses: listening.addresses.clone(), port: config.port, epmd },
             net_ticktime: config.net_ticktime,
             socket_defaults: config.socket_defaults.clone(),
+            cookies,
             permissions: config.permissions,
             allow: config.allow,
+            frame_limit: limits.frame_bytes,
+            term_limit: limits.terms,
+            outbox_limit: limits.unread_bytes,
+            connection_limit: limits.connections,
+            handshake_limit: limits.half_open,
+            handshake_limit_per_address: limits.half_open_per_address,
             resolver: Resolver::new(config.epmd_port),
             auto_connect: config.auto_connect,
             ..NodeConfig::new(&cookie)
         };
         let node = Node::new(node_config);
         let clears_on_exit = config.on_exit == OnExit::Clear;
-        let settings = Settings { max_interfaces: config.max_interfaces, clears_on_exit };
+        let settings =
+            Settings { max_interfaces: config.max_interfaces, max_subscribers: limits.subscribers, clears_on_exit };
         let shutdown = CancellationToken::new();
         let reload = Arc::new(Notify::new());
         let steering = Steering::new(config.ranking, &state, read_ranking(config.ranking_file), Arc::clone(&reload));
@@ -202,7 +212,9 @@ impl Service {
             EpmdState::Registered => "registered",
             EpmdState::Serving => "serving",
         };
-        info!(node = %self.node.name(), port = self.address.port(), pid = std::process::id(), epmd, "ready");
+        let listening = self.listening.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let port = self.address.port();
+        info!(node = %self.node.name(), listening, port, pid = std::process::id(), epmd, "ready");
         if let Some(address) = self.listening.unreachable {
             let listening = &self.listening.addresses;
             warn!(%address, ?listening, "peers find this node's host at an address where it does not listen: see --listen");

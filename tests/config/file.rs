@@ -152,3 +152,66 @@ fn permissions_and_their_refusals() {
         "connect: c@127.0.0.1: not among the nodes of allow"
     );
 }
+
+#[test]
+fn limits_and_their_refusals() {
+    let resolve = |text: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("limits.toml");
+        fs::write(&file, text).unwrap();
+        Config::resolve(beamroute::config::Options::default(), Some(&file), &around(&[]))
+            .map(|config| config.limits)
+            .map_err(|error| error.to_string().split_once("limits.toml: ").unwrap().1.to_owned())
+    };
+    let limits =
+        resolve("[limits]\nhalf_open = 10\nhalf_open_per_address = 5\nconnections = 3\nepmd_names = 7\n").unwrap();
+    assert_eq!((limits.half_open, limits.half_open_per_address, limits.connections), (10, 5, 3));
+    assert_eq!((limits.epmd.names, limits.epmd.seats), (7, 64));
+    assert_eq!(resolve("[limits]\nhalf_open = 100").unwrap().half_open_per_address, 50);
+    let readme = include_str!("../../README.md");
+    let shown = readme.split("```toml\n[limits]").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(shown.lines().filter(|line| line.contains(" = ")).count(), 9);
+    assert_eq!(resolve(&format!("[limits]{shown}")), resolve(""), "README shows the defaults");
+    assert_eq!(resolve(""), Ok(beamroute::config::Limits::default()));
+    for (text, reason) in [
+        ("limits = 3", "limits: written as [limits], with keys below it"),
+        ("[limits]\nconections = 3", "limits: conections: unknown key conections (did you mean connections?)"),
+        ("[limits]\nconnections = 0", "limits: connections: not a number from 1 to 4294967295"),
+        ("[limits]\nconnections = -1", "limits: connections: not a number from 1 to 4294967295"),
+        ("[limits]\nconnections = \"3\"", "limits: connections: not a number from 1 to 4294967295"),
+        ("[limits]\nframe_bytes = 100", "limits: frame_bytes: not a number from 65536 to 4294967295"),
+        (
+            "[limits]\nhalf_open = 100\nhalf_open_per_address = 101",
+            "limits: half_open_per_address: more than half_open, which is 100",
+        ),
+    ] {
+        assert_eq!(resolve(text), Err(reason.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn cookies_of_nodes_and_their_refusals() {
+    let resolve = |text: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cookies.toml");
+        fs::write(&file, text).unwrap();
+        Config::resolve(beamroute::config::Options::default(), Some(&file), &around(&[]))
+            .map(|config| config.cookies.iter().map(|(nodes, _)| nodes.to_string()).collect::<Vec<_>>().join(" "))
+            .map_err(|error| error.to_string().split_once("cookies.toml: ").unwrap().1.to_owned())
+    };
+    let good = "[[cookie]]\nnodes = [\"a@h\", \"b@*\"]\nfile = \"/a\"\n[[cookie]]\nnodes = \"*\"\nfile = \"/b\"\n";
+    assert_eq!(resolve(good), Ok("a@h b@* *".to_owned()));
+    for (text, reason) in [
+        ("[[cookie]]\nnodes = \"a@h\"", "cookie 1: file: the path of a file with the cookie is wanted"),
+        ("[[cookie]]\nnodes = \"a@h\"\nfile = 3", "cookie 1: file: the path of a file with the cookie is wanted"),
+        ("[[cookie]]\nnodes = \"a\"\nfile = \"/a\"", "cookie 1: nodes: \"a\" can fit no node's name"),
+        (
+            "[[cookie]]\nnodes = \"*\"\nfile = \"/a\"\n[[cookie]]\nnodes = \"a@h\"\nfile = \"/b\"",
+            "cookie 2: nodes: \"a@h\" never counts: \"*\" stands before it",
+        ),
+        ("[[cookie]]\nnode = \"a@h\"\nfile = \"/a\"", "cookie 1: node: unknown key node (did you mean nodes?)"),
+    ] {
+        assert_eq!(resolve(text), Err(reason.to_owned()), "{text}");
+    }
+    assert!(resolve("[cookie]\nnodes = \"a@h\"\nfile = \"/a\"").unwrap_err().contains("does not belong here"));
+}

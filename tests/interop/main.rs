@@ -15,6 +15,7 @@ mod epmd;
 mod events;
 mod forms;
 mod hardship;
+mod limits;
 mod links;
 mod monitor_nodes;
 mod names;

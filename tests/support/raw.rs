@@ -1,8 +1,10 @@
 //! A distribution peer written by hand, for what no BEAM node would send.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use super::epmd::Place;
 use super::{Daemon, eventually};
@@ -29,7 +31,15 @@ impl Raw {
 
     /// To whatever listens on a port of this machine.
     pub fn dial_port(port: u16, name: &str) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        Self::dial_from(1, port, name)
+    }
+
+    /// The same from 127.0.0.`host`.
+    pub fn dial_from(host: u8, port: u16, name: &str) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).unwrap();
+        socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, name: name.to_owned() }

@@ -159,8 +159,11 @@ async fn ask(config: &Config, asked: Option<String>, request: Term) -> Result<Te
     if let Some(reason) = peer_name(&peer, NameKind::of_host(host)).err().filter(|_| !is_own) {
         return Err(AskError::Name { given: peer, reason });
     }
-    let node =
-        Node::new(NodeConfig { resolver: Resolver::new(config.epmd_port), ..NodeConfig::new(&config.cookie.read()?) });
+    let node = Node::new(NodeConfig {
+        resolver: Resolver::new(config.epmd_port),
+        cookies: config.read_cookies()?,
+        ..NodeConfig::new(&config.cookie.read()?)
+    });
     let name = format!("beamroute-ask-{}@{host}", std::process::id());
     let start = match NameKind::of_host(host) {
         NameKind::Long => Start::long(name),

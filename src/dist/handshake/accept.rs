@@ -34,6 +34,11 @@ impl Accepting {
         Self { ours, cookie, challenge, peer, state: State::Name }
     }
 
+    /// The cookie shared with the peer, if it is another one: its name is known after the first packet.
+    pub fn set_cookie(&mut self, cookie: Zeroizing<Vec<u8>>) {
+        self.cookie = cookie;
+    }
+
     /// Takes one handshake packet, length field removed.
     ///
     /// # Errors

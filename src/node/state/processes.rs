@@ -214,7 +214,7 @@ mod tests {
         let first = processes.fresh_id();
         assert_eq!(pid_numbers(first), (100, 0));
         processes.last_id = (1 << ID_BITS) - 1;
-        let kept = processes.add(mailbox(1).0);
+        let kept = processes.add(mailbox(1, None).0);
         assert_eq!(pid_numbers(kept), (0, 1));
         processes.last_id = END - 1;
         assert_eq!(processes.fresh_id(), FIRST, "around");
