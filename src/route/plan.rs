@@ -168,7 +168,7 @@ impl Plan {
             .filter_map(|of_one| Some((of_one.first()?.0, of_one.iter().map(|(_, waiting)| *waiting).collect())))
             .collect();
         // In place: what becomes of it sorts again, but with a buffer of the same size if there is anything to sort.
-        objects.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        objects.sort_unstable();
         plan.wanted = objects.into_iter().collect();
         plan
     }
