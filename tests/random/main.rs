@@ -5,14 +5,12 @@
 //! until so many steps are done), and a failure says both. Timing is part of it, so a seed need not fail twice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
-mod dice;
-mod model;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;
 
-use dice::Dice;
 use scene::Scene;
+use support::dice::Dice;
 
 /// Steps of one seed, in one pair of namespaces.
 const STEPS: usize = 150;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::dice::Dice;
-use crate::model::{self, ADDRESSES, Model, NAMES, Wanted};
+use crate::support::dice::Dice;
+use crate::support::model::{self, ADDRESSES, Model, NAMES, Wanted};
 use crate::support::{Daemon, Link, Netns, Site, eventually, within};
 
 /// To do one thing more often within ten seconds is a fight, which is another test.

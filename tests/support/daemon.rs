@@ -17,7 +17,8 @@ use super::{Lines, Netns, PATIENCE, Process, eventually, serial};
 /// How a daemon is to be started.
 pub struct Options {
     place: Place,
-    netns: Option<(Command, String)>,
+    /// The command, and the value of `--netns`, if there is one.
+    netns: Option<(Command, Option<String>)>,
     naming: (String, String),
     epmd: &'static str,
     flags: Vec<String>,
@@ -43,14 +44,22 @@ impl Options {
     /// In this namespace.
     #[must_use]
     pub fn netns(mut self, net: &Netns) -> Self {
-        self.netns = Some((net.outside(env!("CARGO_BIN_EXE_beamroute")), net.argument()));
+        self.netns = Some((net.outside(env!("CARGO_BIN_EXE_beamroute")), Some(net.argument())));
         self
     }
 
     /// In this namespace, given as a path.
     #[must_use]
     pub fn netns_path(mut self, net: &Netns) -> Self {
-        self.netns = Some((net.outside(env!("CARGO_BIN_EXE_beamroute")), net.path().display().to_string()));
+        self.netns = Some((net.outside(env!("CARGO_BIN_EXE_beamroute")), Some(net.path().display().to_string())));
+        self
+    }
+
+    /// In the namespace in which `command` execs what it is given as its last arguments: there the node listens, too.
+    #[must_use]
+    pub fn inside(mut self, mut command: Command) -> Self {
+        command.arg(env!("CARGO_BIN_EXE_beamroute"));
+        self.netns = Some((command, None));
         self
     }
 
@@ -133,7 +142,10 @@ impl Options {
         let (mut command, netns) = netns.expect("tests never touch the host's routes: give a namespace");
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("cookie");
-        command.args(["run", &naming.0, &naming.1, "--epmd", epmd, "--netns", &netns, "--log-format", "json"]);
+        command.args(["run", &naming.0, &naming.1, "--epmd", epmd, "--log-format", "json"]);
+        if let Some(netns) = netns {
+            command.args(["--netns", &netns]);
+        }
         if let Some(mode) = cookie_mode {
             fs::write(&file, &cookie).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
+
+use serde_json::Value;
 
 /// What names stand for: in text to be sent, and in patterns that have matched.
 pub type Scope = BTreeMap<String, Etf>;
@@ -74,6 +77,34 @@ impl Etf {
         }
     }
 
+    /// As `driver:json/1` in `driver.erl` shows a term.
+    pub fn json(&self) -> Value {
+        match self {
+            Self::Int(n) => Value::from(i64::try_from(*n).unwrap()),
+            Self::Atom(name) => match &name[..] {
+                "nil" => Value::Null,
+                "true" | "false" => Value::from(name == "true"),
+                name => Value::from(name),
+            },
+            Self::Binary(bytes) => Value::from(String::from_utf8_lossy(bytes)),
+            Self::Tuple(elements) => address(elements)
+                .map_or_else(|| elements.iter().map(Self::json).collect(), |ip| Value::from(ip.to_string())),
+            Self::List(elements, _) => elements.iter().map(Self::json).collect(),
+            Self::Nil => Value::Array(Vec::new()),
+            Self::Map(pairs) => pairs.iter().map(|(key, value)| (key.word(), value.json())).collect(),
+            Self::Bytes(_) | Self::Var(_) => Value::from(self.to_string()),
+        }
+    }
+
+    /// Text of an atom or a binary.
+    fn word(&self) -> String {
+        match self {
+            Self::Atom(name) => name.clone(),
+            Self::Binary(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether it is what `pattern` says. Names that stand for nothing yet are bound.
     pub fn matches(&self, pattern: &Self, scope: &mut Scope) -> bool {
         let all = |terms: &[Self], patterns: &[Self], scope: &mut Scope| {
@@ -98,6 +129,17 @@ impl Etf {
             _ => self == pattern,
         }
     }
+}
+
+/// The address that a tuple of numbers may be.
+fn address(numbers: &[Etf]) -> Option<IpAddr> {
+    let number = |term: &Etf| if let Etf::Int(n) = term { u16::try_from(*n).ok() } else { None };
+    let numbers: Vec<u16> = numbers.iter().map(number).collect::<Option<_>>()?;
+    if let Ok(segments) = <[u16; 8]>::try_from(numbers.clone()) {
+        return Some(segments.into());
+    }
+    let bytes: Vec<u8> = numbers.into_iter().map(|n| u8::try_from(n).ok()).collect::<Option<_>>()?;
+    <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from)
 }
 
 /// Reads terms off the front of bytes.

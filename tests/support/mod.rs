@@ -6,9 +6,11 @@
 
 pub mod beam;
 pub mod daemon;
+pub mod dice;
 pub mod epmd;
 pub mod etf;
 pub mod hammer;
+pub mod model;
 pub mod monitor;
 pub mod netns;
 pub mod raw;

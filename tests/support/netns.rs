@@ -110,18 +110,12 @@ impl Netns {
 
     /// A command that runs `program` inside.
     pub fn command(&self, program: &str) -> Command {
-        match &self.inside {
-            Space::Named(name) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", name, program]);
-                command
-            }
-            Space::Held(process) => {
-                let mut command = Command::new("nsenter");
-                command.args(["-t", &process.pid().to_string(), "-U", "-n", "--preserve-credentials", program]);
-                command
-            }
-        }
+        self.inside.command(program)
+    }
+
+    /// A command that runs `program` on the far side.
+    pub fn command_peer(&self, program: &str) -> Command {
+        self.peer.command(program)
     }
 
     /// Runs `ip` on the far side.
@@ -196,6 +190,21 @@ impl Space {
         match self {
             Self::Named(name) => PathBuf::from("/run/netns").join(name),
             Self::Held(process) => format!("/proc/{}/ns/net", process.pid()).into(),
+        }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        match self {
+            Self::Named(name) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name, program]);
+                command
+            }
+            Self::Held(process) => {
+                let mut command = Command::new("nsenter");
+                command.args(["-t", &process.pid().to_string(), "-U", "-n", "--preserve-credentials", program]);
+                command
+            }
         }
     }
 

@@ -1,10 +1,10 @@
 //! A distribution peer written by hand, for what no BEAM node would send.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::epmd::Place;
 use super::{Daemon, eventually};
@@ -24,6 +24,22 @@ pub struct Raw {
 }
 
 impl Raw {
+    /// A connection that has finished the handshake with whatever listens there, or why there is none. Whatever stands
+    /// under the name already is replaced. No step takes longer than `patience`.
+    pub fn try_connect(address: SocketAddr, name: &str, cookie: &str, patience: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, patience)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_nodelay(true)?;
+        let mut raw = Self { stream, name: name.to_owned() };
+        raw.send_message(&name_message(name, FLAGS));
+        match &raw.receive_message()?[..] {
+            b"sok" | b"sok_simultaneous" => {}
+            b"salive" => raw.send_message(b"strue"),
+            other => return Err(io::Error::other(format!("status {}", String::from_utf8_lossy(other)))),
+        }
+        if raw.prove(cookie)? { Ok(raw) } else { Err(io::Error::other("the other side does not know the cookie")) }
+    }
+
     /// Only the TCP connection.
     pub fn dial(daemon: &Daemon, name: &str) -> Self {
         Self::dial_port(daemon.port, name)
@@ -149,6 +165,29 @@ impl Raw {
         let mut body = vec![0; u32::from_be_bytes(length).try_into().unwrap()];
         self.stream.read_exact(&mut body)?;
         Ok(body)
+    }
+
+    /// The next frame, empty for a tick, if one begins to come within `time`.
+    pub fn poll_frame(&mut self, time: Duration) -> io::Result<Option<Vec<u8>>> {
+        self.stream.set_read_timeout(Some(time))?;
+        match self.stream.peek(&mut [0]) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {
+                self.stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+                self.receive_frame().map(Some)
+            }
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends the connection as a crash of the machine would that comes back at once: by a reset.
+    pub fn reset(self) {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
     /// Reads until the daemon closes, or fails after `time`; gives whether it closed.

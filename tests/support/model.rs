@@ -9,8 +9,8 @@ use beamroute::route::{
 };
 use serde_json::Value;
 
-use crate::dice::Dice;
-use crate::support::Netns;
+use super::Netns;
+use super::dice::Dice;
 
 /// Interfaces that calls are about. `eth9` is what `eth1` is called at times, `usb0` comes and goes, `ppp0` never comes.
 pub const NAMES: [&str; 6] = ["eth0", "eth1", "eth9", "wlan0", "usb0", "ppp0"];
@@ -209,7 +209,9 @@ fn is_refused_onlink(object: &Object, world: &World) -> bool {
 /// Where the kernel's connected routes are not as they should be: there, unless one of ours stands in.
 fn connected(plan: &Plan, world: &World, excused: &[IfName]) -> Vec<String> {
     let mut wrong = Vec::new();
-    let places = world.addresses.iter().map(|a| (a.network, a.ifindex)).collect::<BTreeSet<_>>();
+    // The loopback interface, always the first, has local routes only.
+    let addresses = world.addresses.iter().filter(|address| address.ifindex != 1);
+    let places = addresses.map(|a| (a.network, a.ifindex)).collect::<BTreeSet<_>>();
     for (dst, ifindex) in places {
         let Some(own) = world.own_connected(OnLink { ifindex, dst }) else { continue };
         if world.links.get(&ifindex).is_some_and(|link| excused.contains(&link.name)) {
