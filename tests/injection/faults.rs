@@ -118,19 +118,23 @@ impl Scene {
         }
     }
 
+    /// Several times, and perhaps in the midst of taking up its work.
     fn killed(&mut self) {
-        let downs = self.load.beam.downs();
-        self.kill_daemon();
-        self.pause(1, 100);
-        self.start_daemon();
+        for _ in 0..=self.dice.below(4) {
+            let downs = self.load.beam.downs();
+            self.kill_daemon();
+            self.pause(1, 100);
+            self.start_daemon();
+            let beam = &self.load.beam;
+            assert!(within(Duration::from_secs(10), || beam.downs() > downs), "a monitor was told of the end");
+            self.pause(1, 200);
+        }
         if self.dice.percent(30) {
-            // Perhaps in the midst of taking up its work.
-            self.pause(1, 30);
+            self.kill_daemon();
+            self.start_daemon();
             self.kill_daemon();
             self.start_daemon();
         }
-        let beam = &self.load.beam;
-        assert!(within(Duration::from_secs(10), || beam.downs() > downs), "a monitor was told of the end");
     }
 
     /// One more fault in the midst of another.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -15,11 +15,14 @@ use crate::support::beam::{QUIET, home_with};
 use crate::support::etf::{Etf, Reader};
 use crate::support::raw::{Raw, frame};
 use crate::support::talk::spoken;
-use crate::support::{Process, repository};
+use crate::support::{Process, output, repository};
 use crate::town::{TICKTIME, Town};
 
 /// After so long a call hangs: far more than a node needs to notice that another is gone, and to give up a handshake.
 pub const HANGS: Duration = Duration::from_secs(30);
+
+/// How long a BEAM may take to start on a machine that has much else to do.
+const STARTS: Duration = Duration::from_secs(120);
 
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +65,8 @@ impl BeamPeer {
             downs: Arc::default(),
             home: home_with(&town.cookie),
         };
+        let file = repository("tests/injection/caller.erl");
+        output(Command::new("erlc").args(["-Werror", "-o"]).arg(peer.home.path()).arg(file));
         peer.restart();
         peer
     }
@@ -72,17 +77,12 @@ impl BeamPeer {
     }
 
     pub fn restart(&self) {
-        let load = format!(
-            "{{ok, M, B}} = compile:file({:?}, [binary, report, warnings_as_errors]), \
-             {{module, M}} = code:load_binary(M, \"caller\", B), caller:start('{}').",
-            repository("tests/injection/caller.erl"),
-            self.town.node,
-        );
         let mut command = self.town.beam();
         command.args(["-noshell", "-name", self.name]).args(QUIET.split(' '));
         let ticktime = TICKTIME.to_string();
         command.args(["-kernel", "net_ticktime", &ticktime, "net_setuptime", &ticktime, "logger_level", "none"]);
-        command.args(["-eval", &load]).env("HOME", self.home.path()).env("ERL_CRASH_DUMP_SECONDS", "0");
+        command.arg("-pa").arg(self.home.path()).args(["-eval", &format!("caller:start('{}').", self.town.node)]);
+        command.env("HOME", self.home.path()).env("ERL_CRASH_DUMP_SECONDS", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = Process::spawn(&mut command);
         let (stdin, stdout) = (process.0.stdin.take().unwrap(), process.0.stdout.take().unwrap());
@@ -90,7 +90,7 @@ impl BeamPeer {
         let (is_ready, ready) = channel();
         let (answers, downs) = (Arc::clone(&waiting), Arc::clone(&self.downs));
         std::thread::spawn(move || hand_out(stdout, &answers, &downs, &is_ready));
-        ready.recv_timeout(HANGS).expect("the BEAM starts");
+        ready.recv_timeout(STARTS).expect("the BEAM starts");
         *self.running.lock().unwrap() = Some(Running { _process: process, stdin, waiting });
     }
 

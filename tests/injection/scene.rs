@@ -11,7 +11,7 @@ use crate::faults::Kind;
 use crate::kernel;
 use crate::ledger::Fact;
 use crate::load::{Counts, Load};
-use crate::peers::knock;
+use crate::peers::{HANGS, knock};
 use crate::support::dice::Dice;
 use crate::support::model::Model;
 use crate::support::{Daemon, within};
@@ -163,7 +163,7 @@ impl Scene {
         assert!(is_reachable, "{when} the node is not reachable: {last}");
         let time = over.elapsed();
         self.report.longest_unreachable = self.report.longest_unreachable.max(time);
-        assert!(self.load.is_served(REACHABLE), "{when} not every caller is served: {:?}", self.load.counts());
+        assert!(self.load.is_served(HANGS), "{when} not every caller is served: {:?}", self.load.counts());
         self.load.pause();
         let daemon = self.daemon();
         assert!(daemon.is_running(), "{when} the daemon has died");

@@ -48,7 +48,7 @@ impl Town {
             skip("not root: peers in this process cannot enter another network namespace");
             return None;
         }
-        if !["erl", "epmd", "unshare", "nsenter", "prlimit"].iter().all(|tool| have(tool)) {
+        if !["erl", "erlc", "epmd", "unshare", "nsenter", "prlimit"].iter().all(|tool| have(tool)) {
             return None;
         }
         let shim = Shim::compile()?;
