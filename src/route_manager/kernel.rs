@@ -45,7 +45,7 @@ pub struct Kernel {
     is_blind: bool,
 }
 
-/// Between looks at a kernel that does not answer.
+/// Between looks at a kernel that does not answer, or lets nothing be changed.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Between looks that dump everything, while the kernel changes faster than it can be dumped: others want to work, too.
@@ -144,7 +144,8 @@ impl Kernel {
 
     /// Waits until the kernel has news.
     pub async fn changed(&self) {
-        if self.is_blind {
+        // After a batch that failed as a whole each look is a dump, and may well lead to another such batch.
+        if self.is_blind || self.fault.is_some() {
             tokio::time::sleep(LOOK_AGAIN).await;
         } else if self.netlink.is_stale() {
             tokio::time::sleep(CATCH_BREATH).await;
@@ -172,8 +173,11 @@ impl Kernel {
                 drained.changed || drained.may_heal
             }
             Err(error) => {
-                warn!(%error, "cannot read the kernel's news; trying again");
-                self.is_blind = true;
+                if std::mem::replace(&mut self.is_blind, true) {
+                    debug!(%error, "still cannot read the kernel's news");
+                } else {
+                    warn!(%error, "cannot read the kernel's news; trying again");
+                }
                 // Some of it may be in the world already.
                 self.touched.everything = true;
                 true
@@ -406,8 +410,10 @@ impl Kernel {
                 self.world.note_removed(connected);
             }
         }
-        self.fault = Some(error.errno().unwrap_or(nix::libc::EIO));
+        let errno = error.errno().unwrap_or(nix::libc::EIO);
+        let is_known = self.fault.replace(errno) == Some(errno);
         match error {
+            _ if is_known => debug!(%error, "routes are still not changed"),
             NetlinkError::MissingNetAdmin { .. } => error!(%error, "routes cannot be changed"),
             _ => warn!(%error, "routes were not changed; trying again"),
         }
