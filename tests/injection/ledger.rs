@@ -32,6 +32,9 @@ pub struct Wished {
     pub gateway: Option<String>,
 }
 
+/// What moves most routes is twice as likely.
+const STATUSES: [&str; 4] = ["internet", "internet", "lan", "disconnected"];
+
 impl Ask {
     /// One of many; `serial` tells it from all others.
     pub fn random(dice: &mut Dice, link: &str, serial: u64) -> Self {
@@ -49,7 +52,7 @@ impl Ask {
                 let gateway = if is_v6 { format!("fd00:{n}::{last}") } else { format!("10.{n}.0.{last}") };
                 Self::Route { subnets: subnets.to_vec(), gateway }
             }
-            9..=16 => Self::Status(*dice.pick(&["internet", "internet", "lan", "disconnected"]), format!("s{serial}")),
+            9..=16 => Self::Status(STATUSES[dice.below(STATUSES.len())], format!("s{serial}")),
             17 => Self::Clear,
             18 => Self::Metric(None),
             _ => Self::Metric(Some(u32::try_from(300 + serial % 1000).unwrap())),

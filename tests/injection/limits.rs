@@ -70,10 +70,12 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // A group must be empty to go.
+        // A group must be empty to go: back to where we are, and it was.
+        let ours = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let ours = ours.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
         let left = fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
         for pid in left.lines() {
-            let _ = fs::write(Path::new(GROUPS).join("cgroup.procs"), pid);
+            let _ = fs::write(Path::new(GROUPS).join(ours).join("cgroup.procs"), pid);
         }
         let _ = fs::remove_dir(&self.0);
     }
