@@ -64,6 +64,7 @@ impl Scene {
         let town = Arc::new(Town::build()?);
         let model = Model::new(&town.net);
         let daemon = town.start_daemon().unwrap_or_else(|log| panic!("not started:\n{log}"));
+        assert!(within(REACHABLE, || knock(&town).is_ok()), "epmd knows the daemon");
         // Before anybody is connected.
         let files = files_at_rest(&daemon);
         let report = Report { files_before: files, ..Report::default() };
