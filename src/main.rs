@@ -5,7 +5,8 @@ use std::process::ExitCode as Status;
 
 use beamroute::cli::ask::{AskArgs, PlanArgs, Planned, Question};
 use beamroute::cli::{Cli, Command, DemoArgs, ExitCode, RunArgs};
-use beamroute::{demo, service};
+use beamroute::demo;
+use beamroute::service::{self, Privileges};
 
 fn main() -> Status {
     let cli = match Cli::parse_from_args(std::env::args_os()) {
@@ -54,8 +55,14 @@ fn run(args: RunArgs) -> Status {
         Ok(config) => config,
         Err(error) => return failed(&error, ExitCode::from(&error)),
     };
-    let _log = service::init_log(config.log_format);
-    match service::run(config) {
+    // Before there is any other thread, and the log has one.
+    let started = Privileges::restrict(config.user.as_deref())
+        .and_then(|privileges| Ok((privileges.without(|| service::init_log(config.log_format))?, privileges)));
+    let ended = match started {
+        Ok((_log, privileges)) => service::run(config, privileges),
+        Err(error) => Err(error.into()),
+    };
+    match ended {
         Ok(status) => Status::from(status),
         Err(error) => failed(&error, ExitCode::from(&error)),
     }

@@ -6,7 +6,7 @@ use crate::config::ConfigError;
 use crate::demo::NotAllowed;
 use crate::netlink::{Missing, NetlinkError};
 use crate::route_manager::JournalError;
-use crate::service::ServiceError;
+use crate::service::{PrivilegeError, SeccompError, ServiceError};
 
 /// The exit status. Scripts rely on these numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +56,13 @@ impl From<&ServiceError> for ExitCode {
             {
                 ExitCode::Permission
             }
+            ServiceError::Privilege(PrivilegeError::NotRoot(_) | PrivilegeError::StateDir { .. }) => {
+                ExitCode::Permission
+            }
             ServiceError::Elsewhere(_) | ServiceError::Journal(JournalError::Missing(_)) => ExitCode::NoSuchNode,
             ServiceError::Cookie(_)
+            | ServiceError::Privilege(PrivilegeError::NoSuchUser(_))
+            | ServiceError::Seccomp(SeccompError::Machine)
             | ServiceError::Scope(_)
             | ServiceError::Netlink(NetlinkError::Namespace { .. }) => ExitCode::Configuration,
             _ => ExitCode::Failed,

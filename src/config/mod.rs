@@ -33,7 +33,7 @@ pub use limits::Limits;
 pub use listen::Listening;
 pub use options::Options;
 pub use ranking::RankingFile;
-pub use value::{Admin, Flush, LogFormat, Netns, OnExit};
+pub use value::{Admin, Flush, LogFormat, Netns, OnExit, Seccomp};
 
 use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
 use crate::node::{AutoConnect, NodePattern, Permissions, SocketDefaults, node_name, peer_name};
@@ -62,6 +62,10 @@ pub struct Config {
     pub epmd_addresses: Option<Vec<IpAddr>>,
     /// The network namespace whose routes to keep; `None` is the process's own.
     pub netns: Option<Netns>,
+    /// The user to become.
+    pub user: Option<String>,
+    /// What becomes of system calls that it has no use for.
+    pub seccomp: Seccomp,
     /// Where the desired state is saved.
     pub state_dir: PathBuf,
     /// How many interfaces may be known at once.
@@ -281,6 +285,8 @@ impl Config {
             epmd_port: epmd_port(variables)?,
             epmd_addresses: epmd_addresses(variables)?,
             netns: options.netns,
+            user: options.user,
+            seccomp: options.seccomp.unwrap_or_default(),
             state_dir: options.state_dir.unwrap_or_else(|| PathBuf::from("/run/beamroute")),
             max_interfaces: options.max_interfaces.map_or(256, |max| max.0),
             local_networks_first: options.local_networks_first.unwrap_or(false),

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser};
 
 use super::value::{
-    Admin, DistAutoConnect, Flush, LogFormat, MaxInterfaces, Netns, OnExit, Protocol, RulePriority, Seconds,
+    Admin, DistAutoConnect, Flush, LogFormat, MaxInterfaces, Netns, OnExit, Protocol, RulePriority, Seccomp, Seconds,
     SocketOptions,
 };
 use crate::epmd::EpmdMode;
@@ -40,6 +40,13 @@ pub struct Options {
     /// Network namespace whose routes to keep; the node listens in this one [default: this one]
     #[arg(long, value_name = "NAME|PATH")]
     pub netns: Option<Netns>,
+    /// User to become once everything is open that needs more than CAP_NET_ADMIN, with its groups [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Filter of system calls: enforce refuses those that the daemon has no use for, log only has the kernel log them
+    /// [default: off; without a value: enforce]
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "enforce")]
+    pub seccomp: Option<Seccomp>,
     /// Directory for what must survive a restart of the daemon [default: /run/beamroute]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
@@ -141,6 +148,8 @@ layered!(
     port,
     epmd,
     netns,
+    user,
+    seccomp,
     state_dir,
     max_interfaces,
     local_networks_first,

@@ -198,7 +198,13 @@ impl RankingFile {
     ///
     /// [`ConfigError`] if anything in the file is wrong, also what is no part of the ranking.
     pub fn read(&mut self) -> Result<Reread, ConfigError> {
-        let path = self.asked.clone().or_else(|| self.default.exists().then(|| self.default.clone()));
+        // One that we may not look for is not one that is missing.
+        let is_there = || self.default.try_exists();
+        let unknown = |source| ConfigError::Read { file: self.default.clone(), source };
+        let path = match &self.asked {
+            Some(path) => Some(path.clone()),
+            None => is_there().map_err(unknown)?.then(|| self.default.clone()),
+        };
         let (ranking, others) = match path {
             None => (Ranking::default(), Table::new()),
             Some(path) => {

@@ -121,6 +121,19 @@ pub enum Flush {
     Conntrack,
 }
 
+/// What becomes of system calls that the daemon has no use for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seccomp {
+    /// There is no filter.
+    #[default]
+    Off,
+    /// They are made, and the kernel writes a line in its log (audit).
+    Log,
+    /// They are refused (`EPERM`).
+    Enforce,
+}
+
 /// Whether referring to a node connects to it, in the words of the Kernel parameter `dist_auto_connect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DistAutoConnect(pub AutoConnect);

@@ -19,6 +19,7 @@ mod image;
 mod place;
 mod record;
 
+use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -192,6 +193,12 @@ impl Journal {
         let content = format::read(&text, &owner).map_err(refused)?;
         let state = content.image.restore(max_interfaces).map_err(|error| refused(error.into()))?;
         Ok((place.path(), state))
+    }
+
+    /// Whether a file of this name in a state directory is one of ours.
+    #[must_use]
+    pub fn is_ours(name: &OsStr) -> bool {
+        name.as_encoded_bytes().starts_with(place::PREFIX.as_bytes())
     }
 
     /// The owners' policies: what an earlier run was told, or [`Journal::set_policies`] since.

@@ -6,10 +6,12 @@ mod exclusive;
 mod log;
 mod networkd;
 mod offline;
+mod opening;
+mod privilege;
+mod seccomp;
 mod stdin;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,19 +19,20 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{Config, CookieError, Flush, Listening, NameKind, OnExit, RankingFile};
+use crate::config::{Config, CookieError, Listening, NameKind, OnExit, RankingFile};
 use crate::epmd::EpmdState;
-use crate::netlink::{self, Conntrack, Missing, Netlink, NetlinkError};
+use crate::netlink::{self, Missing, NetlinkError};
 use crate::node::{Listen, Node, NodeConfig, Resolver, Start, StartError};
 use crate::pg::{Membership, Scope};
-use crate::route::{DesiredState, PlanOptions};
-use crate::route_manager::{
-    Ended, Journal, JournalError, Kernel, ReadRanking, Restored, RouteManager, Settings, Steering,
-};
+use crate::route::PlanOptions;
+use crate::route_manager::{Ended, JournalError, ReadRanking, RouteManager, Settings, Steering};
 
 pub use exclusive::Exclusive;
 pub use log::init as init_log;
 pub use offline::{Offline, plan_offline, plan_saved};
+use opening::{Opened, Restoration};
+pub use privilege::{PrivilegeError, Privileges};
+pub use seccomp::SeccompError;
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,12 @@ pub enum ServiceError {
     /// Another daemon keeps its state in our file, or the saved state cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The privileges are not what they should be.
+    #[error(transparent)]
+    Privilege(#[from] PrivilegeError),
+    /// System calls cannot be filtered.
+    #[error(transparent)]
+    Seccomp(#[from] SeccompError),
     /// The node cannot listen, or the port mapper refused its name.
     #[error(transparent)]
     Node(#[from] StartError),
@@ -79,22 +88,34 @@ pub enum ServiceError {
     },
 }
 
-/// Runs the daemon until SIGTERM, SIGINT, or a caller who may stop it; gives the exit status that was asked for.
+/// Runs the daemon until SIGTERM, SIGINT, or a caller who may stop it; gives the exit status that was asked for. What
+/// `privileges` has left is given up as soon as routes can be kept without, before the node listens.
 ///
 /// # Errors
 /// [`ServiceError`], if it cannot start.
-pub fn run(config: Config) -> Result<u8, ServiceError> {
+pub fn run(config: Config, privileges: Privileges) -> Result<u8, ServiceError> {
     // One thread: a call is decoded, planned, applied and answered without waking another.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| ServiceError::System { doing: "start the runtime", source })?;
     runtime.block_on(async {
         // From here on a signal ends the daemon in order, also while it starts.
-        let mut signals = Signals::watch(config.exits_with_stdin)?;
+        let mut signals = Signals::watch()?;
         let mut hangup = watch(SignalKind::hangup())?;
-        let mut service = tokio::select! {
-            service = Service::start(config.clone()) => service?,
-            _ = signals.ending() => return end_early(&config),
-        };
+        let opened = Opened::new(&config)?;
+        privileges.give_up(&config.state_dir)?;
+        seccomp::filter(config.seccomp)?;
+        if config.exits_with_stdin {
+            signals.watch_stdin()?;
+        }
+        let mut starting = Starting::new(config, opened)?;
+        tokio::select! {
+            listens = starting.listen() => listens?,
+            _ = signals.ending() => {
+                starting.end_early().await;
+                return Ok(0);
+            }
+        }
+        let mut service = starting.started().await;
         service.log_ready();
         let status = loop {
             tokio::select! {
@@ -124,22 +145,24 @@ pub struct Service {
     _exclusive: Exclusive,
 }
 
-impl Service {
-    /// Starts everything. When it returns, `route_manager` answers.
-    ///
-    /// # Errors
-    /// [`ServiceError`]; what had been started is stopped again.
-    pub async fn start(config: Config) -> Result<Self, ServiceError> {
-        for warning in &config.warnings {
-            warn!("{warning}");
-        }
-        let cookie = config.cookie.read()?;
-        let cookies = config.read_cookies()?;
-        let Opened { kernel, state, journal, mut exclusive } = open(&config)?;
+/// All of it, before anyone can reach it. The kernel has what was saved.
+struct Starting {
+    config: Config,
+    node: Node,
+    manager: RouteManager,
+    scope: Option<Scope>,
+    reload: Arc<Notify>,
+    listening: Listening,
+    exclusive: Exclusive,
+}
+
+impl Starting {
+    fn new(config: Config, opened: Opened) -> Result<Self, ServiceError> {
+        let Opened { cookie, cookies, netlink, world, mut exclusive, conntrack } = opened;
+        let Restoration { kernel, state, journal } = Restoration::new(&config, netlink, world)?;
         if let Err(error) = exclusive.attend() {
             warn!(%error, "those who ask for the protocol number are not attended to");
         }
-        let conntrack = conntrack(&config);
         let listening = config.listening();
         let epmd = config.epmd_config(&listening);
         let limits = config.limits;
@@ -148,8 +171,8 @@ impl Service {
             net_ticktime: config.net_ticktime,
             socket_defaults: config.socket_defaults.clone(),
             cookies,
-            permissions: config.permissions,
-            allow: config.allow,
+            permissions: config.permissions.clone(),
+            allow: config.allow.clone(),
             frame_limit: limits.frame_bytes,
             term_limit: limits.terms,
             outbox_limit: limits.unread_bytes,
@@ -164,18 +187,37 @@ impl Service {
         let clears_on_exit = config.on_exit == OnExit::Clear;
         let settings =
             Settings { max_interfaces: config.max_interfaces, max_subscribers: limits.subscribers, clears_on_exit };
-        let shutdown = CancellationToken::new();
         let reload = Arc::new(Notify::new());
-        let steering = Steering::new(config.ranking, &state, read_ranking(config.ranking_file), Arc::clone(&reload));
+        let reread = read_ranking(config.ranking_file.clone());
+        let steering = Steering::new(config.ranking.clone(), &state, reread, Arc::clone(&reload));
         let mut manager = RouteManager::new(node.clone(), kernel, state, steering, journal, settings);
         if let Some(conntrack) = conntrack {
             manager.flush_connections(conntrack);
         }
         let scope = scope(&node, &config.pg_scope, &config.pg_groups)?;
-        let name = config.node_name.to_string();
-        let start = if config.name_kind == NameKind::Long { Start::long(name) } else { Start::short(name) };
-        // Its process has its mailbox: whoever connects from here on is answered.
-        node.start(start).await?;
+        Ok(Self { config, node, manager, scope, reload, listening, exclusive })
+    }
+
+    /// Lets peers in: the processes have their mailboxes, whoever connects from here on is answered.
+    async fn listen(&mut self) -> Result<(), ServiceError> {
+        let name = self.config.node_name.to_string();
+        let is_long = self.config.name_kind == NameKind::Long;
+        Ok(self.node.start(if is_long { Start::long(name) } else { Start::short(name) }).await?)
+    }
+
+    /// A signal came while the node was starting.
+    async fn end_early(self) {
+        if self.config.on_exit == OnExit::Clear {
+            let shutdown = CancellationToken::new();
+            shutdown.cancel();
+            self.manager.run(shutdown).await;
+        }
+    }
+
+    /// To be called when the node listens.
+    async fn started(self) -> Service {
+        let Self { config, node, manager, scope, reload, listening, exclusive } = self;
+        let shutdown = CancellationToken::new();
         let membership = scope.map(|scope| scope.join(manager.pid(), &config.pg_groups));
         let manager = tokio::spawn(manager.run(shutdown.clone()));
         let epmd = node.epmd_state().await.unwrap_or(EpmdState::Disabled);
@@ -183,7 +225,20 @@ impl Service {
         for peer in &config.connect {
             node.keep_connected(&peer.to_string());
         }
-        Ok(Self { node, epmd, manager, membership, shutdown, reload, address, listening, _exclusive: exclusive })
+        Service { node, epmd, manager, membership, shutdown, reload, address, listening, _exclusive: exclusive }
+    }
+}
+
+impl Service {
+    /// Starts everything, and keeps the privileges that this process has. When it returns, `route_manager` answers.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; what had been started is stopped again.
+    pub async fn start(config: Config) -> Result<Self, ServiceError> {
+        let opened = Opened::new(&config)?;
+        let mut starting = Starting::new(config, opened)?;
+        starting.listen().await?;
+        Ok(starting.started().await)
     }
 
     /// The node, for callers inside the program.
@@ -255,61 +310,12 @@ impl Service {
     }
 }
 
-/// A signal came while the daemon was starting. The kernel had been brought to the saved state already.
-fn end_early(config: &Config) -> Result<u8, ServiceError> {
-    if config.on_exit == OnExit::Clear {
-        open(config)?.kernel.clear();
-    }
-    Ok(0)
-}
-
-/// What routes need, and the network does not.
-struct Opened {
-    kernel: Kernel,
-    state: DesiredState,
-    journal: Journal,
-    exclusive: Exclusive,
-}
-
-/// Takes up the work of an earlier run: when this returns, the kernel has what was saved.
-fn open(config: &Config) -> Result<Opened, ServiceError> {
-    let netlink_config = netlink_config(config);
-    for missing in netlink::check_support(&netlink_config)? {
-        if missing.is_fatal() {
-            return Err(ServiceError::Missing(missing));
-        }
-        warn!("without {missing}, only IPv4 routes are kept");
-    }
-    // It works in the namespace that the machine has started in, and so do we then, most likely.
-    if let Some(warning) = netlink_config.netns.is_none().then(|| networkd::warning(Path::new("/"))).flatten() {
-        warn!("{warning}");
-    }
-    let exclusive = Exclusive::claim(netlink_config.netns.as_deref(), config.protocol)?;
-    let (netns, max_interfaces) = (netlink_config.netns.as_deref(), config.max_interfaces);
-    let Restored { journal, state } = Journal::open(&config.state_dir, netns, config.protocol, max_interfaces)?;
-    let (netlink, world) = Netlink::open(&netlink_config)?;
-    let mut kernel = Kernel::new(netlink, world, plan_options(config), config.protocol, state.as_ref());
-    kernel.recheck_every(config.recheck);
-    let state = state.unwrap_or_else(|| DesiredState::new(max_interfaces));
-    kernel.commit(&state, &config.ranking);
-    Ok(Opened { kernel, state, journal, exclusive })
-}
-
 /// The process of the `pg` scope, if there are groups to join. Our other processes have their names already.
 fn scope(node: &Node, name: &str, groups: &[String]) -> Result<Option<Scope>, ServiceError> {
     if groups.is_empty() {
         return Ok(None);
     }
     Scope::register(node, name).map(Some).ok_or_else(|| ServiceError::Scope(name.to_owned()))
-}
-
-/// The kernel's table of connections, if it is wanted and there.
-fn conntrack(config: &Config) -> Option<Conntrack> {
-    if config.flush != Flush::Conntrack {
-        return None;
-    }
-    let opened = Conntrack::open(&netlink_config(config));
-    opened.inspect_err(|error| warn!(%error, "connections will not be deleted after a failover")).ok()
 }
 
 fn netlink_config(config: &Config) -> netlink::Config {
@@ -345,10 +351,15 @@ struct Signals {
 }
 
 impl Signals {
-    fn watch(with_stdin: bool) -> Result<Self, ServiceError> {
-        let stdin = with_stdin.then(stdin::end).transpose();
-        let stdin = stdin.map_err(|source| ServiceError::System { doing: "watch standard input", source })?;
-        Ok(Self { term: watch(SignalKind::terminate())?, int: watch(SignalKind::interrupt())?, stdin })
+    fn watch() -> Result<Self, ServiceError> {
+        Ok(Self { term: watch(SignalKind::terminate())?, int: watch(SignalKind::interrupt())?, stdin: None })
+    }
+
+    /// From now on the end of standard input counts as well. Starts a thread.
+    fn watch_stdin(&mut self) -> Result<(), ServiceError> {
+        let stdin = stdin::end().map_err(|source| ServiceError::System { doing: "watch standard input", source })?;
+        self.stdin = Some(stdin);
+        Ok(())
     }
 
     async fn ending(&mut self) -> &'static str {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use beamroute::cli::{Cli, Command};
 use beamroute::config::{
-    Config, ConfigError, Cookie, CookieSource, Flush, HostName, Listening, LogFormat, OnExit, Surroundings,
+    Config, ConfigError, Cookie, CookieSource, Flush, HostName, Listening, LogFormat, OnExit, Seccomp, Surroundings,
 };
 use beamroute::epmd::EpmdMode;
 use beamroute::node::{AutoConnect, Permissions, Rights, SocketOption};
@@ -85,7 +85,7 @@ fn flags_over_environment_over_file_over_defaults() {
 #[test]
 fn every_option_in_every_layer() {
     type Holds = fn(&Config) -> bool;
-    let options: [(&str, &str, &str, Holds); 26] = [
+    let options: [(&str, &str, &str, Holds); 28] = [
         ("name", "a@127.0.0.1", "\"a@127.0.0.1\"", |c| c.node_name.to_string() == "a@127.0.0.1"),
         ("sname", "a", "\"a\"", |c| c.node_name.to_string() == "a@gw1"),
         ("cookie_file", "/c", "\"/c\"", |c| c.cookie == CookieSource::File("/c".into())),
@@ -93,6 +93,8 @@ fn every_option_in_every_layer() {
         ("port", "9100", "9100", |c| c.port == 9100),
         ("epmd", "external", "\"external\"", |c| c.epmd == EpmdMode::External),
         ("netns", "blue", "\"blue\"", |c| c.netns.as_ref().unwrap().path() == Path::new("/run/netns/blue")),
+        ("user", "nobody", "\"nobody\"", |c| c.user.as_deref() == Some("nobody")),
+        ("seccomp", "log", "\"log\"", |c| c.seccomp == Seccomp::Log),
         ("state_dir", "/s", "\"/s\"", |c| c.state_dir == Path::new("/s")),
         ("max_interfaces", "8", "8", |c| c.max_interfaces == 8),
         ("connect", "a@gw2", "[\"a@gw2\"]", |c| c.connect.iter().map(ToString::to_string).eq(["a@gw2"])),

@@ -14,6 +14,9 @@ use tempfile::TempDir;
 use super::epmd::Place;
 use super::{Lines, Netns, PATIENCE, Process, eventually, serial};
 
+/// The value of `--seccomp` for every daemon, if it is set.
+const SECCOMP: &str = "BEAMROUTE_TEST_SECCOMP";
+
 /// How a daemon is to be started.
 pub struct Options {
     place: Place,
@@ -157,6 +160,10 @@ impl Options {
         // Ours would be taken for settings.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BEAMROUTE_")) {
             command.env_remove(name);
+        }
+        // The whole suite under the filter: every daemon that it starts.
+        if let Some(mode) = std::env::var_os(SECCOMP) {
+            command.env("BEAMROUTE_SECCOMP", mode);
         }
         command.envs(env);
         let mut process = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));

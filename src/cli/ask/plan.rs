@@ -31,7 +31,7 @@ pub struct PlanArgs {
 }
 
 /// The options of `run` that have nothing to do with a plan. They may be given all the same.
-pub(in crate::cli) const IRRELEVANT: [&str; 16] = [
+pub(in crate::cli) const IRRELEVANT: [&str; 18] = [
     "admin",
     "allow",
     "connect",
@@ -48,6 +48,8 @@ pub(in crate::cli) const IRRELEVANT: [&str; 16] = [
     "recheck",
     "visible",
     "flush",
+    "user",
+    "seccomp",
 ];
 
 /// A plan, and where it comes from.

@@ -33,7 +33,7 @@ pub(super) struct Found {
 impl Place {
     /// The place of `owner`'s journal in `dir`.
     pub(super) fn new(dir: &Path, owner: &Owner) -> Self {
-        let mut name = format!("routes-{}", owner.protocol);
+        let mut name = format!("{PREFIX}{}", owner.protocol);
         if !owner.netns.is_empty() {
             name += "@";
             name += &shortened(&owner.netns);
@@ -172,6 +172,9 @@ fn shortened(netns: &str) -> String {
         _ => netns.to_owned(),
     }
 }
+
+/// What the names of all our files begin with.
+pub(super) const PREFIX: &str = "routes-";
 
 /// How many damaged files are kept.
 pub(super) const MAX_ASIDE: usize = 8;
