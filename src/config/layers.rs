@@ -142,7 +142,7 @@ pub(super) fn asked_file(flag: Option<&Path>, variables: &Variables) -> Option<P
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count().saturating_add(1)
 }
 
 /// The name that resembles most, if it does at all.

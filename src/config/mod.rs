@@ -9,6 +9,8 @@
 //! Reads the file and the environment it is given; makes, opens and resolves nothing. What does (the cookie, the host's
 //! addresses) is a method that the service calls at its start.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod cookie;
 mod cookies;
 pub mod layers;

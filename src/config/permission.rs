@@ -30,7 +30,7 @@ fn permissions(value: &Value) -> Result<Permissions, Wrong> {
     let mut permissions = Permissions::default();
     for (index, table) in value.as_array().ok_or_else(wrong)?.iter().enumerate() {
         let table = table.as_table().ok_or_else(wrong)?;
-        let at = |key: &str| format!("{KEY} {}: {key}", index + 1);
+        let at = |key: &str| format!("{KEY} {}: {key}", index.saturating_add(1));
         if let Some(odd) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
             return Err((at(odd), unknown("key", odd, &KEYS)));
         }

@@ -94,7 +94,8 @@ fn interfaces(value: Value) -> Result<Vec<InterfaceConfig>, Wrong> {
     let mut interfaces: Vec<InterfaceConfig> = Vec::new();
     for (index, table) in tables.into_iter().enumerate() {
         let Value::Table(table) = table else { return Err(wrong("written as [[interface]], with keys below it")) };
-        let names = names(&table).map_err(|reason| (format!("interface {}: match", index + 1), reason))?;
+        let names =
+            names(&table).map_err(|reason| (format!("interface {}: match", index.saturating_add(1)), reason))?;
         let key = format!("interface {:?}", names.to_string());
         if let Some(before) = interfaces.iter().find(|before| before.names.covers(&names)) {
             let before = before.names.to_string();

@@ -53,7 +53,7 @@ impl FrameDecoder {
             Header::Two => 2,
             Header::Four => 4,
         };
-        if buffer.len() < header + declared {
+        if buffer.len().saturating_sub(header) < declared {
             return Ok(None);
         }
         buffer.advance(header);

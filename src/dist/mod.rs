@@ -11,6 +11,8 @@
 //! Stands on [`crate::term`]. `erl_dist` has a handshake and a channel, and we use neither: its handshake hangs when
 //! the answer is `alive` and checks neither names nor flags, its channel allocates what the length field says.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod control;
 mod flags;
 mod frame;

@@ -35,7 +35,7 @@ impl Tick {
     /// A connection that came up at `now`, with `intensity` ticks in its ticktime.
     #[must_use]
     pub fn new(ticktime: Duration, intensity: u32, now: Instant) -> Self {
-        let boundary = now + ticktime / intensity;
+        let boundary = later(now, parts(ticktime, intensity));
         Self { ticktime, intensity, boundary, last_received: now, last_sent: now, spared_until: None }
     }
 
@@ -50,11 +50,11 @@ impl Tick {
         let down_at = self.down_at();
         let is_shorter = ticktime < self.ticktime;
         self.ticktime = ticktime;
-        self.boundary = now + self.interval();
+        self.boundary = later(now, self.interval());
         self.spared_until = if is_shorter {
-            Some(down_at.min(now + ticktime))
+            Some(down_at.min(later(now, ticktime)))
         } else {
-            self.spared_until.filter(|until| *until > self.last_received + ticktime)
+            self.spared_until.filter(|until| *until > later(self.last_received, ticktime))
         };
     }
 
@@ -73,7 +73,7 @@ impl Tick {
     /// shorter tick time, as nodes of the C interface do, and stops at once when the peer answers ticks too.
     #[must_use]
     pub fn wants_answer(&self, now: Instant) -> bool {
-        now >= self.last_sent + Self::ANSWER_GAP
+        now >= later(self.last_sent, Self::ANSWER_GAP)
     }
 
     /// When [`Tick::poll`] has to be called next.
@@ -93,19 +93,28 @@ impl Tick {
         if now < self.boundary {
             return TickAction::Nothing;
         }
-        let start = self.boundary - self.interval();
+        let start = self.boundary.checked_sub(self.interval()).unwrap_or(self.boundary);
         // After a pause (a suspended machine) the boundaries missed are not made up for.
-        self.boundary = (self.boundary + self.interval()).max(now);
+        self.boundary = later(self.boundary, self.interval()).max(now);
         if self.last_sent <= start || self.last_received <= start { TickAction::Send } else { TickAction::Nothing }
     }
 
     fn down_at(&self) -> Instant {
-        self.spared_until.unwrap_or(self.last_received + self.ticktime)
+        self.spared_until.unwrap_or(later(self.last_received, self.ticktime))
     }
 
     fn interval(&self) -> Duration {
-        self.ticktime / self.intensity
+        parts(self.ticktime, self.intensity)
     }
+}
+
+/// Beyond what an `Instant` holds, which is millions of years, it is now.
+fn later(from: Instant, by: Duration) -> Instant {
+    from.checked_add(by).unwrap_or(from)
+}
+
+fn parts(whole: Duration, count: u32) -> Duration {
+    whole.checked_div(count).unwrap_or(whole)
 }
 
 #[cfg(test)]

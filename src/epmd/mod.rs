@@ -7,6 +7,8 @@
 //!
 //! Stands on nothing of ours; knows neither routes nor the distribution protocol.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod client;
 pub mod codec;
 pub mod mode;

@@ -256,18 +256,18 @@ impl Keeper {
     }
 
     async fn keep(&mut self) {
-        let mut taken = 0;
+        let mut taken: u32 = 0;
         // How long silence must last before we serve. At first none: nobody has been using this mapper.
         let mut silence = Duration::ZERO;
         loop {
             let delay = match client::register(self.epmd, client::entry(&self.name, self.port)).await {
                 Ok(registration) => {
                     self.hold(registration).await;
-                    silence = SILENCE + SILENCE.mul_f64(rand::random::<f64>() / 2.0);
+                    silence = SILENCE.mul_f64(1.0 + rand::random::<f64>() / 2.0);
                     FIRST_RETRY
                 }
                 Err(error @ EpmdError::NameTaken { .. }) if self.is_starting() => {
-                    taken += 1;
+                    taken = taken.saturating_add(1);
                     if taken < TAKEN_ATTEMPTS {
                         FIRST_RETRY
                     } else {

@@ -250,7 +250,7 @@ impl Owner {
         let ip = from.ip().to_canonical();
         let is_own = socket.local_addr().is_ok_and(|own| own.ip().to_canonical() == ip);
         let peer = Peer { address: from, is_loopback: ip.is_loopback(), is_local: ip.is_loopback() || is_own };
-        self.next += 1;
+        self.next = self.next.wrapping_add(1);
         let id = self.next;
         let task = self.connections.spawn(connection(id, socket, peer, self.questions.clone()));
         self.ids.insert(task.id(), id);
@@ -337,7 +337,7 @@ fn alive_reply(creation: Result<u32, Refusal>, is_new: bool) -> Reply {
     if is_new {
         Reply::Alive2X { result, creation }
     } else {
-        Reply::Alive2 { result, creation: if result == 0 { (creation % 3) as u16 + 1 } else { 99 } }
+        Reply::Alive2 { result, creation: if result == 0 { ((creation % 3) as u16).saturating_add(1) } else { 99 } }
     }
 }
 

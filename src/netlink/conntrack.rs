@@ -5,6 +5,8 @@
 //! `net/netfilter/nf_conntrack_netlink.c`. The kernel answers in the call that asks, as with routes, but a table may
 //! have hundreds of thousands of entries: whoever has callers waiting should ask from another thread.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -82,11 +84,11 @@ impl Conntrack {
             for chunk in entries.chunks(MAX_BATCH) {
                 for errno in self.delete(chunk)? {
                     match errno {
-                        0 => flushed.deleted += 1,
+                        0 => flushed.deleted = flushed.deleted.saturating_add(1),
                         // It has ended by itself.
                         libc::ENOENT => {}
                         libc::EPERM => return Err(refused("delete tracked connections", errno)),
-                        _ => flushed.refused += 1,
+                        _ => flushed.refused = flushed.refused.saturating_add(1),
                     }
                 }
             }
@@ -125,9 +127,9 @@ impl Conntrack {
         let doing = "delete tracked connections";
         let mut request = Vec::new();
         let first = self.sequence.wrapping_add(1);
-        for (index, body) in bodies.iter().enumerate() {
+        for (body, left) in bodies.iter().zip((0..bodies.len()).rev()) {
             // Errors come without being asked for.
-            let ack = if index + 1 == bodies.len() { NLM_F_ACK } else { 0 };
+            let ack = if left == 0 { NLM_F_ACK } else { 0 };
             let sequence = self.next_sequence();
             Writer::new(&mut request, subsystem_type(IPCTNL_MSG_CT_DELETE), ack, sequence, body);
         }

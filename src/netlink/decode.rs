@@ -5,6 +5,8 @@
 //! attributes, so this reads just those, over `netlink-packet-core`'s checked buffers, and skips the rest. Layouts:
 //! `include/uapi/linux/{netlink,rtnetlink,if_link,if_addr,fib_rules}.h`.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nix::libc;

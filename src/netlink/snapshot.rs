@@ -1,5 +1,7 @@
 //! Dumps: links, addresses, rules and routes, folded into a [`World`].
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use nix::libc;
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};

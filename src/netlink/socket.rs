@@ -4,6 +4,8 @@
 //! acknowledgements lie in our receive queue, and a dump continues inside `recvmsg`. So there is nothing to wait for
 //! and no task to wake; all reads are non-blocking, and an empty queue where an answer is due is an error.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::io;
 
 use nix::libc;
@@ -126,7 +128,7 @@ impl CommandSocket {
         let Messages { bytes, starts } = messages;
         let mut answers = Vec::with_capacity(starts.len());
         for chunk in starts.chunks(MAX_BATCH) {
-            let end = starts.get(answers.len() + chunk.len()).copied().unwrap_or(bytes.len());
+            let end = starts.get(answers.len().saturating_add(chunk.len())).copied().unwrap_or(bytes.len());
             let Some((start, last)) = chunk.first().zip(chunk.last()) else { break };
             acknowledge(bytes, *last);
             match self.send_chunk(doing, bytes.get(*start..end).unwrap_or_default(), first, chunk.len()) {
@@ -136,7 +138,7 @@ impl CommandSocket {
                     tracing::warn!(messages = chunk.len(), "netlink answers lost, sending one by one");
                     for (at, start) in chunk.iter().enumerate() {
                         acknowledge(bytes, *start);
-                        let end = chunk.get(at + 1).copied().unwrap_or(end);
+                        let end = chunk.get(at.saturating_add(1)).copied().unwrap_or(end);
                         let first = first.wrapping_add(u32::try_from(at).unwrap_or_default());
                         answers.extend(self.send_chunk(doing, bytes.get(*start..end).unwrap_or_default(), first, 1)?);
                     }
@@ -165,7 +167,7 @@ impl CommandSocket {
             if let Some(found) = refusal_in(&message) {
                 *refusal = Some(found);
             }
-            index + 1 == count
+            index.checked_add(1) == Some(count)
         })?;
         Ok(refusals)
     }
@@ -300,7 +302,7 @@ fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32, bytes: &mut V
     message.header.sequence_number = sequence;
     message.finalize();
     let start = bytes.len();
-    bytes.resize(start + message.buffer_len(), 0);
+    bytes.resize(start.saturating_add(message.buffer_len()), 0);
     if let Some(space) = bytes.get_mut(start..) {
         message.serialize(space);
     }
@@ -309,7 +311,7 @@ fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32, bytes: &mut V
 
 /// Sets `NLM_F_ACK` in the message that begins at `start` (`struct nlmsghdr` in `include/uapi/linux/netlink.h`).
 fn acknowledge(bytes: &mut [u8], start: usize) {
-    if let Some([low, high]) = bytes.get_mut(start + 6..start + 8) {
+    if let Some([low, high]) = bytes.get_mut(start..).and_then(|message| message.get_mut(6..8)) {
         [*low, *high] = (u16::from_ne_bytes([*low, *high]) | NLM_F_ACK).to_ne_bytes();
     }
 }

@@ -3,6 +3,8 @@
 //! It is joined to its groups before the first dump, so that nothing falls between the two. Reading it never waits:
 //! when nothing has happened a look costs one system call.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 

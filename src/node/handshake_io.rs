@@ -1,5 +1,7 @@
 //! Handshake packets over a stream, with OTP's setup timer.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::io;
 use std::time::Duration;
 

@@ -2,6 +2,8 @@
 //!
 //! The forms are those of `gen.erl`, `sys.erl` and `erpc.erl` (the same in OTP 25, 27, 29).
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use eetf::{Atom, ImproperList, Pid, Reference, Term};
 
 use super::channel::Channel;

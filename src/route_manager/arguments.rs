@@ -1,5 +1,7 @@
 //! Terms → arguments, in every form that callers use.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::net::IpAddr;
 
 use super::owners::OwnerPolicy;

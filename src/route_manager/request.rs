@@ -1,5 +1,7 @@
 //! Term → [`Request`].
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 use std::fmt;
 use std::net::IpAddr;
 

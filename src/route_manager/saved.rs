@@ -14,6 +14,8 @@
 //!
 //! Stands on [`crate::route`].
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod format;
 mod image;
 mod place;
@@ -128,6 +130,12 @@ struct Fault {
     retry_at: Instant,
 }
 
+/// A second is never more than an `Instant` holds.
+fn retry_at() -> Instant {
+    let now = Instant::now();
+    now.checked_add(RETRY).unwrap_or(now)
+}
+
 impl Journal {
     /// Reads the journal for routes with `protocol` in `netns` (the process's own, if there is none) in `dir`, and makes
     /// it if there is none.
@@ -232,7 +240,7 @@ impl Journal {
                     error!(file = %path.display(), %error, "the desired state cannot be saved; trying again");
                 }
                 let errno = error.raw_os_error().unwrap_or(nix::libc::EIO);
-                self.fault = Some(Fault { errno, retry_at: Instant::now() + RETRY });
+                self.fault = Some(Fault { errno, retry_at: retry_at() });
             }
         }
     }
@@ -288,7 +296,7 @@ impl Journal {
         let Some(tail) = &mut self.tail else { return Ok(false) };
         let (mut text, mut chain) = (Vec::new(), tail.chain);
         chain.batch(&records, &mut text)?;
-        let bytes = tail.bytes + text.len() as u64;
+        let bytes = tail.bytes.saturating_add(text.len() as u64);
         if bytes > MAX_BYTES {
             return Ok(false);
         }

@@ -81,7 +81,7 @@ fn check_within<const DEPTH: usize>(bytes: &[u8], limits: Limits) -> Result<usiz
         if children > 0 {
             open.push(children)?;
         } else if open.leaf_done() {
-            return Ok(bytes.len() - reader.rest.len());
+            return Ok(bytes.len().saturating_sub(reader.rest.len()));
         }
     }
 }
@@ -103,18 +103,18 @@ impl<const DEPTH: usize> Nesting<DEPTH> {
             return Err(CheckError::TooDeep);
         }
         *self.waiting.get_mut(self.depth).ok_or(CheckError::TooDeep)? = children;
-        self.depth += 1;
+        self.depth = self.depth.saturating_add(1);
         Ok(())
     }
 
     /// Counts a finished child, and the containers that it completes; true when the outermost term is complete.
     fn leaf_done(&mut self) -> bool {
         while let Some(waiting) = self.depth.checked_sub(1).and_then(|top| self.waiting.get_mut(top)) {
-            *waiting -= 1;
+            *waiting = waiting.saturating_sub(1);
             if *waiting > 0 {
                 return false;
             }
-            self.depth -= 1;
+            self.depth = self.depth.saturating_sub(1);
         }
         true
     }
@@ -255,7 +255,7 @@ impl<'a> Reader<'a> {
         if !(1..=5).contains(&words) {
             return Err(CheckError::Field);
         }
-        self.node_then(4 + 4 * u64::from(words))
+        self.node_then(u64::from(words).saturating_add(1).saturating_mul(4))
     }
 
     fn small_integer(&mut self) -> Result<u64, CheckError> {

@@ -173,9 +173,9 @@ impl<'a> Builder<'a> {
                 self.refused = Some(CheckError::TooDeep.into());
                 return None;
             }
-            self.keys += 1;
+            self.keys = self.keys.saturating_add(1);
             let key = self.term()?;
-            self.keys -= 1;
+            self.keys = self.keys.saturating_sub(1);
             if map.insert(key, self.term()?).is_some() {
                 self.refused = Some(DecodeError::DuplicateKey);
                 return None;

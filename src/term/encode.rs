@@ -179,10 +179,10 @@ fn byte_list(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn internal_fun(fun: &InternalFun, out: &mut Vec<u8>) {
-    let start = out.len();
     match fun {
         InternalFun::New { module, arity, pid, free_vars, index, uniq, old_index, old_uniq } => {
             out.push(tag::NEW_FUN);
+            let size_at = out.len();
             out.extend([0; 4]);
             out.push(*arity);
             out.extend(uniq);
@@ -193,8 +193,8 @@ fn internal_fun(fun: &InternalFun, out: &mut Vec<u8>) {
             small_integer(*old_uniq, out);
             encode_pid(pid, out);
             all(free_vars, out);
-            let size = len32(out.len() - start - 1);
-            if let Some(field) = out.get_mut(start + 1..start + 5) {
+            let size = len32(out.len().saturating_sub(size_at));
+            if let Some(field) = out.get_mut(size_at..).and_then(|rest| rest.get_mut(..4)) {
                 field.copy_from_slice(&size);
             }
         }

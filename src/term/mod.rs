@@ -10,6 +10,8 @@
 //!
 //! Stands on nothing; must not allocate what a header claims.
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod build;
 mod check;
 mod decode;

@@ -161,10 +161,9 @@ impl Options {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BEAMROUTE_")) {
             command.env_remove(name);
         }
-        // The whole suite under the filter: every daemon that it starts.
-        if let Some(mode) = std::env::var_os(SECCOMP) {
-            command.env("BEAMROUTE_SECCOMP", mode);
-        }
+        // The whole suite under the filter: every daemon that it starts, but for those that a test says otherwise of.
+        let seccomp = std::env::var(SECCOMP).ok().filter(|_| env.iter().all(|(name, _)| name != "BEAMROUTE_SECCOMP"));
+        command.envs(seccomp.iter().map(|mode| ("BEAMROUTE_SECCOMP", mode)));
         command.envs(env);
         let mut process = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
         let log = Lines::read(process.0.stderr.take().unwrap());
@@ -177,6 +176,10 @@ impl Options {
             if let (Some(node), Some(port)) = (fields["node"].as_str(), fields["port"].as_u64()) {
                 let pid = fields["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
                 assert_eq!(pid, Some(process.pid()), "the ready line tells the process id: {line}");
+                if seccomp.is_some_and(|mode| mode != "off") {
+                    let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
+                    assert!(status.contains("\nSeccomp:\t2\n"), "{SECCOMP} is set, and there is no filter:\n{status}");
+                }
                 let (node, port) = (node.to_owned(), u16::try_from(port).unwrap());
                 return Ok(Daemon { pid: process.pid(), process, log, node, port, cookie, dir });
             }

@@ -29,7 +29,7 @@ pub(super) fn tuple(term: Term) -> Option<(Control, Option<Term>)> {
     let op = as_integer(&fields.remove(0))?;
     let (op, token) = match WITH_TOKEN.iter().find(|(with, ..)| *with == op) {
         Some((_, without, from_behind)) => {
-            let at = fields.len().checked_sub(1 + from_behind)?;
+            let at = fields.len().checked_sub(*from_behind)?.checked_sub(1)?;
             (*without, Some(fields.remove(at)))
         }
         None if op == 37 => (op, altact_token(&mut fields)),

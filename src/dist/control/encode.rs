@@ -25,9 +25,9 @@ pub(super) fn tuple(control: &Control, token: Option<&Term>) -> Term {
 /// The same operation with a trace token, and where the token goes among its fields.
 fn with_token(op: i64, fields: usize) -> (i64, usize) {
     match op {
-        2 | 3 | 6 | 8 => (op + 10, if matches!(op, 3 | 8) { fields - 1 } else { fields }),
+        2 | 3 | 6 | 8 => (op.saturating_add(10), if matches!(op, 3 | 8) { fields.saturating_sub(1) } else { fields }),
         37 => (op, fields),
-        _ => (op + 1, fields),
+        _ => (op.saturating_add(1), fields),
     }
 }
 

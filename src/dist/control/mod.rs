@@ -172,14 +172,16 @@ impl Control {
 
     fn encode_with_token(&self, token: Option<&Term>, payload: Option<&Term>, out: &mut Vec<u8>) {
         let start = out.len();
-        out.extend([0, 0, 0, 0, PASS_THROUGH, TERM_VERSION]);
+        out.extend([0; 4]);
+        let content = out.len();
+        out.extend([PASS_THROUGH, TERM_VERSION]);
         term::encode(&encode::tuple(self, token), out);
         if let Some(payload) = payload {
             out.push(TERM_VERSION);
             term::encode(payload, out);
         }
-        let len = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX).to_be_bytes();
-        if let Some(field) = out.get_mut(start..start + 4) {
+        let len = u32::try_from(out.len().saturating_sub(content)).unwrap_or(u32::MAX).to_be_bytes();
+        if let Some(field) = out.get_mut(start..content) {
             field.copy_from_slice(&len);
         }
     }

@@ -147,10 +147,10 @@ pub(super) fn read(text: &[u8], owner: &Owner) -> Result<Content, Damage> {
     let end = text.iter().rposition(|byte| *byte == b'\n').ok_or(Damage::Cut)?;
     let (mut image, mut chain) = (Image::default(), Chain::default());
     // Lines that were written together, and their bytes.
-    let (mut first, mut first_bytes) = (1, 0);
-    let mut lines = 0;
+    let (mut first, mut first_bytes) = (1, 0_u64);
+    let mut lines: usize = 0;
     for line in text.get(..end).unwrap_or_default().split(|byte| *byte == b'\n') {
-        lines += 1;
+        lines = lines.saturating_add(1);
         let body = chain.check(line).ok_or(Damage::Checksum(lines))?;
         if lines == 1 {
             first = header(body, owner)?.saturating_add(1);
@@ -161,13 +161,13 @@ pub(super) fn read(text: &[u8], owner: &Owner) -> Result<Content, Damage> {
                 .for_each(|r| image.apply(r));
         }
         if lines <= first {
-            first_bytes += line.len() as u64 + 1;
+            first_bytes = first_bytes.saturating_add(line.len() as u64).saturating_add(1);
         }
     }
     if lines < first {
         return Err(Damage::Cut);
     }
-    Ok(Content { image, first_bytes, whole_bytes: end as u64 + 1, chain })
+    Ok(Content { image, first_bytes, whole_bytes: (end as u64).saturating_add(1), chain })
 }
 
 fn batch(body: &[u8]) -> Result<Vec<Record>, String> {

@@ -117,7 +117,7 @@ impl Place {
         let aside = |number: u64| self.dir.join(format!("{}.damaged-{number}", self.name));
         let path = aside(numbers.last().map_or(1, |last| last.saturating_add(1)));
         fs::rename(self.path(), &path)?;
-        let surplus = (numbers.len() + 1).saturating_sub(MAX_ASIDE);
+        let surplus = numbers.len().saturating_add(1).saturating_sub(MAX_ASIDE);
         for number in numbers.into_iter().take(surplus) {
             if let Err(error) = fs::remove_file(aside(number)) {
                 warn!(file = %aside(number).display(), %error, "cannot remove an old damaged state file");
