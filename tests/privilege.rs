@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -246,6 +247,33 @@ fn a_filter_on_every_thread() {
             assert_eq!(thread["Seccomp"], mode, "{flags:?} {}", thread["Name"]);
         }
         site.beam.expect(&[("Clear(eth0).", "ok")]);
+    }
+}
+
+/// The namespace cannot be entered again, and need not be.
+#[test]
+fn a_signal_while_the_node_starts() {
+    let Some(site) = Site::new() else { return };
+    let mut daemon = start(&site, &[]);
+    site.beam.expect(&[("Set(eth0, 1).", "ok"), ("I(<<\"eth0\">>, install).", "installed")]);
+    daemon.kill();
+    // A port mapper that never answers.
+    let epmd = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = epmd.local_addr().unwrap().port().to_string();
+    let file = site.state_dir().with_file_name("pid");
+    for (flag, keeps) in [("--on-exit=keep", true), ("--on-exit=clear", false)] {
+        let script = format!("echo $$ >'{}'; exec \"$@\"", file.display());
+        let options = site.options().flags(&[flag]).env("ERL_EPMD_PORT", &port).wrap(&["sh", "-c", &script, "sh"]);
+        let log = std::thread::scope(|scope| {
+            let daemon = scope.spawn(|| refusal(options));
+            let _asks = epmd.accept().unwrap();
+            assert!(site.kernel().contains("proto 110"), "what was saved is in the kernel before the node is up");
+            let pid = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+            daemon.join().unwrap()
+        });
+        assert_eq!(site.kernel().contains("proto 110"), keeps, "{log}");
+        assert!(!log.contains("ERROR") && !log.contains("panicked"), "{log}");
     }
 }
 
