@@ -60,7 +60,8 @@ impl Messages {
     fn number(&mut self, first: u32) -> u32 {
         let mut next = first;
         for start in &self.starts {
-            if let Some(space) = self.bytes.get_mut(start + 8..start + 12) {
+            let message = self.bytes.get_mut(*start..);
+            if let Some(space) = message.and_then(|message| message.get_mut(8..12)) {
                 space.copy_from_slice(&next.to_ne_bytes());
             }
             next = next.wrapping_add(1);
