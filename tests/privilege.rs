@@ -211,6 +211,10 @@ fn users_that_cannot_be() {
     let log = refusal(site.options().flags(&["--user", "no-such-user"]));
     assert_eq!(log, "beamroute: user: there is no user no-such-user on this machine\n");
 
+    let mut command = site.net.outside(env!("CARGO_BIN_EXE_beamroute"));
+    let status = command.args(["run", "--user", "no-such-user", "--netns", &site.net.argument()]).status().unwrap();
+    assert_eq!(status.code(), Some(5));
+
     // It has what is not ours, so it is not given away.
     fs::create_dir(site.state_dir()).unwrap();
     fs::set_permissions(site.state_dir(), fs::Permissions::from_mode(0o755)).unwrap();

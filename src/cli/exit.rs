@@ -56,15 +56,13 @@ impl From<&ServiceError> for ExitCode {
             {
                 ExitCode::Permission
             }
-            ServiceError::Privilege(PrivilegeError::NotRoot(_) | PrivilegeError::StateDir { .. }) => {
-                ExitCode::Permission
-            }
             ServiceError::Elsewhere(_) | ServiceError::Journal(JournalError::Missing(_)) => ExitCode::NoSuchNode,
             ServiceError::Cookie(_)
             | ServiceError::Privilege(PrivilegeError::NoSuchUser(_))
             | ServiceError::Seccomp(SeccompError::Machine)
             | ServiceError::Scope(_)
             | ServiceError::Netlink(NetlinkError::Namespace { .. }) => ExitCode::Configuration,
+            ServiceError::Privilege(_) => ExitCode::Permission,
             _ => ExitCode::Failed,
         }
     }

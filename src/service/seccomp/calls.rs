@@ -94,6 +94,12 @@ const OPEN: &[(i64, u8)] = &[(libc::SYS_openat, 2), (libc::SYS_open, 1)];
 #[cfg(target_arch = "aarch64")]
 const OPEN: &[(i64, u8)] = &[(libc::SYS_openat, 2)];
 
+/// glibc's `rename` on aarch64, for which `libc` has no name (`include/uapi/asm-generic/unistd.h`).
+#[cfg(target_arch = "aarch64")]
+const RENAMEAT: i64 = 38;
+#[cfg(target_arch = "x86_64")]
+const RENAMEAT: i64 = libc::SYS_renameat;
+
 /// Non-blocking mode, close-on-exec, whether it is a terminal, what waits to be read and to be sent.
 const IOCTLS: [libc::Ioctl; 5] = [libc::FIONBIO, libc::FIOCLEX, libc::TCGETS, libc::FIONREAD, libc::TIOCOUTQ];
 
@@ -158,7 +164,7 @@ const FREELY: &[i64] = &[
     libc::SYS_mkdirat,
     libc::SYS_newfstatat,
     libc::SYS_readlinkat,
-    libc::SYS_renameat,
+    RENAMEAT,
     libc::SYS_renameat2,
     libc::SYS_statx,
     libc::SYS_unlinkat,
