@@ -219,6 +219,7 @@ mod tests {
     use nix::mount::{MsFlags, mount};
     use nix::sched::{CloneFlags, setns, unshare};
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    use nix::unistd::execv;
 
     use super::*;
     use crate::service::seccomp::calls;
@@ -226,8 +227,9 @@ mod tests {
     type Attempt = (&'static str, fn() -> Result<(), Errno>);
 
     /// What an intruder would want, in a form that fails for another reason without the filter, whoever runs the tests.
-    const REFUSED: [Attempt; 9] = [
-        ("execve", || io_result(Command::new("/no/such/program").status())),
+    const REFUSED: [Attempt; 10] = [
+        ("a process", || io_result(Command::new("/no/such/program").status())),
+        ("execve", || execv(c"/no/such/program", &[c"program"]).map(drop)),
         ("mount", || mount(None::<&str>, "/no/such/place", Some("tmpfs"), MsFlags::empty(), None::<&str>)),
         ("setns", || setns(io::stdin().as_fd(), CloneFlags::CLONE_NEWNET)),
         ("unshare", || unshare(CloneFlags::from_bits_retain(libc::CLONE_THREAD | libc::CLONE_PARENT))),
