@@ -27,7 +27,7 @@ use nix::sys::prctl;
 use nix::unistd::{
     AccessFlags, Gid, Uid, User, faccessat, getegid, geteuid, getgrouplist, setgroups, setresgid, setresuid,
 };
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::route_manager::Journal;
 
@@ -124,7 +124,7 @@ impl Privileges {
         let handed_over =
             if geteuid().is_root() { hand_over(state_dir, uid, gid, self.user.is_some()) } else { Ok(()) };
         if let Err(error) = &handed_over {
-            info!(dir = %state_dir.display(), %error, "the state directory stays as it is");
+            debug!(dir = %state_dir.display(), %error, "the state directory stays as it is");
         }
         if let Some(user) = &self.user {
             user.become_it()?;
