@@ -32,7 +32,7 @@ pub(super) fn read(table: &Table, file: &Path) -> Result<Vec<(NodePattern, Cooki
 fn cookies(tables: &[Value]) -> Result<Vec<(NodePattern, CookieSource)>, Wrong> {
     let mut cookies: Vec<(NodePattern, CookieSource)> = Vec::new();
     for (index, table) in tables.iter().filter_map(Value::as_table).enumerate() {
-        let at = |key: &str| format!("{KEY} {}: {key}", index + 1);
+        let at = |key: &str| format!("{KEY} {}: {key}", index.saturating_add(1));
         if let Some(odd) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
             return Err((at(odd), unknown("key", odd, &KEYS)));
         }
