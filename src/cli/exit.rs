@@ -60,6 +60,7 @@ impl From<&ServiceError> for ExitCode {
             ServiceError::Cookie(_)
             | ServiceError::Privilege(PrivilegeError::NoSuchUser(_))
             | ServiceError::Seccomp(SeccompError::Machine)
+            | ServiceError::Tls(_)
             | ServiceError::Scope(_)
             | ServiceError::Netlink(NetlinkError::Namespace { .. }) => ExitCode::Configuration,
             ServiceError::Privilege(_) => ExitCode::Permission,

@@ -21,6 +21,7 @@ pub mod options;
 mod permission;
 mod pg;
 pub mod ranking;
+mod tls;
 pub mod value;
 
 use std::io;
@@ -35,10 +36,10 @@ pub use limits::Limits;
 pub use listen::Listening;
 pub use options::Options;
 pub use ranking::RankingFile;
-pub use value::{Admin, Flush, LogFormat, Netns, OnExit, Seccomp};
+pub use value::{Admin, Flush, LogFormat, Netns, OnExit, Seccomp, TlsVerify};
 
 use crate::epmd::{DEFAULT_PORT, EpmdConfig, EpmdMode};
-use crate::node::{AutoConnect, NodePattern, Permissions, SocketDefaults, node_name, peer_name};
+use crate::node::{AutoConnect, NodePattern, Permissions, SocketDefaults, TlsSettings, node_name, peer_name};
 use crate::route::Ranking;
 
 /// Everything `beamroute run` goes by.
@@ -94,6 +95,8 @@ pub struct Config {
     pub net_ticktime: Duration,
     /// Options of sockets, on top of OTP's.
     pub socket_defaults: SocketDefaults,
+    /// TLS for all connections.
+    pub tls: Option<TlsSettings>,
     /// The nodes that may connect, as for `net_kernel:allow/1`, each once; all, if there are none.
     pub allow: Vec<String>,
     /// Who may do what, with what `admin` says.
@@ -228,6 +231,9 @@ pub enum ConfigError {
         /// Why not.
         reason: &'static str,
     },
+    /// TLS that cannot be.
+    #[error("tls: {0}")]
+    Tls(&'static str),
     /// There is no cookie.
     #[error(transparent)]
     Cookie(#[from] CookieError),
@@ -273,7 +279,10 @@ impl Config {
             (None, None) => ("beamroute", NameKind::Short),
         };
         let node_name = node_name(given, name_kind, &around.host)?;
+        let tls = tls::settings(&options)?;
+        let tls_warning = tls::warning(&options, tls.as_ref());
         let mut config = Config {
+            tls,
             connect: nodes_to_connect(options.connect.as_deref().unwrap_or_default(), &node_name, name_kind)?,
             pg_groups: pg::groups(options.pg_group.as_deref().unwrap_or_default())?,
             pg_scope: pg::scope(options.pg_scope.as_deref())?,
@@ -316,6 +325,7 @@ impl Config {
             file,
             warnings: layers::unknown_variables(variables),
         };
+        config.warnings.extend(tls_warning);
         if config.pg_groups.is_empty() && options.pg_scope.is_some() {
             config.warnings.push("pg_scope counts for the groups of pg_group only, and there are none".into());
         }

@@ -11,7 +11,7 @@ use clap::{Args, CommandFactory, Parser};
 
 use super::value::{
     Admin, DistAutoConnect, Flush, LogFormat, MaxInterfaces, Netns, OnExit, Protocol, RulePriority, Seccomp, Seconds,
-    SocketOptions,
+    SocketOptions, TlsVerify,
 };
 use crate::epmd::EpmdMode;
 
@@ -98,6 +98,26 @@ pub struct Options {
     /// Options of the sockets of connections to other nodes, likewise
     #[arg(long, value_name = "OPTIONS")]
     pub dist_connect_options: Option<SocketOptions>,
+    /// Speak TLS with other nodes, and nothing else, as `erl -proto_dist inet_tls` does
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = clap::builder::BoolishValueParser::new())]
+    pub tls: Option<bool>,
+    /// Our certificate in PEM, and those between it and its authority's
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key in PEM, readable by its owner only [default: in the file of --tls-cert]
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Certificates in PEM of the authorities that nodes' certificates must lead to
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// Whether nodes must have such a certificate, whoever dials: peer or none [default: peer]
+    #[arg(long, value_name = "WHAT")]
+    pub tls_verify: Option<TlsVerify>,
+    /// Whether it must be for the host of the node's name [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = clap::builder::BoolishValueParser::new())]
+    pub tls_check_name: Option<bool>,
     /// Node that may connect: a name, a host, or `name@`, as for net_kernel:allow/1; may be repeated [default: all]
     #[arg(long, value_name = "NODE")]
     pub allow: Option<Vec<String>>,
@@ -165,6 +185,12 @@ layered!(
     net_ticktime,
     dist_listen_options,
     dist_connect_options,
+    tls,
+    tls_cert,
+    tls_key,
+    tls_ca,
+    tls_verify,
+    tls_check_name,
     allow,
     admin,
     log_format,

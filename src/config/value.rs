@@ -134,6 +134,17 @@ pub enum Seccomp {
     Enforce,
 }
 
+/// Whether nodes must have a certificate, in the words of OTP's `verify_peer` and `verify_none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsVerify {
+    /// One of an authority that we trust.
+    #[default]
+    Peer,
+    /// None.
+    None,
+}
+
 /// Whether referring to a node connects to it, in the words of the Kernel parameter `dist_auto_connect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DistAutoConnect(pub AutoConnect);

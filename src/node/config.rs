@@ -6,7 +6,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::net_kernel::Defaults;
-use super::{Cookie, NodePattern, Permissions, Resolver};
+use super::{Cookie, NodePattern, Permissions, Resolver, Tls};
 use crate::epmd::{self, DEFAULT_PORT, EpmdConfig, EpmdMode};
 
 /// Settings of a [`super::Node`].
@@ -16,6 +16,8 @@ pub struct NodeConfig {
     pub cookie: Zeroizing<Vec<u8>>,
     /// The cookies of nodes that have another one, as `erlang:set_cookie/2` sets them. The first that fits counts.
     pub cookies: Vec<(NodePattern, Cookie)>,
+    /// The certificates, if all connections are to be TLS (`-proto_dist inet_tls`).
+    pub tls: Option<Tls>,
     /// Offer `PUBLISHED`, so that peers list us in `nodes/0`; see [`NodeBuilder::visible`](super::NodeBuilder::visible).
     pub is_visible: bool,
     /// A peer that is silent this long is down.
@@ -78,6 +80,7 @@ impl Default for NodeConfig {
         Self {
             cookie: Zeroizing::default(),
             cookies: Vec::new(),
+            tls: None,
             is_visible: false,
             net_ticktime: Duration::from_secs(60),
             net_tickintensity: 4,

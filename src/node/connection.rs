@@ -205,11 +205,15 @@ impl Drop for Up {
 pub(super) async fn run(node: Node, up: Up, stream: Stream, buffer: BytesMut) {
     let connection = Arc::clone(&up.connection);
     let span = tracing::info_span!("connection", peer = %connection.peer.name);
-    let (read, write) = stream.into_split();
+    let (read, mut write) = stream.into_split();
     info!(parent: &span, hidden = !connection.peer.is_visible(), "nodeup");
     let writer = {
         let connection = Arc::clone(&connection);
-        async move { write_frames(&connection, write).await }.instrument(span.clone())
+        async move {
+            write_frames(&connection, &mut write).await;
+            write.farewell();
+        }
+        .instrument(span.clone())
     };
     let reader = async {
         read_frames(&node, &connection, read, buffer).await;
@@ -280,14 +284,14 @@ fn answer_tick(connection: &Connection) {
 }
 
 /// Writes what the outbox holds, and keeps the ticks: both must go on while the other waits.
-async fn write_frames(connection: &Connection, mut write: WriteHalf) {
+async fn write_frames(connection: &Connection, write: &mut WriteHalf) {
     let mut spent = Vec::new();
     loop {
         tokio::select! {
             biased;
             () = connection.closed.cancelled() => return,
             frames = connection.outbox.take(std::mem::take(&mut spent)) => {
-                if !write_all(connection, &mut write, &frames).await {
+                if !write_all(connection, write, &frames).await {
                     let is_tick = frames == TICK;
                     return connection.close(if is_tick { NodedownReason::SendNetTickFailed } else { NodedownReason::ConnectionClosed });
                 }
@@ -297,7 +301,7 @@ async fn write_frames(connection: &Connection, mut write: WriteHalf) {
                 spent.shrink_to(READ_SIZE);
             }
             () = connection.flushing.cancelled() => {
-                write_all(connection, &mut write, &connection.outbox.take_now()).await;
+                write_all(connection, write, &connection.outbox.take_now()).await;
                 let _ = write.shutdown().await;
                 // Closing with bytes unread makes the kernel reset the connection, and the peer lose what it has not
                 // read yet. So the reader goes on until the peer has closed too, or whoever stops us loses patience.

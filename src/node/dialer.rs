@@ -4,9 +4,10 @@
 //! node at a time, dialled or accepted, and everybody who wants the node waits for that one.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -31,17 +32,22 @@ pub struct DialError {
 pub(super) struct Failure {
     reason: String,
     is_refused: bool,
+    is_about_tls: bool,
+}
+
+impl Failure {
+    const NONE: Self = Self { reason: String::new(), is_refused: false, is_about_tls: false };
 }
 
 impl From<&str> for Failure {
     fn from(reason: &str) -> Self {
-        Self { reason: reason.to_owned(), is_refused: false }
+        Self { reason: reason.to_owned(), ..Self::NONE }
     }
 }
 
 impl From<&SetupError> for Failure {
     fn from(error: &SetupError) -> Self {
-        Self { reason: error.to_string(), is_refused: error.is_refusal() }
+        Self { reason: error.to_string(), is_refused: error.is_refusal(), is_about_tls: error.is_about_tls() }
     }
 }
 
@@ -55,6 +61,12 @@ impl DialError {
     #[must_use]
     pub const fn is_refused(&self) -> bool {
         self.failure.is_refused
+    }
+
+    /// Whether it has to do with TLS: certificates, or that one of the two does not speak it.
+    #[must_use]
+    pub const fn is_about_tls(&self) -> bool {
+        self.failure.is_about_tls
     }
 }
 
@@ -71,7 +83,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     pub(super) const fn new(node: Node, peer: String, id: u64, abort: CancellationToken) -> Self {
-        Self { node, peer, id, abort, failure: Failure { reason: String::new(), is_refused: false } }
+        Self { node, peer, id, abort, failure: Failure::NONE }
     }
 
     /// Whether it still holds the place.
@@ -89,6 +101,9 @@ impl Drop for Attempt {
 
 /// An attempt that another one has replaced.
 const TAKEN: SetupError = SetupError::GivenUp("the peer dialled us");
+
+/// How much longer than an attempt those wait who want it: its own end says more than that theirs has come.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// Why somebody wants a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -141,7 +156,7 @@ impl Node {
         if !is_node_name(peer) {
             return Err(failed("not a node name".into()));
         }
-        let end = after(self.inner.config.setup_time);
+        let end = after(self.inner.config.setup_time.saturating_add(GRACE));
         loop {
             let verdict = match self.want(peer, address, wish).map_err(|reason| failed(reason.into()))? {
                 Wanted::Up => return Ok(()),
@@ -197,8 +212,7 @@ impl Node {
         let setup = tokio::select! {
             () = stopping.cancelled() => Err(SetupError::GivenUp("the node stops")),
             () = attempt.abort.cancelled() => Err(TAKEN),
-            setup = timeout(self.inner.config.setup_time, self.dial_out(&attempt, address)) =>
-                setup.unwrap_or(Err(SetupError::Timeout)),
+            setup = self.dial_out(&attempt, address) => setup,
         };
         match setup {
             Ok((up, io)) => {
@@ -210,16 +224,27 @@ impl Node {
         }
     }
 
+    /// All of it within the setup time.
     async fn dial_out(&self, attempt: &Attempt, address: Option<SocketAddr>) -> Result<(Up, HandshakeIo), SetupError> {
-        let options = self.inner.net_kernel.socket_defaults.borrow().connect.clone();
         let config = &self.inner.config;
-        let socket = match address {
-            Some(address) => TcpStream::connect(address).await?,
-            None => config.resolver.connect(&attempt.peer, config.setup_time).await?,
+        let end = after(config.setup_time);
+        let connecting = async {
+            match address {
+                Some(address) => Ok(TcpStream::connect(address).await?),
+                None => config.resolver.connect(&attempt.peer, config.setup_time).await,
+            }
         };
-        let mut io = HandshakeIo::new(socket, config.setup_time);
-        let mut dialing =
-            Dialing::new(self.name_message(), &attempt.peer, config.cookie_of(&attempt.peer), rand::random());
+        let socket = timeout_at(end, connecting).await.unwrap_or(Err(SetupError::Timeout))?;
+        let (tls, host) = (config.tls.as_ref(), host_of(&attempt.peer));
+        let io = HandshakeIo::dial(socket, tls, host, end, config.setup_time).await?;
+        timeout_at(end, self.introduce(attempt, io)).await.unwrap_or(Err(SetupError::Timeout))
+    }
+
+    /// The handshake of the distribution.
+    async fn introduce(&self, attempt: &Attempt, mut io: HandshakeIo) -> Result<(Up, HandshakeIo), SetupError> {
+        let options = self.inner.net_kernel.socket_defaults.borrow().connect.clone();
+        let cookie = self.inner.config.cookie_of(&attempt.peer);
+        let mut dialing = Dialing::new(self.name_message(), &attempt.peer, cookie, rand::random());
         if !self.state().show_name(&attempt.peer, attempt.id) {
             return Err(TAKEN);
         }

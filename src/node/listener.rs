@@ -14,7 +14,7 @@ use super::half_open::HalfOpen;
 use super::handshake_io::{HandshakeIo, SetupError};
 use super::net_kernel::{Emulated, SocketOption, socket_options};
 use super::state::Admission;
-use super::{Node, NodedownReason};
+use super::{Node, NodedownReason, host_of};
 use crate::dist::{Accepting, Flags, HandshakeError, NameMessage, Status, Step};
 
 /// Accepts until the node stops. Each handshake is a task of its own; a slow one delays nobody.
@@ -72,17 +72,15 @@ async fn accept(node: Node, socket: TcpStream, guard: DropGuard) {
     drop(guard);
     match setup {
         Ok((up, io)) => connection::run(node, up, io.stream, io.buffer).await,
-        // What an operator must see: a node that would have come in with the right cookie or a newer release.
-        Err(
-            error @ (SetupError::Full(_) | SetupError::Handshake(HandshakeError::Cookie | HandshakeError::Flags(_))),
-        ) => span.in_scope(|| warn!(%error, "refused a node")),
+        Err(error) if error.is_for_operators() => span.in_scope(|| warn!(%error, "refused a node")),
         Err(error) => span.in_scope(|| debug!(%error, "handshake failed")),
     }
 }
 
 async fn shake_hands(node: &Node, socket: TcpStream) -> Result<(Up, HandshakeIo), SetupError> {
-    let mut io = HandshakeIo::new(socket, node.inner.config.setup_time);
-    let mut accepting = Accepting::new(node.name_message(), node.inner.config.cookie.clone(), rand::random());
+    let config = &node.inner.config;
+    let mut io = HandshakeIo::accept(socket, config.tls.as_ref(), config.setup_time).await?;
+    let mut accepting = Accepting::new(node.name_message(), config.cookie.clone(), rand::random());
     let name = io.receive().await?;
     let named = accepting.packet(&name);
     Span::current().record("peer", accepting.peer_name());
@@ -104,6 +102,10 @@ async fn shake_hands(node: &Node, socket: TcpStream) -> Result<(Up, HandshakeIo)
     if !node.inner.net_kernel.allow().admits_inbound(name) {
         io.send(&accepting.status(&Status::NotAllowed)).await?;
         return Err(SetupError::GivenUp("a node that is not allowed"));
+    }
+    if !io.stream.is_for(host_of(name)) {
+        io.send(&accepting.status(&Status::NotAllowed)).await?;
+        return Err(SetupError::WrongHost);
     }
     accepting.set_cookie(node.inner.config.cookie_of(name));
     if let Some(status) = named {

@@ -67,6 +67,7 @@
 //! | servers | [`GenServer`], [`Process::serve`] |
 //! | functions for `rpc` and `erpc` | [`Process::export`] |
 //! | `net_kernel` | [`Node::start`], [`stop`](Node::stop), [`connect_node`](Node::connect_node), [`allow`](Node::allow), [`set_net_ticktime`](Node::set_net_ticktime), [`getopts`](Node::getopts), [`setopts`](Node::setopts), [`Process::monitor_nodes`] |
+//! | TLS distribution | [`NodeConfig::tls`], [`Tls`], with the cargo feature `tls` |
 //! | terms | [`crate::term`] |
 //!
 //! Every node also answers, without any process of yours: `net_adm:ping/1`, the functions of `net_kernel` and a few of
@@ -116,6 +117,7 @@ mod rpc;
 mod signals;
 mod state;
 mod system;
+mod tls;
 mod transport;
 mod watchers;
 
@@ -144,6 +146,7 @@ pub use permissions::{NodePattern, Permissions, Rights};
 pub use process::Process;
 pub use resolver::Resolver;
 pub use system::{SystemReply, refuse_io, system_reply};
+pub use tls::{Tls, TlsError, TlsSettings};
 
 use incarnation::{Incarnation, Running};
 use kernel::NetKernel;

@@ -4,12 +4,15 @@
 //! bytes go the way they would go without it.
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Waker};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::tls;
 use crate::dist::Header;
 
 /// A stream to a peer.
@@ -17,25 +20,30 @@ use crate::dist::Header;
 pub(super) enum Stream {
     /// As `inet_tcp_dist` and `inet6_tcp_dist`.
     Tcp(TcpStream),
+    /// As `inet_tls_dist`. Larger by far.
+    Tls(Box<tls::Stream>),
 }
 
 /// The half that is read.
 #[derive(Debug)]
 pub(super) enum ReadHalf {
     Tcp(OwnedReadHalf),
+    Tls(tokio::io::ReadHalf<Box<tls::Stream>>),
 }
 
 /// The half that is written.
 #[derive(Debug)]
 pub(super) enum WriteHalf {
     Tcp(OwnedWriteHalf),
+    Tls(tokio::io::WriteHalf<Box<tls::Stream>>),
 }
 
 impl Stream {
     /// The socket beneath, for its address and its options.
-    pub(super) const fn socket(&self) -> &TcpStream {
+    pub(super) fn socket(&self) -> &TcpStream {
         match self {
             Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.socket(),
         }
     }
 
@@ -43,6 +51,15 @@ impl Stream {
     pub(super) const fn handshake_header(&self) -> Header {
         match self {
             Self::Tcp(_) => Header::Two,
+            Self::Tls(_) => Header::Four,
+        }
+    }
+
+    /// Whether a node on this host may be at its other end.
+    pub(super) fn is_for(&self, host: &str) -> bool {
+        match self {
+            Self::Tcp(_) => true,
+            Self::Tls(stream) => stream.is_for(host),
         }
     }
 
@@ -50,6 +67,7 @@ impl Stream {
     pub(super) async fn read_buf(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read_buf(buffer).await,
+            Self::Tls(stream) => stream.read_buf(buffer).await,
         }
     }
 
@@ -57,6 +75,10 @@ impl Stream {
     pub(super) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.write_all(bytes).await,
+            Self::Tls(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
         }
     }
 
@@ -65,6 +87,10 @@ impl Stream {
             Self::Tcp(stream) => {
                 let (read, write) = stream.into_split();
                 (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
+            }
+            Self::Tls(stream) => {
+                let (read, write) = tokio::io::split(stream);
+                (ReadHalf::Tls(read), WriteHalf::Tls(write))
             }
         }
     }
@@ -75,15 +101,20 @@ impl ReadHalf {
     pub(super) async fn read_buf(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
         match self {
             Self::Tcp(half) => half.read_buf(buffer).await,
+            Self::Tls(half) => half.read_buf(buffer).await,
         }
     }
 }
 
 impl WriteHalf {
-    /// Writes all of `bytes`.
+    /// Writes all of `bytes`: when it is done, the kernel has them.
     pub(super) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Tcp(half) => half.write_all(bytes).await,
+            Self::Tls(half) => {
+                half.write_all(bytes).await?;
+                half.flush().await
+            }
         }
     }
 
@@ -91,6 +122,15 @@ impl WriteHalf {
     pub(super) async fn shutdown(&mut self) -> io::Result<()> {
         match self {
             Self::Tcp(half) => half.shutdown().await,
+            Self::Tls(half) => half.shutdown().await,
+        }
+    }
+
+    /// Says good-bye, as far as that goes without waiting. A socket does it when it is dropped; a TLS peer would think that
+    /// somebody has cut it off.
+    pub(super) fn farewell(&mut self) {
+        if let Self::Tls(half) = self {
+            let _ = Pin::new(half).poll_shutdown(&mut Context::from_waker(Waker::noop()));
         }
     }
 }

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use crate::config::{Config, CookieError, Listening, NameKind, OnExit, RankingFile};
 use crate::epmd::EpmdState;
 use crate::netlink::{self, Missing, NetlinkError};
-use crate::node::{Listen, Node, NodeConfig, Resolver, Start, StartError};
+use crate::node::{Listen, Node, NodeConfig, Resolver, Start, StartError, Tls, TlsError, host_of};
 use crate::pg::{Membership, Scope};
 use crate::route::PlanOptions;
 use crate::route_manager::{Ended, JournalError, ReadRanking, RouteManager, Settings, Steering};
@@ -40,6 +40,9 @@ pub enum ServiceError {
     /// No usable cookie.
     #[error(transparent)]
     Cookie(#[from] CookieError),
+    /// No usable certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The kernel, or this process, lacks something that nothing works without.
     #[error("cannot manage routes without {0}")]
     Missing(Missing),
@@ -140,6 +143,7 @@ pub struct Service {
     membership: Option<Membership>,
     shutdown: CancellationToken,
     reload: Arc<Notify>,
+    tls: Option<Tls>,
     address: SocketAddr,
     listening: Listening,
     _exclusive: Exclusive,
@@ -152,13 +156,14 @@ struct Starting {
     manager: RouteManager,
     scope: Option<Scope>,
     reload: Arc<Notify>,
+    tls: Option<Tls>,
     listening: Listening,
     exclusive: Exclusive,
 }
 
 impl Starting {
     fn new(config: Config, opened: Opened) -> Result<Self, ServiceError> {
-        let Opened { cookie, cookies, netlink, world, mut exclusive, conntrack } = opened;
+        let Opened { cookie, cookies, tls, netlink, world, mut exclusive, conntrack } = opened;
         let Restoration { kernel, state, journal } = Restoration::new(&config, netlink, world)?;
         if let Err(error) = exclusive.attend() {
             warn!(%error, "those who ask for the protocol number are not attended to");
@@ -181,6 +186,7 @@ impl Starting {
             handshake_limit_per_address: limits.half_open_per_address,
             resolver: Resolver::new(config.epmd_port),
             auto_connect: config.auto_connect,
+            tls: tls.clone(),
             ..NodeConfig::new(&cookie)
         };
         let node = Node::new(node_config);
@@ -195,7 +201,7 @@ impl Starting {
             manager.flush_connections(conntrack);
         }
         let scope = scope(&node, &config.pg_scope, &config.pg_groups)?;
-        Ok(Self { config, node, manager, scope, reload, listening, exclusive })
+        Ok(Self { config, node, manager, scope, reload, tls, listening, exclusive })
     }
 
     /// Lets peers in: the processes have their mailboxes, whoever connects from here on is answered.
@@ -216,7 +222,7 @@ impl Starting {
 
     /// To be called when the node listens.
     async fn started(self) -> Service {
-        let Self { config, node, manager, scope, reload, listening, exclusive } = self;
+        let Self { config, node, manager, scope, reload, tls, listening, exclusive } = self;
         let shutdown = CancellationToken::new();
         let membership = scope.map(|scope| scope.join(manager.pid(), &config.pg_groups));
         let manager = tokio::spawn(manager.run(shutdown.clone()));
@@ -225,7 +231,7 @@ impl Starting {
         for peer in &config.connect {
             node.keep_connected(&peer.to_string());
         }
-        Service { node, epmd, manager, membership, shutdown, reload, address, listening, _exclusive: exclusive }
+        Service { node, epmd, manager, membership, shutdown, reload, tls, address, listening, _exclusive: exclusive }
     }
 }
 
@@ -253,10 +259,15 @@ impl Service {
         self.address
     }
 
-    /// Has the ranking read again; the log says what became of it.
+    /// Has the ranking read again, and certificates; the log says what became of it.
     pub fn reload(&self) {
         info!("reading the ranking again");
         self.reload.notify_one();
+        let Some(tls) = &self.tls else { return };
+        match tls.reload() {
+            Ok(()) => warn_of_host(tls, host_of(&self.node.name())),
+            Err(error) => warn!(%error, "the TLS certificates of before stay"),
+        }
     }
 
     /// Says that the node is ready, and who cannot reach it.
@@ -307,6 +318,13 @@ impl Service {
         }
         // It was started, so it can be stopped.
         let _ = self.node.stop().await;
+    }
+}
+
+/// What keeps nodes apart although every file is all right.
+fn warn_of_host(tls: &Tls, host: &str) {
+    if !tls.is_for(host) {
+        warn!(host, "the TLS certificate is not for the host of our node name: nodes that check it will refuse us");
     }
 }
 

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use tracing::warn;
 
-use super::{Exclusive, ServiceError, netlink_config, networkd, plan_options};
+use super::{Exclusive, ServiceError, netlink_config, networkd, plan_options, warn_of_host};
 use crate::config::{Config, Cookie, Flush};
 use crate::netlink::{self, Conntrack, Netlink};
-use crate::node::NodePattern;
+use crate::node::{NodePattern, Tls};
 use crate::route::{DesiredState, World};
 use crate::route_manager::{Journal, Kernel, Restored};
 
@@ -16,6 +16,7 @@ pub(super) struct Opened {
     pub cookie: Cookie,
     /// Those of nodes that have another one.
     pub cookies: Vec<(NodePattern, Cookie)>,
+    pub tls: Option<Tls>,
     pub netlink: Netlink,
     pub world: World,
     pub exclusive: Exclusive,
@@ -30,6 +31,10 @@ impl Opened {
         }
         let cookie = config.cookie.read()?;
         let cookies = config.read_cookies()?;
+        let tls = config.tls.clone().map(Tls::open).transpose()?;
+        if let Some(tls) = &tls {
+            warn_of_host(tls, config.node_name.host());
+        }
         let netlink_config = netlink_config(config);
         for missing in netlink::check_support(&netlink_config)? {
             if missing.is_fatal() {
@@ -44,7 +49,7 @@ impl Opened {
         let exclusive = Exclusive::claim(netlink_config.netns.as_deref(), config.protocol)?;
         let conntrack = conntrack(config);
         let (netlink, world) = Netlink::open(&netlink_config)?;
-        Ok(Self { cookie, cookies, netlink, world, exclusive, conntrack })
+        Ok(Self { cookie, cookies, tls, netlink, world, exclusive, conntrack })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod cookies;
 mod file;
+mod tls;
 
 use std::ffi::OsString;
 use std::fs;
@@ -119,8 +120,9 @@ fn every_option_in_every_layer() {
         ("protocol", "111", "111", |c| c.protocol == 111),
         ("rule_priority", "7", "7", |c| c.rule_priority == 7),
     ];
-    // The one that can only be refused has a test of its own.
-    let mut keys: Vec<&str> = options.iter().map(|(key, ..)| *key).chain(["visible"]).collect();
+    // The one that can only be refused has a test of its own, and so have those that count together.
+    let others = ["visible", "tls", "tls_cert", "tls_key", "tls_ca", "tls_verify", "tls_check_name"];
+    let mut keys: Vec<&str> = options.iter().map(|(key, ..)| *key).chain(others).collect();
     let mut known = beamroute::config::options::keys();
     keys.sort_unstable();
     known.sort_unstable();

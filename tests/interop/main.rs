@@ -32,5 +32,7 @@ mod status;
 mod steering;
 mod subscribers;
 mod ticks;
+#[cfg(feature = "tls")]
+mod tls;
 mod two_daemons;
 mod white_box;

@@ -15,7 +15,7 @@ pub const FLAGS: u64 = 0xd_075f_5fbc;
 pub const NO_COOKIE: &[u8] = &[119, 0];
 
 /// Our challenge, for want of any danger.
-const CHALLENGE: u32 = 0x0123_4567;
+pub const CHALLENGE: u32 = 0x0123_4567;
 
 /// A connection to the daemon at some stage.
 pub struct Raw {
@@ -312,6 +312,6 @@ pub fn tuple(elements: &[Vec<u8>]) -> Vec<u8> {
     [vec![104, u8::try_from(elements.len()).unwrap()], elements.concat()].concat()
 }
 
-fn digest(cookie: &str, challenge: u32) -> [u8; 16] {
+pub fn digest(cookie: &str, challenge: u32) -> [u8; 16] {
     md5::compute(format!("{cookie}{challenge}")).0
 }

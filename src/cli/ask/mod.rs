@@ -14,10 +14,11 @@ pub(super) use plan::IRRELEVANT;
 pub use plan::{PlanArgs, PlanError, Planned};
 
 use super::ExitCode;
-use crate::config::{Config, ConfigError, Options, Surroundings};
+use crate::config::{Config, ConfigError, Options, Surroundings, TlsVerify};
 use crate::epmd::EpmdMode;
 use crate::node::{
-    CallError, CookieError, DialError, NameKind, Node, NodeConfig, Resolver, Start, StartError, host_of, peer_name,
+    CallError, CookieError, DialError, NameKind, Node, NodeConfig, Resolver, Start, StartError, Tls, TlsError, host_of,
+    peer_name,
 };
 use crate::term::{Show, Term, as_atom, as_tuple, atom};
 
@@ -39,6 +40,41 @@ pub struct AskArgs {
     /// File that holds the cookie [default: as for run]
     #[arg(long, value_name = "PATH")]
     pub cookie_file: Option<PathBuf>,
+    /// TLS, as for run.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+}
+
+/// How a node is asked that speaks TLS: as the node itself speaks to others.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TlsArgs {
+    /// Speak TLS, with a certificate of our own; this and the next as for run
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = clap::builder::BoolishValueParser::new())]
+    pub tls: Option<bool>,
+    /// Our certificate
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Certificates of the authorities that the node's certificate must lead to
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// Whether the node must have such a certificate: peer or none
+    #[arg(long, value_name = "WHAT")]
+    pub tls_verify: Option<TlsVerify>,
+    /// Whether it must be for the host of the node's name
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = clap::builder::BoolishValueParser::new())]
+    pub tls_check_name: Option<bool>,
+}
+
+impl TlsArgs {
+    fn into_options(self) -> Options {
+        let Self { tls, tls_cert, tls_key, tls_ca, tls_verify, tls_check_name } = self;
+        Options { tls, tls_cert, tls_key, tls_ca, tls_verify, tls_check_name, ..Options::default() }
+    }
 }
 
 /// What is asked for.
@@ -61,6 +97,9 @@ pub enum AskError {
     /// There is no usable cookie.
     #[error(transparent)]
     Cookie(#[from] CookieError),
+    /// There are no usable certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// We cannot be a node here.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -78,6 +117,9 @@ pub enum AskError {
     /// The node would not have us.
     #[error("{0}; both need the same cookie, see --cookie-file")]
     Refused(DialError),
+    /// It and we do not agree on TLS.
+    #[error("{0}; see --tls, --tls-cert and --tls-ca")]
+    Insecure(DialError),
     /// It gave no answer.
     #[error("{node} has no answer: {error}")]
     NoAnswer {
@@ -99,13 +141,25 @@ pub enum AskError {
     System(std::io::Error),
 }
 
+impl AskError {
+    const fn unconnected(error: DialError) -> Self {
+        if error.is_about_tls() {
+            Self::Insecure(error)
+        } else if error.is_refused() {
+            Self::Refused(error)
+        } else {
+            Self::NoNode(error)
+        }
+    }
+}
+
 impl From<&AskError> for ExitCode {
     fn from(error: &AskError) -> Self {
         match error {
-            AskError::Config(_) | AskError::Cookie(_) => Self::Configuration,
+            AskError::Config(_) | AskError::Cookie(_) | AskError::Tls(_) => Self::Configuration,
             AskError::Name { .. } => Self::Usage,
             AskError::NoNode(_) => Self::NoSuchNode,
-            AskError::Refused(_) | AskError::Error { .. } => Self::Refused,
+            AskError::Refused(_) | AskError::Insecure(_) | AskError::Error { .. } => Self::Refused,
             AskError::NoAnswer { error: CallError::NotConnected(_), .. } => Self::NoSuchNode,
             AskError::Start(_) | AskError::NoAnswer { .. } | AskError::System(_) => Self::Failed,
         }
@@ -141,7 +195,7 @@ impl AskArgs {
     /// # Errors
     /// [`AskError`], in a sentence for the operator.
     pub fn ask(self, question: Question) -> Result<String, AskError> {
-        let options = Options { cookie_file: self.cookie_file, ..Options::default() };
+        let options = Options { cookie_file: self.cookie_file, ..self.tls.into_options() };
         let config = Config::resolve(options, self.config.as_deref(), &Surroundings::of_this_process())?;
         Ok(question.show(&ask_now(&config, self.node, question)?, self.json))
     }
@@ -159,9 +213,11 @@ async fn ask(config: &Config, asked: Option<String>, request: Term) -> Result<Te
     if let Some(reason) = peer_name(&peer, NameKind::of_host(host)).err().filter(|_| !is_own) {
         return Err(AskError::Name { given: peer, reason });
     }
+    let tls = config.tls.clone().map(Tls::open).transpose()?;
     let node = Node::new(NodeConfig {
         resolver: Resolver::new(config.epmd_port),
         cookies: config.read_cookies()?,
+        tls,
         ..NodeConfig::new(&config.cookie.read()?)
     });
     let name = format!("beamroute-ask-{}@{host}", std::process::id());
@@ -174,7 +230,7 @@ async fn ask(config: &Config, asked: Option<String>, request: Term) -> Result<Te
         Some(address) => node.dial(&peer, address).await,
         None => node.connect(&peer).await,
     };
-    connected.map_err(|error| if error.is_refused() { AskError::Refused(error) } else { AskError::NoNode(error) })?;
+    connected.map_err(AskError::unconnected)?;
     let answer = node.call(("route_manager", &*peer), request, PATIENCE).await;
     // It is connected, and so it was started.
     let _ = node.stop().await;

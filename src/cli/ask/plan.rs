@@ -88,8 +88,8 @@ impl From<&PlanError> for ExitCode {
         match error {
             PlanError::Config(_) => Self::Configuration,
             PlanError::Ask(error) => Self::from(error),
-            // It runs, and all that keeps us from asking it is the cookie.
-            PlanError::Offline { absence: AskError::Cookie(_), error }
+            // It runs, and all that keeps us from asking it is the cookie or the certificates.
+            PlanError::Offline { absence: AskError::Cookie(_) | AskError::Tls(_), error }
                 if matches!(**error, ServiceError::Elsewhere(_)) =>
             {
                 Self::Configuration
@@ -132,17 +132,22 @@ impl PlanArgs {
     }
 }
 
-/// Whether there may be no daemon at all. (Without a cookie it cannot be asked, should it run.)
+/// Whether there may be no daemon at all. (Without a cookie, or certificates, it cannot be asked, should it run.)
 const fn is_absence(error: &AskError) -> bool {
-    matches!(error, AskError::NoNode(_) | AskError::Cookie(_))
+    matches!(error, AskError::NoNode(_) | AskError::Cookie(_) | AskError::Tls(_))
 }
 
 /// The options of `run` that name the node to ask, and how to reach it.
 const TO_ASK: [&str; 5] = ["name", "sname", "cookie_file", "epmd", "port"];
 
+/// Those that count for every node that is asked.
+fn is_for_all(key: &str) -> bool {
+    key == "cookie_file" || key.starts_with("tls")
+}
+
 /// Which of the `given` options counted for nothing when a node answered: by default ours, else one that was named.
 fn unused(given: &[&str], is_own: bool) -> String {
-    let is_used = |key: &str| key == "cookie_file" || (is_own && TO_ASK.contains(&key));
+    let is_used = |key: &str| is_for_all(key) || (is_own && TO_ASK.contains(&key));
     let unused = given.iter().filter(|key| !is_used(key)).map(|key| format!("--{}", key.replace('_', "-")));
     let unused: Vec<String> = unused.collect();
     if unused.is_empty() {
