@@ -1,5 +1,6 @@
 //! Whose turn it is to go when too many have come.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -30,20 +31,21 @@ impl std::fmt::Display for Source {
 /// The place of the one who has to go: the first (oldest) of the source that has most. So a flood from one source pushes
 /// out itself.
 #[must_use]
-pub fn oldest_of_most(sources: impl Iterator<Item = Source> + Clone) -> Option<usize> {
-    let mut counts: BTreeMap<Source, usize> = BTreeMap::new();
-    for source in sources.clone() {
-        *counts.entry(source).or_default() += 1;
+pub fn oldest_of_most(sources: impl Iterator<Item = Source>) -> Option<usize> {
+    let mut crowds: BTreeMap<Source, (usize, Reverse<usize>)> = BTreeMap::new();
+    for (place, source) in sources.enumerate() {
+        crowds.entry(source).or_insert((0, Reverse(place))).0 += 1;
     }
-    let (most, _) = counts.into_iter().max_by_key(|(_, count)| *count)?;
-    sources.into_iter().position(|source| source == most)
+    // Of sources with as many, the one that came first.
+    let (_, Reverse(place)) = crowds.into_values().max()?;
+    Some(place)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sources<'a>(texts: &'a [&str]) -> impl Iterator<Item = Source> + Clone + 'a {
+    fn sources<'a>(texts: &'a [&str]) -> impl Iterator<Item = Source> + 'a {
         texts.iter().map(|text| Source::of(text.parse().unwrap()))
     }
 
@@ -53,6 +55,9 @@ mod tests {
         assert_eq!(oldest_of_most(sources(&["192.0.2.1", "192.0.2.2", "192.0.2.2"])), Some(1));
         assert_eq!(oldest_of_most(sources(&["192.0.2.1", "2001:db8::1", "2001:db8::2"])), Some(1));
         assert_eq!(oldest_of_most(sources(&["2001:db8::1", "192.0.2.1", "::ffff:192.0.2.1"])), Some(1));
+        for equals in [["192.0.2.2", "192.0.2.1", "192.0.2.3"], ["192.0.2.1", "192.0.2.3", "2001:db8::1"]] {
+            assert_eq!(oldest_of_most(sources(&equals)), Some(0), "of equals the oldest: {equals:?}");
+        }
     }
 
     #[test]

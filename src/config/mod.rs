@@ -345,6 +345,12 @@ impl Config {
         Ok(config)
     }
 
+    /// Where the cookie comes from that is shared with `node`.
+    #[must_use]
+    pub fn cookie_of(&self, node: &str) -> &CookieSource {
+        self.cookies.iter().find(|(pattern, _)| pattern.fits(node)).map_or(&self.cookie, |(_, source)| source)
+    }
+
     /// Reads the cookies of nodes that have another one.
     ///
     /// # Errors

@@ -5,9 +5,10 @@
 //! take other nodes' names away. Nothing here trusts a client: requests are bounded, unregistered connections have
 //! [`IDLE`] and a limited number of seats, and a flood of silent ones pushes out silent ones of its own address.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::task::Poll;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -195,6 +196,7 @@ struct Owner {
 
 async fn run(server: Server, stop: CancellationToken) {
     let limits = server.limits;
+    let mut listeners = VecDeque::from(server.listeners);
     let (questions, mut asked) = mpsc::channel(limits.seats.max(1));
     let mut owner = Owner {
         registry: Registry::new(limits.names, random_creation()),
@@ -213,7 +215,7 @@ async fn run(server: Server, stop: CancellationToken) {
             () = stop.cancelled() => break,
             Some(ended) = owner.connections.join_next_with_id() => owner.ended(ended),
             Some(question) = asked.recv() => owner.answer(question),
-            accepted = accept(&server.listeners) => match accepted {
+            accepted = accept(&mut listeners) => match accepted {
                 Ok((socket, from)) => {
                     owner.admit(socket, from);
                     // However many wait: the node's own work comes in between.
@@ -230,14 +232,17 @@ async fn run(server: Server, stop: CancellationToken) {
     // The set's drop ends the connections' tasks and closes their sockets.
 }
 
-async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
+/// A connection on any of them; the one that had its turn is looked at last the next time.
+async fn accept(listeners: &mut VecDeque<TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
     std::future::poll_fn(|cx| {
-        for listener in listeners {
-            if let std::task::Poll::Ready(accepted) = listener.poll_accept(cx) {
-                return std::task::Poll::Ready(accepted);
+        for _ in 0..listeners.len() {
+            let accepted = listeners.front().map_or(Poll::Pending, |listener| listener.poll_accept(cx));
+            listeners.rotate_left(1);
+            if accepted.is_ready() {
+                return accepted;
             }
         }
-        std::task::Poll::Pending
+        Poll::Pending
     })
     .await
 }

@@ -256,7 +256,7 @@ impl Node {
             return std::future::pending().await;
         }
         self.departed(&attempt.peer).await;
-        Ok((self.bring_up(dialing.peer(), attempt.id, io.stream.socket(), &options)?, io))
+        Ok((self.bring_up(dialing.peer(), (attempt.id, false), io.stream.socket(), &options)?, io))
     }
 
     /// Waits until the nodedown of the last connection to `peer` has been delivered.

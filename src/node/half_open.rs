@@ -16,9 +16,24 @@ use crate::crowd::{Source, oldest_of_most};
 #[derive(Debug)]
 pub(super) struct HalfOpen {
     /// Oldest first.
-    under_way: VecDeque<(Source, CancellationToken)>,
+    under_way: VecDeque<UnderWay>,
     limit: usize,
     limit_per_source: usize,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    source: Source,
+    ended: CancellationToken,
+    evicted: CancellationToken,
+}
+
+/// A handshake's place. When it is dropped, because the handshake is over or the cookie is proved, it is free.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Cancelled when the handshake has to end.
+    pub evicted: CancellationToken,
+    _ended: DropGuard,
 }
 
 impl HalfOpen {
@@ -28,29 +43,29 @@ impl HalfOpen {
         Self { under_way: VecDeque::new(), limit, limit_per_source }
     }
 
-    /// Makes room for one more. Its token is cancelled when it has to end; dropping the guard says that it has ended.
-    pub(super) fn begin(&mut self, address: IpAddr) -> DropGuard {
+    /// Makes room for one more.
+    pub(super) fn begin(&mut self, address: IpAddr) -> Place {
         let source = Source::of(address);
-        self.under_way.retain(|(_, token)| !token.is_cancelled());
-        let mut of_source = self.under_way.iter().enumerate().filter(|(_, (other, _))| *other == source);
+        self.under_way.retain(|other| !other.ended.is_cancelled());
+        let mut of_source = self.under_way.iter().enumerate().filter(|(_, other)| other.source == source);
         let oldest = of_source.next().map(|(place, _)| place);
         let too_many = match oldest {
             Some(place) if 1 + of_source.count() >= self.limit_per_source => Some(place),
-            _ if self.under_way.len() >= self.limit => oldest_of_most(self.under_way.iter().map(|(source, _)| *source)),
+            _ if self.under_way.len() >= self.limit => oldest_of_most(self.under_way.iter().map(|other| other.source)),
             _ => None,
         };
         if let Some(place) = too_many {
             self.end(place);
         }
-        let token = CancellationToken::new();
-        self.under_way.push_back((source, token.clone()));
-        token.drop_guard()
+        let (ended, evicted) = (CancellationToken::new(), CancellationToken::new());
+        self.under_way.push_back(UnderWay { source, ended: ended.clone(), evicted: evicted.clone() });
+        Place { evicted, _ended: ended.drop_guard() }
     }
 
     fn end(&mut self, place: usize) {
-        if let Some((source, token)) = self.under_way.remove(place) {
+        if let Some(UnderWay { source, evicted, .. }) = self.under_way.remove(place) {
             debug!(%source, "too many handshakes under way; the oldest ends");
-            token.cancel();
+            evicted.cancel();
         }
     }
 }
@@ -62,13 +77,12 @@ mod tests {
     const A: &str = "192.0.2.1";
     const B: &str = "192.0.2.2";
 
-    fn begin(half_open: &mut HalfOpen, address: &str) -> (CancellationToken, DropGuard) {
-        let guard = half_open.begin(address.parse().unwrap());
-        (guard.token().clone(), guard)
+    fn begin(half_open: &mut HalfOpen, address: &str) -> Place {
+        half_open.begin(address.parse().unwrap())
     }
 
-    fn alive(all: &[(CancellationToken, DropGuard)]) -> Vec<usize> {
-        all.iter().enumerate().filter(|(_, (token, _))| !token.is_cancelled()).map(|(at, _)| at).collect()
+    fn alive(all: &[Place]) -> Vec<usize> {
+        all.iter().enumerate().filter(|(_, place)| !place.evicted.is_cancelled()).map(|(at, _)| at).collect()
     }
 
     #[test]
@@ -94,7 +108,16 @@ mod tests {
         for _ in 0..10 {
             drop(begin(&mut half_open, A));
         }
-        assert!(!first.0.is_cancelled());
+        assert!(!first.evicted.is_cancelled());
+    }
+
+    #[test]
+    fn who_has_proved_the_cookie_is_not_ended() {
+        let mut half_open = HalfOpen::new(2, 2);
+        let Place { evicted, _ended } = begin(&mut half_open, A);
+        drop(_ended);
+        let _flood: Vec<_> = (0..10).map(|_| begin(&mut half_open, A)).collect();
+        assert!(!evicted.is_cancelled());
     }
 
     #[test]

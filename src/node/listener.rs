@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::DropGuard;
 use tracing::{Instrument, Span, debug, field, info_span, warn};
 
 use super::connection::{self, Connection, Up};
 use super::dialer::Attempt;
-use super::half_open::HalfOpen;
+use super::half_open::{HalfOpen, Place};
 use super::handshake_io::{HandshakeIo, SetupError};
 use super::net_kernel::{Emulated, SocketOption, socket_options};
 use super::state::Admission;
@@ -60,16 +59,16 @@ fn set_options(listener: &TcpListener, options: &[SocketOption]) {
     }
 }
 
-async fn accept(node: Node, socket: TcpStream, guard: DropGuard) {
+async fn accept(node: Node, socket: TcpStream, place: Place) {
     let address = socket.peer_addr().ok();
     let span = info_span!("handshake", address = address.map(field::display), peer = field::Empty);
     let stopping = node.incarnation().stopping.clone();
+    let evicted = place.evicted.clone();
     let setup = tokio::select! {
         () = stopping.cancelled() => return,
-        () = guard.token().cancelled() => return,
-        setup = shake_hands(&node, socket).instrument(span.clone()) => setup,
+        () = evicted.cancelled() => return,
+        setup = shake_hands(&node, socket, place).instrument(span.clone()) => setup,
     };
-    drop(guard);
     match setup {
         Ok((up, io)) => connection::run(node, up, io.stream, io.buffer).await,
         Err(error) if error.is_for_operators() => span.in_scope(|| warn!(%error, "refused a node")),
@@ -77,7 +76,7 @@ async fn accept(node: Node, socket: TcpStream, guard: DropGuard) {
     }
 }
 
-async fn shake_hands(node: &Node, socket: TcpStream) -> Result<(Up, HandshakeIo), SetupError> {
+async fn shake_hands(node: &Node, socket: TcpStream, place: Place) -> Result<(Up, HandshakeIo), SetupError> {
     let config = &node.inner.config;
     let mut io = HandshakeIo::accept(socket, config.tls.as_ref(), config.setup_time).await?;
     let mut accepting = Accepting::new(node.name_message(), config.cookie.clone(), rand::random());
@@ -109,7 +108,7 @@ async fn shake_hands(node: &Node, socket: TcpStream) -> Result<(Up, HandshakeIo)
     }
     accepting.set_cookie(node.inner.config.cookie_of(name));
     if let Some(status) = named {
-        return answer(node, io, accepting, status, 0).await;
+        return answer(node, io, accepting, status, 0, place).await;
     }
     let admission = node.state().admit(accepting.peer_name());
     match admission {
@@ -122,7 +121,7 @@ async fn shake_hands(node: &Node, socket: TcpStream) -> Result<(Up, HandshakeIo)
             let attempt = Attempt::new(node.clone(), accepting.peer_name().to_owned(), id, abort);
             tokio::select! {
                 () = attempt.abort.cancelled() => Err(SetupError::GivenUp("the peer dialled again")),
-                setup = answer(node, io, accepting, status, id) => setup,
+                setup = answer(node, io, accepting, status, id, place) => setup,
             }
         }
     }
@@ -135,6 +134,7 @@ async fn answer(
     mut accepting: Accepting,
     status: Status,
     attempt: u64,
+    place: Place,
 ) -> Result<(Up, HandshakeIo), SetupError> {
     io.send(&accepting.status(&status)).await?;
     let ack = loop {
@@ -146,15 +146,18 @@ async fn answer(
             Step::Wait | Step::Decide | Step::Up => {}
         }
     };
+    // From here on no flood of newcomers ends it.
+    drop(place);
     let peer = accepting.peer();
     let replaced = node.state().replaced_by(&peer.name, attempt);
+    let replaces = replaced.is_some();
     if let Some(old) = replaced {
         old.close(NodedownReason::WaitPending);
         old.gone.cancelled().await;
     }
     node.departed(&peer.name).await;
-    let up =
-        node.bring_up(peer, attempt, io.stream.socket(), &node.inner.net_kernel.socket_defaults.borrow().listen)?;
+    let options = node.inner.net_kernel.socket_defaults.borrow().listen.clone();
+    let up = node.bring_up(peer, (attempt, replaces), io.stream.socket(), &options)?;
     io.send(&[ack]).await?;
     node.announce_up(&up.connection);
     Ok((up, io))
@@ -173,11 +176,12 @@ impl Node {
         NameMessage { flags: Flags::OFFERED | published, creation: us.creation, name: us.name.clone() }
     }
 
-    /// Enters a verified peer into the table, and sets its socket's options.
+    /// Enters a verified peer into the table, and sets its socket's options. An attempt that has replaced a connection
+    /// takes its place among the [`connection_limit`](super::NodeConfig::connection_limit).
     pub(super) fn bring_up(
         &self,
         peer: crate::dist::Peer,
-        attempt: u64,
+        (attempt, replaces): (u64, bool),
         socket: &TcpStream,
         options: &[SocketOption],
     ) -> Result<Up, SetupError> {
@@ -189,7 +193,7 @@ impl Node {
             return Err(SetupError::GivenUp("the node stops"));
         }
         let limit = self.inner.config.connection_limit;
-        if state.connections().len() >= limit {
+        if !replaces && state.connections().len() >= limit {
             return Err(SetupError::Full(limit));
         }
         if !state.may_come_up(&peer.name, attempt) {

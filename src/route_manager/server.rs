@@ -168,9 +168,7 @@ impl RouteManager {
             // The writers first: what our own changes have stirred up in the kernel can wait, the callers cannot.
             tokio::task::yield_now().await;
         }
-        if self.stopped.is_none() {
-            self.turn(None).await;
-        }
+        self.finish().await;
         // Before anyone is told that we have ended.
         if self.settings.clears_on_exit {
             self.kernel.clear();
@@ -203,6 +201,20 @@ impl RouteManager {
             tokio::task::yield_now().await;
         }
         self.commit();
+    }
+
+    /// Answers what is in the mailbox in the end.
+    async fn finish(&mut self) {
+        for _ in 0..MAX_BATCH / SLICE {
+            if self.stopped.is_some() {
+                return;
+            }
+            self.turn(None).await;
+            // The last slice was not full.
+            if self.effort < SLICE {
+                return;
+            }
+        }
     }
 
     /// Takes what waits, and no more than a slice; says how many messages there were that nobody waits for.

@@ -3,6 +3,7 @@
 //! The kernel comes first, brought to the saved state, and epmd after it: routes never wait for a port mapper.
 
 mod exclusive;
+mod files;
 mod log;
 mod networkd;
 mod offline;

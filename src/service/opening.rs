@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tracing::warn;
 
-use super::{Exclusive, ServiceError, netlink_config, networkd, plan_options, warn_of_host};
+use super::{Exclusive, ServiceError, files, netlink_config, networkd, plan_options, warn_of_host};
 use crate::config::{Config, Cookie, Flush};
 use crate::netlink::{self, Conntrack, Netlink};
 use crate::node::{NodePattern, Tls};
@@ -29,6 +29,7 @@ impl Opened {
         for warning in &config.warnings {
             warn!("{warning}");
         }
+        files::make_room(&config.limits);
         let cookie = config.cookie.read()?;
         let cookies = config.read_cookies()?;
         let tls = config.tls.clone().map(Tls::open).transpose()?;

@@ -145,3 +145,13 @@ fn nodes_with_cookies_of_their_own() {
     eventually("the daemon has connected", || beam.eval("lists:member(N, nodes(hidden)).").as_deref() == Ok("true"));
     assert!(!site.daemon.log().contains("operators"));
 }
+
+#[test]
+fn the_limit_on_open_files_is_raised_to_what_they_need() {
+    let Some(site) = Site::start("[limits]\nconnections = 700\n", |_| {}, &[]) else { return };
+    let limits = fs::read_to_string(format!("/proc/{}/limits", site.daemon.pid)).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [soft, hard] = numbers.as_slice() else { panic!("{line}") };
+    assert!(*soft >= 2 * 700 + 4 * 256 + 512 + 64 || soft == hard, "{line}");
+}

@@ -214,13 +214,10 @@ async fn ask(config: &Config, asked: Option<String>, request: Term) -> Result<Te
         return Err(AskError::Name { given: peer, reason });
     }
     let tls = config.tls.clone().map(Tls::open).transpose()?;
-    let node = Node::new(NodeConfig {
-        resolver: Resolver::new(config.epmd_port),
-        cookies: config.read_cookies()?,
-        tls,
-        ..NodeConfig::new(&config.cookie.read()?)
-    });
     let name = format!("beamroute-ask-{}@{host}", std::process::id());
+    // Our own daemon goes by the same file, and by our name.
+    let cookie = config.cookie_of(if is_own { &name } else { &peer }).read()?;
+    let node = Node::new(NodeConfig { resolver: Resolver::new(config.epmd_port), tls, ..NodeConfig::new(&cookie) });
     let start = match NameKind::of_host(host) {
         NameKind::Long => Start::long(name),
         NameKind::Short => Start::short(name),
