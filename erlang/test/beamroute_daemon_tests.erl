@@ -139,7 +139,7 @@ it_starts_and_its_log_is_told() ->
     await_log(warning, "gw@127.0.0.1: the environment variable BEAMROUTE_NONSENSE means nothing to beamroute"),
     await_log(debug, "gw@127.0.0.1: started creation="),
     OsPid = os_pid(),
-    #{meta := Meta} = await_log(info, "gw@127.0.0.1: ready epmd=registered node=gw@127.0.0.1 pid="),
+    #{meta := Meta} = await_log(info, "gw@127.0.0.1: ready epmd=registered listening=127.0.0.1 node=gw@127.0.0.1 pid="),
     ?assertMatch(
         #{domain := [beamroute, daemon], beamroute := #{<<"pid">> := OsPid, <<"daemon">> := ?NODE}}, Meta
     ),
