@@ -5,9 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::support::raw::{FLAGS, Raw};
+use crate::support::raw::{FLAGS, Raw, atom};
 use crate::support::{Beam, Daemon, Epmd, Netns, eventually, serial};
 
 const COOKIE: &str = "limited";
@@ -154,4 +155,27 @@ fn the_limit_on_open_files_is_raised_to_what_they_need() {
     let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let [soft, hard] = numbers.as_slice() else { panic!("{line}") };
     assert!(*soft >= 2 * 700 + 4 * 256 + 512 + 64 || soft == hard, "{line}");
+}
+
+#[test]
+fn what_waits_at_the_end_is_answered() {
+    let Some(site) = Site::start("", |_| {}, &[]) else { return };
+    let mut raws: Vec<Raw> = (0..40)
+        .map(|n| {
+            let mut raw = site.dial(1, &format!("last{n}"));
+            assert_eq!(raw.send_name(FLAGS), "ok");
+            assert!(let_in(&mut raw));
+            raw
+        })
+        .collect();
+    // It sleeps while all of this comes in: the calls of many nodes, and the end.
+    site.daemon.signal(Signal::SIGSTOP);
+    for raw in &mut raws {
+        let call = raw.call(atom("refresh_route_metrics"));
+        raw.send(&call);
+    }
+    site.daemon.signal(Signal::SIGTERM);
+    site.daemon.signal(Signal::SIGCONT);
+    let answered = raws.iter_mut().filter_map(|raw| raw.receive_frame().ok()).filter(|frame| !frame.is_empty()).count();
+    assert_eq!(answered, 40);
 }

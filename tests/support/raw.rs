@@ -212,10 +212,15 @@ impl Raw {
 
     /// A whole frame with `gen_server:call(route_manager, status)` in it, the reply to go to a plain reference.
     pub fn status_call(&self) -> Vec<u8> {
+        self.call(atom("status"))
+    }
+
+    /// The same with another request.
+    pub fn call(&self, request: Vec<u8>) -> Vec<u8> {
         let pid = self.pid(1);
         let tag = [&[90, 0, 3][..], &atom(&self.name), &7_u32.to_be_bytes(), &[0; 11], &[9]].concat();
         let control = tuple(&[vec![97, 6], pid.clone(), NO_COOKIE.to_vec(), atom("route_manager")]);
-        let message = tuple(&[atom("$gen_call"), tuple(&[pid, tag]), atom("status")]);
+        let message = tuple(&[atom("$gen_call"), tuple(&[pid, tag]), request]);
         frame(&[&[112, 131], &control[..], &[131], &message].concat())
     }
 
