@@ -35,10 +35,7 @@ name(Fun) -> element(2, erlang:fun_info(Fun, name)).
 cleanup(_) -> beamroute_rig:clean_up().
 
 start_link() -> start_link([]).
-start_link(More) ->
-    {ok, Pid} = ?RM:start_link(beamroute_rig:options(More)),
-    unlink(Pid),
-    Pid.
+start_link(More) -> beamroute_rig:start_link(More).
 
 connected() -> ok = ?RM:await_connected([{timeout, 20000}]).
 

@@ -38,10 +38,7 @@ cleanup(_) -> beamroute_rig:clean_up().
 
 start_link() -> start_link([]).
 
-start_link(Options) ->
-    {ok, Pid} = ?RM:start_link(beamroute_rig:options(Options)),
-    unlink(Pid),
-    Pid.
+start_link(Options) -> beamroute_rig:start_link(Options).
 
 write(Wish) -> write(Wish, []).
 write({set_route, If, Subnets, Gateway}, O) -> ?RM:set_route(If, Subnets, Gateway, O);

@@ -3,7 +3,7 @@
 
 -export([start/0, start/1, start_again/1, kill/1, stop/1, freeze/1, thaw/1, node/1, routes/0, settle/0]).
 -export([dir/1, stopped/1, kill_all/0, clean_up/0, eventually/1, flush/0]).
--export([options/1]).
+-export([options/1, start_link/1]).
 
 -record(daemon, {owner, pid, node, options, dir}).
 
@@ -22,6 +22,12 @@ options(More) ->
         #{node => 'gw@127.0.0.1', cookie => client, backoff_initial => 20, backoff_max => 100},
         maps:from_list(More)
     ).
+
+%% A link of its own, not the test's.
+start_link(More) ->
+    {ok, Pid} = beamroute_route_manager:start_link(options(More)),
+    unlink(Pid),
+    Pid.
 
 %% Whatever a test has started, also when it failed.
 clean_up() ->

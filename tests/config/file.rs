@@ -153,16 +153,18 @@ fn permissions_and_their_refusals() {
     );
 }
 
+/// What a file means, or what is wrong with it, without its name.
+fn resolved(text: &str) -> Result<Config, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("the.toml");
+    fs::write(&file, text).unwrap();
+    let config = Config::resolve(beamroute::config::Options::default(), Some(&file), &around(&[]));
+    config.map_err(|error| error.to_string().split_once("the.toml: ").unwrap().1.to_owned())
+}
+
 #[test]
 fn limits_and_their_refusals() {
-    let resolve = |text: &str| {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("limits.toml");
-        fs::write(&file, text).unwrap();
-        Config::resolve(beamroute::config::Options::default(), Some(&file), &around(&[]))
-            .map(|config| config.limits)
-            .map_err(|error| error.to_string().split_once("limits.toml: ").unwrap().1.to_owned())
-    };
+    let resolve = |text: &str| resolved(text).map(|config| config.limits);
     let limits =
         resolve("[limits]\nhalf_open = 10\nhalf_open_per_address = 5\nconnections = 3\nepmd_names = 7\n").unwrap();
     assert_eq!((limits.half_open, limits.half_open_per_address, limits.connections), (10, 5, 3));
@@ -192,12 +194,8 @@ fn limits_and_their_refusals() {
 #[test]
 fn cookies_of_nodes_and_their_refusals() {
     let resolve = |text: &str| {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("cookies.toml");
-        fs::write(&file, text).unwrap();
-        Config::resolve(beamroute::config::Options::default(), Some(&file), &around(&[]))
+        resolved(text)
             .map(|config| config.cookies.iter().map(|(nodes, _)| nodes.to_string()).collect::<Vec<_>>().join(" "))
-            .map_err(|error| error.to_string().split_once("cookies.toml: ").unwrap().1.to_owned())
     };
     let good = "[[cookie]]\nnodes = [\"a@h\", \"b@*\"]\nfile = \"/a\"\n[[cookie]]\nnodes = \"*\"\nfile = \"/b\"\n";
     assert_eq!(resolve(good), Ok("a@h b@* *".to_owned()));
