@@ -23,6 +23,7 @@
 pub mod cli;
 pub mod config;
 mod crowd;
+mod deadline;
 pub mod demo;
 pub mod dist;
 pub mod epmd;

@@ -6,10 +6,10 @@ use eetf::{Pid, Reference, Term};
 use tokio::time::timeout_at;
 
 use super::channel::Channel;
-use super::deadline::after;
 use super::message::{alias_of, alias_tag};
 use super::state::Watcher;
 use super::{Destination, Node};
+use crate::deadline::after;
 use crate::dist::{Control, Target};
 use crate::term::{as_tuple, atom, tuple};
 

@@ -20,6 +20,7 @@ use super::net_kernel::{Emulated, OptionName, SocketOption};
 use super::outbox::Outbox;
 use super::transport::{ReadHalf, Stream, WriteHalf};
 use super::{Node, NodeConfig, NodeInfo, NodedownReason};
+use crate::deadline::{after, reached};
 use crate::dist::{Control, FrameDecoder, Header, Message, Peer, Tick, TickAction};
 use crate::term::Limits;
 
@@ -319,7 +320,7 @@ async fn write_frames(connection: &Connection, write: &mut WriteHalf) {
 /// Writes all of `frames`, unless the connection ends meanwhile, by silence of the peer too.
 async fn write_all(connection: &Connection, write: &mut WriteHalf, frames: &[u8]) -> bool {
     let writing = write.write_all(frames);
-    let overdue = after(connection.send_timeout());
+    let overdue = reached(connection.send_timeout().map(after));
     tokio::pin!(writing, overdue);
     loop {
         tokio::select! {
@@ -342,14 +343,6 @@ async fn tick_due(connection: &Connection) {
             () = tokio::time::sleep_until(deadline.into()) => return,
             () = connection.tick_changed.notified() => {}
         }
-    }
-}
-
-/// Never, if there is no time.
-async fn after(time: Option<Duration>) {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::connection::{self, Up};
-use super::deadline::after;
 use super::handshake_io::{HandshakeIo, SetupError};
 use super::state::{Verdict, Wanted};
 use super::{AutoConnect, Ignored, NameKind, Node, host_of};
+use crate::deadline::after;
 use crate::dist::{Dialing, Step, is_node_name};
 
 /// Why a node could not be reached.
@@ -256,7 +256,7 @@ impl Node {
             return std::future::pending().await;
         }
         self.departed(&attempt.peer).await;
-        Ok((self.bring_up(dialing.peer(), (attempt.id, false), io.stream.socket(), &options)?, io))
+        Ok((self.bring_up(dialing.peer(), attempt.id, false, io.stream.socket(), &options)?, io))
     }
 
     /// Waits until the nodedown of the last connection to `peer` has been delivered.

@@ -9,9 +9,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::deadline::after;
 use super::tls::{self, Tls};
 use super::transport::Stream;
+use crate::deadline::after;
 use crate::dist::{FrameDecoder, FrameError, HandshakeError, Header, local_packet_limit};
 
 /// Why a handshake failed.

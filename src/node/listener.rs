@@ -157,7 +157,7 @@ async fn answer(
     }
     node.departed(&peer.name).await;
     let options = node.inner.net_kernel.socket_defaults.borrow().listen.clone();
-    let up = node.bring_up(peer, (attempt, replaces), io.stream.socket(), &options)?;
+    let up = node.bring_up(peer, attempt, replaces, io.stream.socket(), &options)?;
     io.send(&[ack]).await?;
     node.announce_up(&up.connection);
     Ok((up, io))
@@ -181,7 +181,8 @@ impl Node {
     pub(super) fn bring_up(
         &self,
         peer: crate::dist::Peer,
-        (attempt, replaces): (u64, bool),
+        attempt: u64,
+        replaces: bool,
         socket: &TcpStream,
         options: &[SocketOption],
     ) -> Result<Up, SetupError> {

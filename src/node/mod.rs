@@ -94,7 +94,6 @@ mod config;
 mod connection;
 mod cookie;
 mod counts;
-mod deadline;
 mod destination;
 mod dialer;
 mod dispatch;

@@ -40,7 +40,7 @@ impl Resolver {
 
     /// Connects to the node `name@host`, within `patience`.
     pub(super) async fn connect(&self, peer: &str, patience: Duration) -> Result<TcpStream, SetupError> {
-        let end = super::deadline::after(patience);
+        let end = crate::deadline::after(patience);
         let (name, host) = peer.split_once('@').ok_or(SetupError::GivenUp("not a node name"))?;
         let ips = self.addresses(host).await.map_err(|source| SetupError::Host(host.to_owned(), source))?;
         let mut port = None;

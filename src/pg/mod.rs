@@ -39,6 +39,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, trace, warn};
 
+use crate::deadline::reached;
 use crate::node::{Answer, Destination, Message, MonitorOptions, Node, NodeType, Process, refuse_io, system_reply};
 use crate::term::{Pid, Reference, Show, Term, as_atom, atom, tuple};
 use message::{discover, discoverer, leave, sync};
@@ -120,7 +121,7 @@ impl Speaker {
             tokio::select! {
                 biased;
                 () = leaving.cancelled() => break,
-                () = sleep_until(due) => {}
+                () = reached(due.map(Into::into)) => {}
                 message = self.scope.process.receive() => match message {
                     Some(message) => self.message(message),
                     None => return warn!(scope = self.scope.name, "killed; no groups are joined until the next start"),
@@ -191,12 +192,5 @@ impl Speaker {
         if let Some(node) = self.peers.ended(monitor, was_there, Instant::now()) {
             debug!(scope = self.scope.name, peer = node, reason = %Show(reason), "no pg there");
         }
-    }
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }

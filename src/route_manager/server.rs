@@ -17,6 +17,7 @@ use super::saved::Journal;
 use super::status::{View, posix};
 use super::steering::Steering;
 use super::tell::{self, Teller};
+use crate::deadline::reached;
 use crate::netlink::Conntrack;
 use crate::node::{Answer, Caller, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply};
 use crate::route::{Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Touched, Wish, WishError, best_interface};
@@ -159,7 +160,7 @@ impl RouteManager {
                     self.write(Request::RefreshRouteMetrics, None, None);
                     None
                 }
-                () = sleep_until(due) => None,
+                () = reached(due.map(Into::into)) => None,
                 message = self.process.receive() => message,
             };
             self.turn(first).await;
@@ -536,13 +537,6 @@ const fn is_saved(request: &Request) -> bool {
             | Request::SetMetric { .. }
             | Request::SetOwnerPolicy(_)
     )
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// What a caller without the right is told, and the log.

@@ -129,7 +129,7 @@ fn load(settings: &TlsSettings) -> Result<Loaded, TlsError> {
         let server = server.with_client_cert_verifier(Arc::clone(&trusted) as _);
         (server, client.with_custom_certificate_verifier(trusted))
     } else {
-        let anybody = Anybody(provider.signature_verification_algorithms);
+        let anybody = Anybody { algorithms: provider.signature_verification_algorithms };
         (server.with_no_client_auth(), client.with_custom_certificate_verifier(Arc::new(anybody)))
     };
     let mut server = server.with_single_cert(chain.clone(), key.clone_key()).map_err(unusable)?;
