@@ -29,10 +29,9 @@ pub struct Wish {
     pub why: Option<String>,
     /// When the status last changed, in Unix milliseconds.
     pub since_ms: u64,
-    /// Who called last about this interface, if it said so.
+    /// Whose call last changed any of this, if it said so. Who repeats what is there takes over only what is nobody's.
     pub set_by: Option<SetBy>,
-    /// The node whose call last changed the addresses or the gateway. Who repeats what is there takes over only what is
-    /// nobody's.
+    /// The node whose call last changed the addresses or the gateway, in the same way.
     pub route_owner: Option<String>,
     /// The node whose call last changed the status, in the same way; the reason is no part of it.
     pub status_owner: Option<String>,
@@ -221,6 +220,16 @@ impl DesiredState {
         })
     }
 
+    /// Whether [`Self::set_status`] would leave the state as it is, whoever calls. Most calls are such, and nothing is allocated
+    /// to see that.
+    #[must_use]
+    pub fn repeats_status(&self, name: IfName, status: Status, why: Option<&str>) -> bool {
+        self.interfaces.get(&name).is_some_and(|wish| {
+            let has_owner = wish.status_owner.is_some() && wish.set_by.is_some();
+            has_owner && wish.status == status && wish.why.as_deref() == why
+        })
+    }
+
     /// Forgets the interface and frees its table; its connection property stays `disconnected` ([`MAX_CLEARED`] of
     /// these are remembered, the oldest goes first). As in VintageNet, clearing a name that was never known leaves no trace.
     pub fn clear_route(&mut self, name: IfName) -> Effect {
@@ -296,7 +305,10 @@ impl DesiredState {
             None => self.new_wish(name, status, call)?,
         };
         change(&mut wish);
-        wish.set_by.clone_from(&call.who);
+        // Whoever repeats a wish is no news: a program that reports every second must not make the state be saved each time.
+        if wish.set_by.is_none() || before != Some(&wish) {
+            wish.set_by.clone_from(&call.who);
+        }
         let effect = match before {
             Some(before) if *before == wish => return Ok(Effect::Unchanged),
             Some(before) if before.is_planned_like(&wish) => Effect::Noted,

@@ -49,16 +49,26 @@ fn since_is_of_the_status_and_not_of_its_reason() {
 }
 
 #[test]
-fn the_last_caller_is_noted_even_when_the_wish_is_the_same() {
+fn who_repeats_a_wish_takes_over_only_what_is_nobody_s() {
     let mut state = DesiredState::default();
-    let world = World::default();
-    let orphans = BTreeSet::new();
-    for (id, effect) in [(1, Effect::Changed), (1, Effect::Unchanged), (2, Effect::Noted)] {
-        let who = Some(SetBy { node: "a@b".into(), id, serial: 0, creation: 4 });
-        let call = Call { world: &world, orphans: &orphans, now_ms: 1, who: who.clone() };
-        assert_eq!(state.set_status(name("eth0"), Status::Lan, None, &call), Ok(effect));
-        assert_eq!(state.interfaces()[&name("eth0")].set_by, who);
-    }
+    let (world, orphans) = (World::default(), BTreeSet::new());
+    let mut says = |id: u32, why: &str| {
+        let who = (id > 0).then(|| SetBy { node: "a@b".into(), id, serial: 0, creation: 4 });
+        let call = Call { world: &world, orphans: &orphans, now_ms: 1, who };
+        let repeats = state.repeats_status(name("eth0"), Status::Lan, Some(why));
+        let effect = state.set_status(name("eth0"), Status::Lan, Some(why.into()), &call).unwrap();
+        assert!(!repeats || effect == Effect::Unchanged, "what repeats changes nothing");
+        let set_by = state.interfaces()[&name("eth0")].set_by.as_ref().map_or(0, |who| who.id);
+        (effect, repeats, set_by)
+    };
+    assert_eq!(says(0, "x"), (Effect::Changed, false, 0));
+    assert_eq!(says(1, "x"), (Effect::Noted, false, 1), "it was nobody's");
+    assert_eq!(says(1, "x"), (Effect::Unchanged, true, 1));
+    assert_eq!(says(2, "x"), (Effect::Unchanged, true, 1));
+    assert_eq!(says(2, "y"), (Effect::Noted, false, 2));
+    assert!(!state.repeats_status(name("eth0"), Status::Internet, Some("y")));
+    assert!(!state.repeats_status(name("eth0"), Status::Lan, None));
+    assert!(!state.repeats_status(name("eth1"), Status::Lan, Some("y")));
 }
 
 #[test]
@@ -82,13 +92,13 @@ fn who_last_changed_the_route_or_the_status_owns_it() {
     };
     let is = |route: &str, status: &str, last: &str| (route.to_owned(), status.to_owned(), last.to_owned());
     assert_eq!(route(&mut state, "a@h", "10.0.0.1"), is("a@h", "", "a@h"), "nobody has spoken of its status");
-    assert_eq!(route(&mut state, "b@h", "10.0.0.1"), is("a@h", "", "b@h"), "a repetition");
+    assert_eq!(route(&mut state, "b@h", "10.0.0.1"), is("a@h", "", "a@h"), "a repetition");
     let mut status = |node: &str, status, why: &str| {
         let _ = state.set_status(eth0, status, Some(why.into()), &call(node)).unwrap();
         owners(&state)
     };
     assert_eq!(status("b@h", Status::Lan, "x"), is("a@h", "b@h", "b@h"), "what is nobody's is taken");
-    assert_eq!(status("a@h", Status::Lan, "x"), is("a@h", "b@h", "a@h"), "a repetition");
+    assert_eq!(status("a@h", Status::Lan, "x"), is("a@h", "b@h", "b@h"), "a repetition");
     assert_eq!(status("a@h", Status::Lan, "y"), is("a@h", "b@h", "a@h"), "the reason alone");
     assert_eq!(status("a@h", Status::Internet, "y"), is("a@h", "a@h", "a@h"));
     assert_eq!(route(&mut state, "c@h", "10.0.0.2"), is("c@h", "a@h", "c@h"));
