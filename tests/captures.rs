@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 
-use beamroute::dist::{FrameDecoder, Header, Message};
-use beamroute::term::Limits;
+use beamroute::dist::{Control, Flat, FrameDecoder, Header, Message};
+use beamroute::term::{Limits, Term};
 use bytes::{Bytes, BytesMut};
 use flate2::read::GzDecoder;
 use serde_json::Value;
@@ -103,5 +103,22 @@ fn every_split_of_a_recorded_stream_gives_the_same_frames() {
     assert_eq!(whole.len(), 60);
     for size in 1..200 {
         assert_eq!(split(size), whole, "pieces of {size} bytes");
+    }
+}
+
+#[test]
+fn calls_that_are_taken_as_they_lie_are_what_they_would_be() {
+    for (otp, capture) in CAPTURES {
+        let mut calls = 0;
+        for (frame, body) in bodies(capture) {
+            let Some(flat) = Flat::of(&body) else { continue };
+            calls += 1;
+            let message = Message::decode(&body, Limits::default()).unwrap();
+            assert!(matches!(&message.control, Control::RegSend { name, .. } if name.name == flat.name()), "{frame}");
+            let Some(Term::Tuple(payload)) = message.payload else { panic!("{frame}") };
+            assert_eq!(payload.elements.last(), Some(&flat.request().to_term()), "{frame}");
+            assert_eq!(payload.elements.len() == 3, flat.is_call(), "{frame}");
+        }
+        assert!(calls > 0, "OTP {otp} makes such calls");
     }
 }

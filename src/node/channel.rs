@@ -11,6 +11,7 @@ use super::Node;
 use super::incarnation::Incarnation;
 use super::state::{Way, pid_numbers};
 use crate::dist::{self, Control, Flags};
+use crate::term::PlainPid;
 
 /// A way to a node.
 #[derive(Debug, Clone)]
@@ -37,6 +38,17 @@ impl Channel {
     /// The node at the other end.
     pub(super) fn peer(&self) -> &str {
         self.way.as_ref().map_or(&self.us.name, |connection| &connection.peer.name)
+    }
+
+    /// The pid of one of our processes, by its number.
+    pub(super) fn pid(&self, number: u32) -> Pid {
+        self.plain_pid(number).into()
+    }
+
+    /// The same, borrowed.
+    pub(super) fn plain_pid(&self, number: u32) -> PlainPid<'_> {
+        let (id, serial) = pid_numbers(number);
+        PlainPid { node: &self.us.name, id, serial, creation: self.us.creation }
     }
 
     /// What both ends have.

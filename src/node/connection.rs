@@ -21,8 +21,8 @@ use super::outbox::Outbox;
 use super::transport::{ReadHalf, Stream, WriteHalf};
 use super::{Node, NodeConfig, NodeInfo, NodedownReason};
 use crate::deadline::{after, reached};
-use crate::dist::{Control, FrameDecoder, Header, Message, Peer, Tick, TickAction};
-use crate::term::Limits;
+use crate::dist::{Control, Flat, FrameDecoder, Header, Message, Peer, Tick, TickAction};
+use crate::term::{Limits, PlainPid};
 
 /// How much is read at once at most; also what a quiet connection keeps.
 const READ_SIZE: usize = 16 << 10;
@@ -81,6 +81,11 @@ impl Connection {
     /// Sends a control message. To a connection that is closed it goes nowhere, as signals do.
     pub(super) fn send(&self, control: &Control, payload: Option<&Term>) {
         self.push(|out| control.encode(payload, out));
+    }
+
+    /// Answers a call that lies in its bytes, as `us`.
+    pub(super) fn reply(&self, call: &Flat, us: PlainPid<'_>, value: &Term) {
+        self.push(|out| call.reply(self.peer.flags, us, value, out));
     }
 
     /// Waits while so much waits for the peer that a BEAM would suspend whoever sends to it.
@@ -231,6 +236,8 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
     let decoder = FrameDecoder::new(Header::Four, node.inner.config.frame_limit);
     let limits = Limits { terms: node.inner.config.term_limit, ..Limits::default() };
     let mut shares = Shares::default();
+    let closed = connection.closed.cancelled();
+    tokio::pin!(closed);
     loop {
         loop {
             let body = match decoder.next(&mut buffer) {
@@ -247,16 +254,18 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
                 continue;
             }
             connection.be_read().await;
-            match Message::decode(&body, limits) {
-                Ok(message) => {
-                    if let Some(delivery) = node.dispatch(&channel, message) {
-                        delivery.in_turn(body.len(), &mut shares, &connection.closed).await;
+            let delivery = match Flat::of(&body).and_then(|flat| node.flat_delivery(&channel, flat)) {
+                Some(delivery) => Some(delivery),
+                None => match Message::decode(&body, limits) {
+                    Ok(message) => node.dispatch(&channel, message),
+                    Err(error) => {
+                        warn!(%error, "dropping the connection");
+                        return connection.close(NodedownReason::Killed);
                     }
-                }
-                Err(error) => {
-                    warn!(%error, "dropping the connection");
-                    return connection.close(NodedownReason::Killed);
-                }
+                },
+            };
+            if let Some(delivery) = delivery {
+                delivery.in_turn(body.len(), &mut shares, &connection.closed).await;
             }
             if connection.closed.is_cancelled() {
                 return;
@@ -265,7 +274,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
         buffer.reserve(READ_SIZE);
         tokio::select! {
             biased;
-            () = connection.closed.cancelled() => return,
+            () = &mut closed => return,
             got = read.read_buf(&mut buffer) => match got {
                 Ok(0) => return,
                 // There is more, perhaps without end: others have their turn.
@@ -287,10 +296,14 @@ fn answer_tick(connection: &Connection) {
 /// Writes what the outbox holds, and keeps the ticks: both must go on while the other waits.
 async fn write_frames(connection: &Connection, write: &mut WriteHalf) {
     let mut spent = Vec::new();
+    // These last from one round to the next: to begin to wait costs more than to write a reply.
+    let (closed, flushing, due) =
+        (connection.closed.cancelled(), connection.flushing.cancelled(), tick_due(connection));
+    tokio::pin!(closed, flushing, due);
     loop {
         tokio::select! {
             biased;
-            () = connection.closed.cancelled() => return,
+            () = &mut closed => return,
             frames = connection.outbox.take(std::mem::take(&mut spent)) => {
                 if !write_all(connection, write, &frames).await {
                     let is_tick = frames == TICK;
@@ -301,18 +314,21 @@ async fn write_frames(connection: &Connection, write: &mut WriteHalf) {
                 spent.clear();
                 spent.shrink_to(READ_SIZE);
             }
-            () = connection.flushing.cancelled() => {
+            () = &mut flushing => {
                 write_all(connection, write, &connection.outbox.take_now()).await;
                 let _ = write.shutdown().await;
                 // Closing with bytes unread makes the kernel reset the connection, and the peer lose what it has not
                 // read yet. So the reader goes on until the peer has closed too, or whoever stops us loses patience.
                 return connection.closed.cancelled().await;
             }
-            () = tick_due(connection) => match tick_action(connection) {
-                TickAction::Nothing => {}
-                TickAction::Send => connection.push(|out| out.extend(TICK)),
-                TickAction::Down => return connection.close(NodedownReason::NetTickTimeout),
-            },
+            () = &mut due => {
+                due.set(tick_due(connection));
+                match tick_action(connection) {
+                    TickAction::Nothing => {}
+                    TickAction::Send => connection.push(|out| out.extend(TICK)),
+                    TickAction::Down => return connection.close(NodedownReason::NetTickTimeout),
+                }
+            }
         }
     }
 }
@@ -325,8 +341,9 @@ async fn write_all(connection: &Connection, write: &mut WriteHalf, frames: &[u8]
     loop {
         tokio::select! {
             biased;
-            () = connection.closed.cancelled() => return false,
+            // Most often it is done before anything else is looked at.
             written = &mut writing => return written.is_ok(),
+            () = connection.closed.cancelled() => return false,
             () = &mut overdue => return false,
             () = tick_due(connection) => if tick_action(connection) == TickAction::Down {
                 connection.close(NodedownReason::NetTickTimeout);

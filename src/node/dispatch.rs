@@ -7,10 +7,10 @@ use tracing::{debug, warn};
 use super::Node;
 use super::channel::{Channel, here};
 use super::mailbox::{Mailbox, Shares};
-use super::message::{Answer, Message, server_call, to_message, to_server_call};
+use super::message::{Answer, FlatMessage, Message, server_call, to_message, to_server_call};
 use super::net_kernel::{NetKernelCall, NodedownReason};
 use super::system::refuse_io;
-use crate::dist::{self, Control, Target, altact};
+use crate::dist::{self, Control, Flat, Target, altact};
 use crate::term::{as_atom, as_tuple, atom, tuple};
 
 /// Ids of the processes that every node has; mailboxes begin at 100.
@@ -121,10 +121,17 @@ impl Node {
             && self.state().processes.is_exporter(id)
         {
             let mailbox = self.state().processes.mailbox(id)?;
-            let message = to_server_call(channel, self.pid(id), name, pid, request);
+            let message = to_server_call(channel, id, name, pid, request);
             return Some(Delivery { mailbox, message });
         }
         self.send_to_id(channel, Some(from), id, payload)
+    }
+
+    /// The way of a call or cast to a process that takes them flat.
+    pub(super) fn flat_delivery(&self, channel: &Channel, flat: Flat) -> Option<Delivery> {
+        let (id, mailbox) = self.state().processes.takes_flat(flat.name())?;
+        let message = Message::Flat(FlatMessage::new(channel.clone(), id, flat));
+        Some(Delivery { mailbox, message })
     }
 
     fn send_to_pid(&self, channel: &Channel, from: Option<Pid>, to: &Pid, payload: Term) -> Option<Delivery> {
@@ -160,14 +167,14 @@ impl Node {
                 self.net_kernel(channel, payload);
                 None
             }
-            REX => self.rex_message(channel, self.pid(REX), payload),
+            REX => self.rex_message(channel, payload),
             id => {
                 // A call answered by a node that knows no alias comes to the pid that called.
                 if self.replied(channel, &payload) {
                     return None;
                 }
                 let mailbox = self.state().processes.mailbox(id)?;
-                Some(Delivery { mailbox, message: to_message(channel, from, self.pid(id), payload) })
+                Some(Delivery { mailbox, message: to_message(channel, from, id, payload) })
             }
         }
     }
@@ -178,7 +185,7 @@ impl Node {
 
     /// `net_kernel` answers `net_adm:ping/1`, where `is_auth` after a handshake is always yes, and `monitor_nodes`.
     fn net_kernel(&self, channel: &Channel, payload: Term) {
-        let message = to_message(channel, None, self.pid(NET_KERNEL), payload);
+        let message = to_message(channel, None, NET_KERNEL, payload);
         let (caller, request) = match message {
             Message::Call(caller, request) => (caller, request),
             Message::System(caller, request) => return caller.refuse_system(&request),

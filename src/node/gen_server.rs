@@ -114,6 +114,10 @@ impl Process {
 }
 
 async fn turn<S: GenServer>(server: &mut S, message: Message, process: &Process) -> Next {
+    let message = match message {
+        Message::Flat(flat) => flat.open(),
+        message => message,
+    };
     match message {
         Message::Call(caller, request) => server.call(request, caller, process).await,
         Message::Cast(from, request) => server.cast(request, from, process).await,

@@ -10,7 +10,7 @@ use super::channel::Channel;
 use super::net_kernel::{MonitorOptions, NodeEvent, NodeType, NodedownReason};
 use super::system::system_reply;
 use super::{Destination, NodeInfo};
-use crate::dist::{Control, Flags, Target};
+use crate::dist::{self, Control, Flags, Flat, Target};
 use crate::term::{as_atom, as_tuple, atom, list, tuple};
 
 /// What arrives in a mailbox, in the order in which it was sent by each peer.
@@ -20,6 +20,8 @@ pub enum Message {
     Call(Caller, Term),
     /// `gen_server:cast`.
     Cast(Sender, Term),
+    /// Either of these, not yet decoded; only if the process [takes them flat](super::Process::take_flat).
+    Flat(FlatMessage),
     /// `Module:Function(Args)` by `rpc` or `erpc`, for a module that the process exports.
     Apply {
         /// Who waits for the result.
@@ -137,7 +139,8 @@ impl Answer {
 #[derive(Debug)]
 pub struct Caller {
     pub(super) channel: Channel,
-    us: Pid,
+    /// The number of the process that was called.
+    us: u32,
     /// `None` once it is answered.
     to: Option<ReplyTo>,
 }
@@ -147,6 +150,8 @@ pub struct Caller {
 pub(super) enum ReplyTo {
     /// `gen_server:call`: `{Tag, Reply}`.
     Gen { pid: Pid, tag: Term },
+    /// The same, not yet decoded.
+    Flat(Flat),
     /// A gen call to `rex`: the result as `rpc:call` gives it.
     RexGen { pid: Pid, tag: Term },
     /// A plain message to `rex`: `{rex, Result}`.
@@ -175,6 +180,7 @@ impl Caller {
                 | ReplyTo::Server { pid, .. },
             ) => Some(pid),
             Some(ReplyTo::Spawned(spawned)) => Some(&spawned.parent),
+            Some(ReplyTo::Flat(call)) => return Sender { node: self.node().to_owned(), pid: call.sender() },
             None => None,
         };
         Sender { node: self.node().to_owned(), pid: pid.cloned() }
@@ -183,7 +189,7 @@ impl Caller {
     /// Answers a system message for a process that is no `gen_server`, and cannot be stopped: `gen_server:stop` then
     /// fails, and does not wait for ever.
     pub(super) fn refuse_system(self, request: &Term) {
-        let reply = system_reply(request, self.us.clone(), || atom("undefined"), false).reply;
+        let reply = system_reply(request, self.channel.pid(self.us), || atom("undefined"), false).reply;
         self.reply(reply);
     }
 
@@ -195,8 +201,18 @@ impl Caller {
     }
 
     fn answer(&self, to: ReplyTo, answer: Answer) {
-        let us = self.us.clone();
+        if let ReplyTo::Flat(call) = &to
+            && let Some(connection) = self.channel.way.as_ref().filter(|connection| call.is_of(&connection.peer.name))
+        {
+            return connection.reply(call, self.channel.plain_pid(self.us), &value_of(answer));
+        }
+        let us = self.channel.pid(self.us);
         match to {
+            ReplyTo::Flat(call) => {
+                if let (Some(pid), Some(tag)) = (call.sender(), call.tag()) {
+                    reply_gen(&self.channel, us, pid, tag, value_of(answer));
+                }
+            }
             ReplyTo::Gen { pid, tag } => reply_gen(&self.channel, us, pid, tag, value_of(answer)),
             ReplyTo::RexGen { pid, tag } => reply_gen(&self.channel, us, pid, tag, rpc_result(answer)),
             ReplyTo::Rex { pid } => self.channel.send_to(us, pid, tuple([atom("rex"), rpc_result(answer)])),
@@ -221,7 +237,7 @@ impl Caller {
         self.to = None;
     }
 
-    pub(super) const fn new(channel: Channel, us: Pid, to: ReplyTo) -> Self {
+    pub(super) const fn new(channel: Channel, us: u32, to: ReplyTo) -> Self {
         Self { channel, us, to: Some(to) }
     }
 }
@@ -230,8 +246,52 @@ impl Drop for Caller {
     fn drop(&mut self) {
         match self.to.take() {
             // These have time-outs, and monitor the process.
-            None | Some(ReplyTo::Gen { .. } | ReplyTo::Server { .. }) => {}
+            None | Some(ReplyTo::Gen { .. } | ReplyTo::Flat(_) | ReplyTo::Server { .. }) => {}
             Some(to) => self.answer(to, Answer::Exit(atom("noproc"))),
+        }
+    }
+}
+
+/// A [`Message::Call`] or [`Message::Cast`] that lies in the bytes in which it came.
+#[derive(Debug)]
+pub struct FlatMessage {
+    channel: Channel,
+    us: u32,
+    flat: Flat,
+}
+
+impl FlatMessage {
+    pub(super) const fn new(channel: Channel, us: u32, flat: Flat) -> Self {
+        Self { channel, us, flat }
+    }
+
+    /// The node at the other end.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        self.channel.peer()
+    }
+
+    /// What is asked.
+    #[must_use]
+    pub fn request(&self) -> dist::Request<'_> {
+        self.flat.request()
+    }
+
+    /// Who waits for an answer; nobody, if it is a cast.
+    #[must_use]
+    pub fn into_caller(self) -> Option<Caller> {
+        let Self { channel, us, flat } = self;
+        flat.is_call().then(|| Caller::new(channel, us, ReplyTo::Flat(flat)))
+    }
+
+    /// The message as everybody else gets it.
+    #[must_use]
+    pub fn open(self) -> Message {
+        let request = self.flat.request().to_term();
+        let sender = Sender { node: self.node().to_owned(), pid: self.flat.sender() };
+        match self.into_caller() {
+            Some(caller) => Message::Call(caller, request),
+            None => Message::Cast(sender, request),
         }
     }
 }
@@ -326,7 +386,7 @@ impl Spawned {
 }
 
 /// Takes apart what `gen` and `sys` wrap.
-pub(super) fn to_message(channel: &Channel, from: Option<Pid>, us: Pid, payload: Term) -> Message {
+pub(super) fn to_message(channel: &Channel, from: Option<Pid>, us: u32, payload: Term) -> Message {
     let sender = || Sender { node: channel.peer().to_owned(), pid: from.clone() };
     let Term::Tuple(mut wrapped) = payload else { return Message::Info(payload) };
     let kind = wrapped.elements.first().and_then(as_atom);
@@ -358,7 +418,7 @@ pub(super) fn server_call<'a>(channel: &Channel, payload: &'a Term) -> Option<(&
 }
 
 /// That call. The reply begins with a word that the caller knows, by custom the name (`rpc.erl`).
-pub(super) fn to_server_call(channel: &Channel, us: Pid, name: &Atom, pid: &Pid, request: &Term) -> Message {
+pub(super) fn to_server_call(channel: &Channel, us: u32, name: &Atom, pid: &Pid, request: &Term) -> Message {
     let to = ReplyTo::Server { pid: pid.clone(), name: name.clone() };
     Message::Call(Caller::new(channel.clone(), us, to), request.clone())
 }

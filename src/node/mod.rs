@@ -134,7 +134,7 @@ pub use dialer::DialError;
 pub use gen_server::{Function, GenServer, Next};
 pub use incarnation::{Ignored, NotFound, StartError};
 pub use kernel::{NetTicktime, OptionsError};
-pub use message::{Answer, Caller, Message, NodeNews, Sender};
+pub use message::{Answer, Caller, FlatMessage, Message, NodeNews, Sender};
 pub use name::{HostName, NameKind, NodeNameError, host_of, node_name, peer_name};
 pub use net_kernel::socket_options::Einval;
 pub use net_kernel::{

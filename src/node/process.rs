@@ -89,6 +89,12 @@ impl Process {
         self.node.state().processes.set_manners(self.id, |manners| manners.traps_exits = traps_exits);
     }
 
+    /// Calls and casts to its names arrive as [`Message::Flat`] if they are plain enough: for a process that has an answer to
+    /// most of them without a term being built.
+    pub fn take_flat(&self) {
+        self.node.state().processes.set_manners(self.id, |manners| manners.takes_flat = true);
+    }
+
     /// Makes `exit(Pid, kill)` of other nodes go past the process, unless their callers may
     /// [administer](super::Rights::admin) this node.
     pub fn shield(&self) {

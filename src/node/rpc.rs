@@ -6,7 +6,7 @@ use eetf::{Atom, Pid, Reference, Term};
 
 use super::Node;
 use super::channel::Channel;
-use super::dispatch::Delivery;
+use super::dispatch::{Delivery, REX};
 use super::message::{Answer, Caller, LINKED, MONITORED, Message, ReplyTo, Spawned, to_message};
 use crate::dist::{Control, Target};
 use crate::term::{as_atom, as_list, as_tuple, atom, list, tuple};
@@ -23,7 +23,8 @@ pub(super) struct SpawnRequest {
 
 impl Node {
     pub(super) fn spawn_request(&self, channel: &Channel, request: SpawnRequest, args: Term) -> Option<Delivery> {
-        let us = self.fresh_pid();
+        let id = self.state().processes.fresh_id();
+        let us = channel.pid(id);
         let refuse = |why: &str| {
             channel.send(spawn_reply(&request, 0, atom(why)), None);
             None
@@ -42,7 +43,7 @@ impl Node {
             flags,
             result,
         };
-        let caller = |result| caller(channel, &us, ReplyTo::Spawned(spawned(result)));
+        let caller = |result| Caller::new(channel.clone(), id, ReplyTo::Spawned(spawned(result)));
         match (request.module.name.as_str(), request.function.name.as_str(), args.as_slice()) {
             ("erpc", "execute_call", [res, module, function, args]) => {
                 self.apply(caller(Some(res.clone())), module, function, args)
@@ -56,11 +57,12 @@ impl Node {
     }
 
     /// What comes to the name `rex`: `rpc:block_call`, `erl_call`, `ei_rpc`, JInterface.
-    pub(super) fn rex_message(&self, channel: &Channel, us: Pid, payload: Term) -> Option<Delivery> {
-        match to_message(channel, None, us.clone(), payload) {
+    pub(super) fn rex_message(&self, channel: &Channel, payload: Term) -> Option<Delivery> {
+        let us = channel.pid(REX);
+        match to_message(channel, None, REX, payload) {
             Message::Call(call, request) => {
                 let (pid, tag) = call.into_gen()?;
-                let caller = caller(channel, &us, ReplyTo::RexGen { pid, tag });
+                let caller = Caller::new(channel.clone(), REX, ReplyTo::RexGen { pid, tag });
                 match as_tuple::<5>(&request) {
                     Some([call, module, function, args, _leader])
                         if matches!(as_atom(call), Some("call" | "block_call")) =>
@@ -93,7 +95,8 @@ impl Node {
                 if as_atom(call) != Some("call") {
                     return None;
                 }
-                self.apply(caller(channel, &us, ReplyTo::Rex { pid: pid.clone() }), module, function, args)
+                let caller = Caller::new(channel.clone(), REX, ReplyTo::Rex { pid: pid.clone() });
+                self.apply(caller, module, function, args)
             }
             _ => None,
         }
@@ -127,10 +130,6 @@ impl Node {
             }
         }
     }
-}
-
-fn caller(channel: &Channel, us: &Pid, to: ReplyTo) -> Caller {
-    Caller::new(channel.clone(), us.clone(), to)
 }
 
 fn spawn_reply(request: &SpawnRequest, flags: i64, result: Term) -> Control {

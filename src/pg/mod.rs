@@ -171,8 +171,8 @@ impl Speaker {
             Message::Apply { caller, module, function, args } => {
                 caller.reply(Answer::undef(&module, &function, &args));
             }
-            // Whoever links to it or sends it exit signals is not obeyed.
-            Message::Exit { .. } => {}
+            // Whoever links to it or sends it exit signals is not obeyed. It takes nothing flat.
+            Message::Exit { .. } | Message::Flat(_) => {}
         }
     }
 

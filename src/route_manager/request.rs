@@ -7,8 +7,9 @@ use std::net::IpAddr;
 
 use super::arguments::{self, Wrong};
 use super::owners::OwnerPolicy;
+use crate::dist;
 use crate::route::{IfName, Metric, Status, Subnet};
-use crate::term::{Pid, Term, as_atom};
+use crate::term::{Pid, Plain, Term, as_atom};
 
 /// What can be asked of `route_manager`, by call or by function.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,6 +174,13 @@ fn parse(function: &str, arguments: &[Term]) -> Option<Result<Request, Wrong>> {
         ("stop", []) => Ok(Request::Stop),
         _ => return None,
     })
+}
+
+/// The arguments of a `set_connection_status` without a reason, if they have their commonest form. What they mean is what
+/// [`Request::from_call`] finds.
+pub(super) fn status_alone(request: &dist::Request<'_>) -> Option<(IfName, Status)> {
+    let ("set_connection_status", [Plain::Binary(ifname), Plain::Atom(status)]) = request.words()? else { return None };
+    Some((IfName::new(ifname).ok()?, Status::parse(status)?))
 }
 
 fn set_route(ifname: &Term, subnets: &Term, gateway: &Term) -> Result<Request, Wrong> {

@@ -12,14 +12,16 @@ use super::flush::Flush;
 use super::kernel::Kernel;
 use super::owners::{Fate, Owners};
 use super::planned::planned;
-use super::request::{Refusal, Request};
+use super::request::{Refusal, Request, status_alone};
 use super::saved::Journal;
 use super::status::{View, posix};
 use super::steering::Steering;
 use super::tell::{self, Teller};
 use crate::deadline::reached;
 use crate::netlink::Conntrack;
-use crate::node::{Answer, Caller, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply};
+use crate::node::{
+    Answer, Caller, FlatMessage, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply,
+};
 use crate::route::{Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Touched, Wish, WishError, best_interface};
 use crate::term::{Pid, Show, Term, atom, binary, integer, tuple};
 
@@ -90,6 +92,12 @@ struct Waiting {
     is_promise: bool,
 }
 
+impl Waiting {
+    fn that_is_ok(caller: Caller) -> Self {
+        Self { caller, reply: atom("ok"), is_promise: true }
+    }
+}
+
 impl RouteManager {
     /// Registers the process on `node`. It goes on with `state`, which `kernel` has been brought to by the ranking of
     /// `steering`, and saves it in `journal`.
@@ -110,6 +118,7 @@ impl RouteManager {
         }
         process.trap_exits(true);
         process.shield();
+        process.take_flat();
         process.monitor_nodes(MonitorOptions { node_type: Some(NodeType::All), ..MonitorOptions::default() });
         Self {
             node,
@@ -248,6 +257,10 @@ impl RouteManager {
 
     fn message(&mut self, message: Message) {
         match message {
+            Message::Flat(message) if self.repeats(&message) => {
+                self.uncommitted.extend(message.into_caller().map(Waiting::that_is_ok));
+            }
+            Message::Flat(message) => self.message(message.open()),
             Message::Call(caller, request) => match Request::from_call(&request) {
                 Ok(request) => self.request(request, caller),
                 Err(Refusal::BadArgument(what)) => {
@@ -280,6 +293,13 @@ impl RouteManager {
             request if request.is_read() => rights.read,
             _ => rights.write,
         }
+    }
+
+    /// Whether it says what is known of an interface's status, and its node may say so: there is nothing to do but to answer.
+    fn repeats(&self, message: &FlatMessage) -> bool {
+        let status = status_alone(&message.request());
+        let is_known = status.is_some_and(|(name, status)| self.state.repeats_status(name, status, None));
+        is_known && self.node.rights_of(message.node()).write
     }
 
     fn request(&mut self, request: Request, caller: Caller) {

@@ -3,7 +3,7 @@
 use eetf::{InternalFun, Pid, Reference, Term};
 use num_bigint::{BigInt, Sign};
 
-use super::tag;
+use super::{PlainPid, tag};
 
 /// Appends `term`, without a version byte, to `out`.
 ///
@@ -97,11 +97,8 @@ fn len32(len: usize) -> [u8; 4] {
 }
 
 fn encode_pid(pid: &Pid, out: &mut Vec<u8>) {
-    out.push(tag::NEW_PID);
-    encode_atom(&pid.node.name, out);
-    for field in [pid.id, pid.serial, pid.creation] {
-        out.extend(field.to_be_bytes());
-    }
+    let Pid { node, id, serial, creation } = pid;
+    PlainPid { node: &node.name, id: *id, serial: *serial, creation: *creation }.encode(out);
 }
 
 fn encode_reference(reference: &Reference, out: &mut Vec<u8>) {

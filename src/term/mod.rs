@@ -16,6 +16,7 @@ mod build;
 mod check;
 mod decode;
 mod encode;
+mod plain;
 mod show;
 mod tag;
 mod view;
@@ -24,6 +25,7 @@ pub use build::{atom, binary, boolean, integer, list, map, string, tuple};
 pub use check::{CheckError, Limits, check};
 pub use decode::{DecodeError, decode, decode_prefix};
 pub use encode::{encode, encode_atom};
+pub use plain::{Plain, PlainPid, PlainReference, Reader};
 pub use show::Show;
 pub use view::{as_atom, as_integer, as_ip, as_list, as_text, as_tuple, is_nil};
 

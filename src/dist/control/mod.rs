@@ -173,18 +173,20 @@ impl Control {
     fn encode_with_token(&self, token: Option<&Term>, payload: Option<&Term>, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend([0; 4]);
-        let content = out.len();
         out.extend([PASS_THROUGH, TERM_VERSION]);
         term::encode(&encode::tuple(self, token), out);
         if let Some(payload) = payload {
             out.push(TERM_VERSION);
             term::encode(payload, out);
         }
-        let len = u32::try_from(out.len().saturating_sub(content)).unwrap_or(u32::MAX).to_be_bytes();
-        if let Some(field) = out.get_mut(start..content) {
-            field.copy_from_slice(&len);
-        }
+        set_length(out, start);
     }
+}
+
+/// Enters the length of the frame that began at `start` with room for it, and ends here.
+pub(super) fn set_length(out: &mut [u8], start: usize) {
+    let Some((field, content)) = out.get_mut(start..).and_then(<[u8]>::split_first_chunk_mut) else { return };
+    *field = u32::try_from(content.len()).unwrap_or(u32::MAX).to_be_bytes();
 }
 
 /// A frame's content: a control message and, for some operations, a payload.

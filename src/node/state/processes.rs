@@ -48,13 +48,15 @@ struct Entry {
     manners: Manners,
 }
 
-/// How a process takes exit signals.
+/// How a process takes what comes in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::node) struct Manners {
-    /// They arrive as messages.
+    /// Exit signals arrive as messages.
     pub traps_exits: bool,
     /// `kill` does not end it.
     pub is_shielded: bool,
+    /// It decodes calls and casts itself.
+    pub takes_flat: bool,
 }
 
 /// A signal that the end of a process sends.
@@ -100,6 +102,13 @@ impl Processes {
 
     pub(in crate::node) fn mailbox(&self, id: u32) -> Option<Mailbox> {
         Some(self.all.get(&id)?.mailbox.clone())
+    }
+
+    /// The process that has this name, if it takes calls and casts flat.
+    pub(in crate::node) fn takes_flat(&self, name: &str) -> Option<(u32, Mailbox)> {
+        let id = self.named(name)?;
+        let entry = self.all.get(&id).filter(|entry| entry.manners.takes_flat)?;
+        Some((id, entry.mailbox.clone()))
     }
 
     pub(in crate::node) fn manners(&self, id: u32) -> Option<Manners> {
