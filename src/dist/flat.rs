@@ -33,6 +33,12 @@ const MAX_FIELDS: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flat {
     frame: Bytes,
+    places: Places,
+}
+
+/// Where in the frame its parts stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Places {
     from: Span,
     name: Span,
     caller: Option<Waiting>,
@@ -56,56 +62,57 @@ struct Waiting {
 }
 
 impl Flat {
-    /// Takes the body of a frame, if it has that form.
-    #[must_use]
-    pub fn of(frame: &Bytes) -> Option<Self> {
-        if frame.len() > MAX_FRAME || !frame.starts_with(REG_SEND) {
-            return None;
+    /// Takes the body of a frame.
+    ///
+    /// # Errors
+    /// Gives it back if it has not that form.
+    pub fn of(frame: Bytes) -> Result<Self, Bytes> {
+        match Places::find(&frame) {
+            Some(places) => Ok(Self { frame, places }),
+            None => Err(frame),
         }
-        let mut cursor = Cursor { frame, reader: Reader::new(frame.get(REG_SEND.len()..)?) };
-        let from = cursor.span(|reader| reader.pid().map(drop))?;
-        // Once a cookie.
-        cursor.reader.atom()?;
-        let name = cursor.span(|reader| reader.atom().map(drop))?;
-        cursor.reader.version()?;
-        let fields = cursor.reader.tuple()?;
-        let caller = match (cursor.reader.atom()?, fields) {
-            (CALL, 3) => Some(cursor.caller()?),
-            (CAST, 2) => None,
-            _ => return None,
-        };
-        let request = cursor.span(is_request)?;
-        Some(Self { frame: frame.clone(), from, name, caller, request })
+    }
+
+    /// The frame again.
+    #[must_use]
+    pub fn into_frame(self) -> Bytes {
+        self.frame
+    }
+
+    /// Bytes in the frame.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.frame.len()
     }
 
     /// The registered name that it is for.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.reader(self.name).atom().unwrap_or_default()
+        self.reader(self.places.name).atom().unwrap_or_default()
     }
 
     /// Whether somebody waits for a reply.
     #[must_use]
     pub const fn is_call(&self) -> bool {
-        self.caller.is_some()
+        self.places.caller.is_some()
     }
 
     /// What is asked, word by word.
     #[must_use]
     pub fn request(&self) -> Request<'_> {
-        Request { reader: self.reader(self.request) }
+        Request { reader: self.reader(self.places.request) }
     }
 
     /// Who waits for the reply, or else who has sent it.
     #[must_use]
     pub fn sender(&self) -> Option<Pid> {
-        self.reader(self.caller.map_or(self.from, |caller| caller.pid)).pid().map(Pid::from)
+        self.reader(self.places.caller.map_or(self.places.from, |caller| caller.pid)).pid().map(Pid::from)
     }
 
     /// The tag of the reply.
     #[must_use]
     pub fn tag(&self) -> Option<Term> {
-        let caller = self.caller?;
+        let caller = self.places.caller?;
         let reference = |span| self.reader(span).reference().map(|reference| Term::from(Reference::from(reference)));
         match caller.alias {
             None => reference(caller.tag),
@@ -119,14 +126,13 @@ impl Flat {
     /// Whether who waits lives on that node.
     #[must_use]
     pub fn is_of(&self, node: &str) -> bool {
-        let pid = self.caller.and_then(|caller| self.reader(caller.pid).pid());
-        pid.is_some_and(|pid| pid.node == node)
+        self.places.caller.is_some_and(|caller| self.reader(caller.pid).is_pid_of(node))
     }
 
     /// Appends the frame of the reply `{Tag, Value}` of `us` to `out`, as [`Control::send`](super::Control::send) and
     /// [`alias_send`](super::Control::alias_send) with a payload would make it: to the alias if both sides know aliases.
     pub fn reply(&self, flags: Flags, us: term::PlainPid<'_>, value: &Term, out: &mut Vec<u8>) {
-        let Some(caller) = self.caller else { return };
+        let Some(caller) = self.places.caller else { return };
         let start = out.len();
         out.extend([0; 4]);
         match caller.alias.filter(|_| flags.contains(Flags::ALIAS)) {
@@ -206,6 +212,28 @@ impl<'a> Request<'a> {
     }
 }
 
+impl Places {
+    fn find(frame: &[u8]) -> Option<Self> {
+        if frame.len() > MAX_FRAME || !frame.starts_with(REG_SEND) {
+            return None;
+        }
+        let mut cursor = Cursor { frame, reader: Reader::new(frame.get(REG_SEND.len()..)?) };
+        let from = cursor.span(Reader::skip_pid)?;
+        // Once a cookie.
+        cursor.reader.skip_atom()?;
+        let name = cursor.span(Reader::skip_atom)?;
+        cursor.reader.version()?;
+        let fields = cursor.reader.tuple()?;
+        let caller = match (cursor.reader.atom()?, fields) {
+            (CALL, 3) => Some(cursor.caller()?),
+            (CAST, 2) => None,
+            _ => return None,
+        };
+        let request = cursor.span(is_request)?;
+        Some(Self { from, name, caller, request })
+    }
+}
+
 struct Cursor<'a> {
     frame: &'a [u8],
     reader: Reader<'a>,
@@ -226,13 +254,13 @@ impl<'a> Cursor<'a> {
     /// `{Pid, Ref}` or `{Pid, [alias | Ref]}`.
     fn caller(&mut self) -> Option<Waiting> {
         (self.reader.tuple()? == 2).then_some(())?;
-        let pid = self.span(|reader| reader.pid().map(drop))?;
+        let pid = self.span(Reader::skip_pid)?;
         let start = self.at()?;
         let is_alias = self.reader.list_of_one().is_some();
         if is_alias && self.reader.atom()? != "alias" {
             return None;
         }
-        let reference = self.span(|reader| reader.reference().map(drop))?;
+        let reference = self.span(Reader::skip_reference)?;
         let tag = Span { start, end: reference.end };
         Some(Waiting { pid, tag, alias: is_alias.then_some(reference) })
     }
@@ -241,11 +269,11 @@ impl<'a> Cursor<'a> {
 fn is_request(reader: &mut Reader<'_>) -> Option<()> {
     match reader.tuple() {
         Some(fields @ 1..=MAX_FIELDS) => {
-            reader.atom()?;
-            (1..fields).try_for_each(|_| reader.plain().map(drop))
+            reader.skip_atom()?;
+            (1..fields).try_for_each(|_| reader.skip_plain())
         }
         Some(_) => None,
-        None => reader.atom().map(drop),
+        None => reader.skip_atom(),
     }
 }
 

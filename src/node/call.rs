@@ -70,7 +70,7 @@ impl Node {
         let Some([tag, reply]) = as_tuple::<2>(payload) else { return false };
         let Some(reference) = alias_of(tag) else { return false };
         let mut state = self.state();
-        let Some(relations) = state.relations(&channel.way) else { return false };
+        let Some(relations) = state.relations(channel.way()) else { return false };
         if !matches!(relations.watcher(&reference), Some(Watcher::Call(_))) {
             return false;
         }
@@ -111,7 +111,7 @@ impl Call<'_> {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         let (target, reference) = (self.target.clone(), self.reference.clone());
-        if let Some(relations) = self.node.state().relations(&self.channel.way) {
+        if let Some(relations) = self.node.state().relations(self.channel.way()) {
             relations.unwatch(&reference);
         }
         if !self.is_down {

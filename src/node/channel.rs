@@ -8,36 +8,50 @@ use std::sync::Arc;
 use eetf::{Pid, Term};
 
 use super::Node;
+use super::Rights;
 use super::incarnation::Incarnation;
 use super::state::{Way, pid_numbers};
 use crate::dist::{self, Control, Flags};
 use crate::term::PlainPid;
 
-/// A way to a node.
+/// A way to a node. Every message that comes over it has one: cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Channel {
+pub(super) struct Channel(Arc<Ends>);
+
+#[derive(Debug)]
+struct Ends {
     node: Node,
     us: Arc<Incarnation>,
     /// The connection; `None` to our own processes.
-    pub way: Way,
+    way: Way,
 }
 
 impl Channel {
     pub(super) fn new(node: &Node, way: Way) -> Self {
-        Self { node: node.clone(), us: node.incarnation(), way }
+        Self(Arc::new(Ends { node: node.clone(), us: node.incarnation(), way }))
+    }
+
+    /// The connection; `None` to our own processes.
+    pub(super) fn way(&self) -> &Way {
+        &self.0.way
+    }
+
+    /// What callers at the other end may do.
+    pub(super) fn rights(&self) -> Rights {
+        if self.is_local() { Rights::ALL } else { self.0.node.inner.config.permissions.of(self.peer()) }
     }
 
     pub(super) fn local(node: &Node) -> Self {
         Self::new(node, None)
     }
 
-    pub(super) const fn is_local(&self) -> bool {
-        self.way.is_none()
+    pub(super) fn is_local(&self) -> bool {
+        self.0.way.is_none()
     }
 
     /// The node at the other end.
     pub(super) fn peer(&self) -> &str {
-        self.way.as_ref().map_or(&self.us.name, |connection| &connection.peer.name)
+        self.0.way.as_ref().map_or(&self.0.us.name, |connection| &connection.peer.name)
     }
 
     /// The pid of one of our processes, by its number.
@@ -48,22 +62,22 @@ impl Channel {
     /// The same, borrowed.
     pub(super) fn plain_pid(&self, number: u32) -> PlainPid<'_> {
         let (id, serial) = pid_numbers(number);
-        PlainPid { node: &self.us.name, id, serial, creation: self.us.creation }
+        PlainPid { node: &self.0.us.name, id, serial, creation: self.0.us.creation }
     }
 
     /// What both ends have.
     pub(super) fn flags(&self) -> Flags {
-        self.way.as_ref().map_or(Flags::OFFERED, |connection| connection.peer.flags)
+        self.0.way.as_ref().map_or(Flags::OFFERED, |connection| connection.peer.flags)
     }
 
     /// Sends a control message. To a connection that is closed it goes nowhere, as signals do. Never waits. To our own
     /// processes it must not be called under the lock of the state.
     pub(super) fn send(&self, control: Control, payload: Option<Term>) {
-        match &self.way {
+        match &self.0.way {
             Some(connection) => connection.send(&control, payload.as_ref()),
             None => {
                 let message = dist::Message { control, token: None, payload };
-                if let Some(delivery) = self.node.dispatch(self, message) {
+                if let Some(delivery) = self.0.node.dispatch(self, message) {
                     delivery.now();
                 }
             }
@@ -82,11 +96,11 @@ impl Channel {
         if node == self.peer() {
             return act(self);
         }
-        match self.node.channel(Some(node)) {
+        match self.0.node.channel(Some(node)) {
             Some(channel) => act(&channel),
             None => {
-                let (us, node) = (self.node.clone(), node.to_owned());
-                self.node.spawn_task(async move {
+                let (us, node) = (self.0.node.clone(), node.to_owned());
+                self.0.node.spawn_task(async move {
                     if let Ok(channel) = us.channel_to(Some(&node)).await {
                         act(&channel);
                     }
@@ -97,7 +111,7 @@ impl Channel {
 
     /// Waits until what was sent before is on its way, if there is much of it.
     pub(super) async fn room(&self) {
-        if let Some(connection) = &self.way {
+        if let Some(connection) = &self.0.way {
             connection.room().await;
         }
     }

@@ -4,15 +4,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use eetf::Term;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, info, warn};
+use tracing::{Span, debug, info, warn};
 
 use super::channel::Channel;
+use super::dispatch::Delivery;
 use super::kernel::OptionsError;
 use super::mailbox::Shares;
 use super::net_kernel::socket_options::{apply, read};
@@ -21,7 +22,7 @@ use super::outbox::Outbox;
 use super::transport::{ReadHalf, Stream, WriteHalf};
 use super::{Node, NodeConfig, NodeInfo, NodedownReason};
 use crate::deadline::{after, reached};
-use crate::dist::{Control, Flat, FrameDecoder, Header, Message, Peer, Tick, TickAction};
+use crate::dist::{Control, Flat, FrameDecoder, Header, Message, MessageError, Peer, Tick, TickAction};
 use crate::term::{Limits, PlainPid};
 
 /// How much is read at once at most; also what a quiet connection keeps.
@@ -44,6 +45,8 @@ pub(super) struct Connection {
     pub id: u32,
     /// Cancelled once nodedown has been delivered for it.
     pub gone: CancellationToken,
+    /// For what is logged about it. Entered only then: to enter it for every frame costs more than most frames.
+    span: Span,
     outbox: Outbox,
     tick: Mutex<Tick>,
     /// The tick's deadline may have come nearer.
@@ -65,6 +68,7 @@ struct Socket {
 impl Connection {
     pub(super) fn new(peer: Peer, id: u32, config: &NodeConfig, tick: Tick) -> Self {
         Self {
+            span: tracing::info_span!("connection", peer = %peer.name),
             peer,
             id,
             gone: CancellationToken::new(),
@@ -96,18 +100,27 @@ impl Connection {
         }
     }
 
-    /// Waits a little if so much waits for the peer: whoever does not read is heard slowly, so that until it is dropped
-    /// others pay little for the answers that it lets lie. Not for ever: it may read when it has written all.
+    /// Whether so much waits for the peer that it should be heard slowly.
+    fn is_unread(&self) -> bool {
+        self.outbox.len() > ROOM
+    }
+
+    /// Waits a little: whoever does not read is heard slowly, so that until it is dropped others pay little for the answers
+    /// that it lets lie. Not for ever: it may read when it has written all.
     async fn be_read(&self) {
-        if self.outbox.len() > ROOM {
-            let _ = tokio::time::timeout(RELUCTANCE, self.room()).await;
-        }
+        let _ = tokio::time::timeout(RELUCTANCE, self.room()).await;
     }
 
     /// Closes at once; the first reason counts.
     pub(super) fn close(&self, reason: NodedownReason) {
         let _ = self.reason.set(reason);
         self.closed.cancel();
+    }
+
+    /// Closes because of what the peer has sent.
+    fn refuse(&self, error: &dyn std::fmt::Display) {
+        warn!(parent: &self.span, %error, "dropping the connection");
+        self.close(NodedownReason::Killed);
     }
 
     /// Whether it was closed and has yet to go.
@@ -176,7 +189,7 @@ impl Connection {
 
     fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
         if !self.closed.is_cancelled() && self.outbox.push(encode).is_err() {
-            warn!(peer = %self.peer.name, "peer does not read; dropping the connection");
+            warn!(parent: &self.span, "peer does not read; dropping the connection");
             self.close(NodedownReason::Busy);
         }
     }
@@ -210,64 +223,55 @@ impl Drop for Up {
 /// Runs a connection until it ends. `buffer` holds what came in behind the handshake.
 pub(super) async fn run(node: Node, up: Up, stream: Stream, buffer: BytesMut) {
     let connection = Arc::clone(&up.connection);
-    let span = tracing::info_span!("connection", peer = %connection.peer.name);
     let (read, mut write) = stream.into_split();
-    info!(parent: &span, hidden = !connection.peer.is_visible(), "nodeup");
-    let writer = {
-        let connection = Arc::clone(&connection);
-        async move {
-            write_frames(&connection, &mut write).await;
-            write.farewell();
-        }
-        .instrument(span.clone())
+    info!(parent: &connection.span, hidden = !connection.peer.is_visible(), "nodeup");
+    let writer = async {
+        write_frames(&connection, &mut write).await;
+        write.farewell();
     };
     let reader = async {
         read_frames(&node, &connection, read, buffer).await;
         connection.close(NodedownReason::ConnectionClosed);
     };
-    tokio::join!(reader.instrument(span.clone()), writer);
+    tokio::join!(reader, writer);
     connection.release_socket();
     node.connection_down(&connection);
-    info!(parent: &span, reason = %connection.reason(), "nodedown");
+    info!(parent: &connection.span, reason = %connection.reason(), "nodedown");
 }
 
 async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHalf, mut buffer: BytesMut) {
-    let channel = Channel::new(node, Some(Arc::clone(connection)));
+    let mut incoming = Incoming::new(node, connection);
     let decoder = FrameDecoder::new(Header::Four, node.inner.config.frame_limit);
-    let limits = Limits { terms: node.inner.config.term_limit, ..Limits::default() };
-    let mut shares = Shares::default();
     let closed = connection.closed.cancelled();
     tokio::pin!(closed);
     loop {
+        // Whole frames are a sign of life, all that came together one; then what came during a wait.
+        let mut is_noted = false;
         loop {
             let body = match decoder.next(&mut buffer) {
                 Ok(Some(body)) => body,
                 Ok(None) => break,
-                Err(error) => {
-                    warn!(%error, "dropping the connection");
-                    return connection.close(NodedownReason::Killed);
-                }
+                Err(error) => return connection.refuse(&error),
             };
-            connection.tick().received(Instant::now());
+            if !std::mem::replace(&mut is_noted, true) {
+                connection.tick().received(Instant::now());
+            }
             if body.is_empty() {
                 answer_tick(connection);
                 continue;
             }
-            connection.be_read().await;
-            let delivery = match Flat::of(&body).and_then(|flat| node.flat_delivery(&channel, flat)) {
-                Some(delivery) => Some(delivery),
-                None => match Message::decode(&body, limits) {
-                    Ok(message) => node.dispatch(&channel, message),
-                    Err(error) => {
-                        warn!(%error, "dropping the connection");
-                        return connection.close(NodedownReason::Killed);
-                    }
-                },
-            };
-            if let Some(delivery) = delivery {
-                delivery.in_turn(body.len(), &mut shares, &connection.closed).await;
+            if connection.is_unread() {
+                connection.be_read().await;
             }
-            if connection.closed.is_cancelled() {
+            match incoming.take(body) {
+                Ok(None) => {}
+                Ok(Some(delivery)) => {
+                    delivery.in_turn(&mut incoming.shares, &connection.closed).await;
+                    is_noted = false;
+                }
+                Err(error) => return connection.refuse(&error),
+            }
+            if connection.is_closed() {
                 return;
             }
         }
@@ -280,9 +284,43 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
                 // There is more, perhaps without end: others have their turn.
                 Ok(READ_SIZE..) => tokio::task::yield_now().await,
                 Ok(_) => {}
-                Err(error) => return debug!(%error, "read failed"),
+                Err(error) => return debug!(parent: &connection.span, %error, "read failed"),
             },
         }
+    }
+}
+
+/// Where the frames of a connection go.
+struct Incoming<'a> {
+    node: &'a Node,
+    span: &'a Span,
+    channel: Channel,
+    limits: Limits,
+    shares: Shares,
+}
+
+impl<'a> Incoming<'a> {
+    fn new(node: &'a Node, connection: &'a Arc<Connection>) -> Self {
+        let channel = Channel::new(node, Some(Arc::clone(connection)));
+        let limits = Limits { terms: node.inner.config.term_limit, ..Limits::default() };
+        Self { node, span: &connection.span, channel, limits, shares: Shares::default() }
+    }
+
+    /// Does what a frame means to the node itself, and delivers what it brings to a process. Gives that back if the process
+    /// has no room for it now.
+    fn take(&mut self, body: Bytes) -> Result<Option<Delivery>, MessageError> {
+        let body = match Flat::of(body) {
+            Ok(flat) => match self.node.deliver_flat(&self.channel, flat, &mut self.shares) {
+                Ok(delivered) => return Ok(delivered),
+                Err(flat) => flat.into_frame(),
+            },
+            Err(body) => body,
+        };
+        let bytes = body.len();
+        self.span.in_scope(|| {
+            let delivery = self.node.dispatch(&self.channel, Message::decode(&body, self.limits)?);
+            Ok(delivery.and_then(|delivery| delivery.of_bytes(bytes).if_there_is_room(&mut self.shares)))
+        })
     }
 }
 

@@ -19,14 +19,31 @@ pub(super) const REX: u32 = 2;
 
 /// A message on its way to a mailbox.
 pub(super) struct Delivery {
-    pub mailbox: Mailbox,
-    pub message: Message,
+    mailbox: Mailbox,
+    message: Message,
+    /// In how many bytes a connection has brought it.
+    bytes: usize,
 }
 
 impl Delivery {
-    /// Waits while the mailbox is full for what a connection brings in so many `bytes`, or until `closed`.
-    pub(super) async fn in_turn(self, bytes: usize, shares: &mut Shares, closed: &CancellationToken) {
-        returned(self.mailbox.send(self.message, bytes, shares, closed).await);
+    pub(super) const fn new(mailbox: Mailbox, message: Message) -> Self {
+        Self { mailbox, message, bytes: 0 }
+    }
+
+    /// Of so many bytes.
+    pub(super) fn of_bytes(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
+    }
+
+    /// Delivers what a connection brings; gives it back if the mailbox is full.
+    pub(super) fn if_there_is_room(self, shares: &mut Shares) -> Option<Self> {
+        let Self { mailbox, message, bytes } = self;
+        mailbox.try_send(message, bytes, shares).map(|message| Self { mailbox, message, bytes })
+    }
+
+    /// Waits while the mailbox is full for what a connection brings, or until `closed`.
+    pub(super) async fn in_turn(self, shares: &mut Shares, closed: &CancellationToken) {
+        returned(self.mailbox.send(self.message, self.bytes, shares, closed).await);
     }
 
     /// Whether it is full or not: for what our own processes send.
@@ -54,7 +71,7 @@ impl Node {
     /// Acts on a message. What it gives is to be delivered before the next one.
     #[must_use]
     pub(super) fn dispatch(&self, channel: &Channel, message: dist::Message) -> Option<Delivery> {
-        if let Some(connection) = &channel.way
+        if let Some(connection) = channel.way()
             && watcher(&message.control).is_some_and(|pid| pid.node.name != connection.peer.name)
         {
             // As a BEAM does: what it would have to be told could not be said over this connection.
@@ -122,16 +139,26 @@ impl Node {
         {
             let mailbox = self.state().processes.mailbox(id)?;
             let message = to_server_call(channel, id, name, pid, request);
-            return Some(Delivery { mailbox, message });
+            return Some(Delivery::new(mailbox, message));
         }
         self.send_to_id(channel, Some(from), id, payload)
     }
 
-    /// The way of a call or cast to a process that takes them flat.
-    pub(super) fn flat_delivery(&self, channel: &Channel, flat: Flat) -> Option<Delivery> {
-        let (id, mailbox) = self.state().processes.takes_flat(flat.name())?;
+    /// Delivers a call or cast to a process that takes them flat. Gives the delivery back if that has no room now; and the
+    /// message, if it is for somebody else.
+    pub(super) fn deliver_flat(
+        &self,
+        channel: &Channel,
+        flat: Flat,
+        shares: &mut Shares,
+    ) -> Result<Option<Delivery>, Flat> {
+        // Under the lock: a clone of the mailbox for each message would cost as much as the rest of this.
+        let state = self.state();
+        let Some((id, mailbox)) = state.processes.takes_flat(flat.name()) else { return Err(flat) };
+        let bytes = flat.len();
         let message = Message::Flat(FlatMessage::new(channel.clone(), id, flat));
-        Some(Delivery { mailbox, message })
+        let full = mailbox.try_send(message, bytes, shares);
+        Ok(full.map(|message| Delivery { mailbox: mailbox.clone(), message, bytes }))
     }
 
     fn send_to_pid(&self, channel: &Channel, from: Option<Pid>, to: &Pid, payload: Term) -> Option<Delivery> {
@@ -174,7 +201,7 @@ impl Node {
                     return None;
                 }
                 let mailbox = self.state().processes.mailbox(id)?;
-                Some(Delivery { mailbox, message: to_message(channel, from, id, payload) })
+                Some(Delivery::new(mailbox, to_message(channel, from, id, payload)))
             }
         }
     }

@@ -300,7 +300,7 @@ impl Node {
                 channel.send(Control::MonitorP { from: us, target, reference }, None);
             }
             Some(Watch::End(reference)) => {
-                if let Some(relations) = self.state().relations(&channel.way) {
+                if let Some(relations) = self.state().relations(channel.way()) {
                     relations.unwatch(&reference);
                 }
                 channel.send(Control::DemonitorP { from: us, target, reference }, None);

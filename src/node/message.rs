@@ -9,7 +9,7 @@ use eetf::{Atom, ImproperList, Pid, Reference, Term};
 use super::channel::Channel;
 use super::net_kernel::{MonitorOptions, NodeEvent, NodeType, NodedownReason};
 use super::system::system_reply;
-use super::{Destination, NodeInfo};
+use super::{Destination, NodeInfo, Rights};
 use crate::dist::{self, Control, Flags, Flat, Target};
 use crate::term::{as_atom, as_tuple, atom, list, tuple};
 
@@ -142,7 +142,15 @@ pub struct Caller {
     /// The number of the process that was called.
     us: u32,
     /// `None` once it is answered.
-    to: Option<ReplyTo>,
+    to: Option<To>,
+}
+
+/// What there is of it, moved from hand to hand: small.
+#[derive(Debug)]
+enum To {
+    /// `gen_server:call`, not yet decoded.
+    Flat(Flat),
+    Decoded(Box<ReplyTo>),
 }
 
 /// The forms of waiting.
@@ -150,8 +158,6 @@ pub struct Caller {
 pub(super) enum ReplyTo {
     /// `gen_server:call`: `{Tag, Reply}`.
     Gen { pid: Pid, tag: Term },
-    /// The same, not yet decoded.
-    Flat(Flat),
     /// A gen call to `rex`: the result as `rpc:call` gives it.
     RexGen { pid: Pid, tag: Term },
     /// A plain message to `rex`: `{rex, Result}`.
@@ -160,6 +166,20 @@ pub(super) enum ReplyTo {
     Server { pid: Pid, name: Atom },
     /// A spawned process whose end is the answer.
     Spawned(Spawned),
+}
+
+impl ReplyTo {
+    const fn pid(&self) -> &Pid {
+        match self {
+            Self::Gen { pid, .. } | Self::RexGen { pid, .. } | Self::Rex { pid } | Self::Server { pid, .. } => pid,
+            Self::Spawned(spawned) => &spawned.parent,
+        }
+    }
+
+    /// Whether who waits has a time-out, and monitors the process.
+    const fn has_timeout(&self) -> bool {
+        matches!(self, Self::Gen { .. } | Self::Server { .. })
+    }
 }
 
 impl Caller {
@@ -173,17 +193,11 @@ impl Caller {
     #[must_use]
     pub fn sender(&self) -> Sender {
         let pid = match &self.to {
-            Some(
-                ReplyTo::Gen { pid, .. }
-                | ReplyTo::RexGen { pid, .. }
-                | ReplyTo::Rex { pid }
-                | ReplyTo::Server { pid, .. },
-            ) => Some(pid),
-            Some(ReplyTo::Spawned(spawned)) => Some(&spawned.parent),
-            Some(ReplyTo::Flat(call)) => return Sender { node: self.node().to_owned(), pid: call.sender() },
+            Some(To::Flat(call)) => call.sender(),
+            Some(To::Decoded(to)) => Some(to.pid().clone()),
             None => None,
         };
-        Sender { node: self.node().to_owned(), pid: pid.cloned() }
+        Sender { node: self.node().to_owned(), pid }
     }
 
     /// Answers a system message for a process that is no `gen_server`, and cannot be stopped: `gen_server:stop` then
@@ -193,6 +207,15 @@ impl Caller {
         self.reply(reply);
     }
 
+    /// As [`reply`](Self::reply), with a value that is not given away.
+    pub fn reply_value(mut self, value: &Term) {
+        match self.to.take() {
+            Some(To::Flat(call)) => self.answer_flat(&call, value),
+            Some(to) => self.answer(to, value.clone().into()),
+            None => {}
+        }
+    }
+
     /// Answers. The bytes go out when the task that answers next waits, all that have gathered in one write.
     pub fn reply(mut self, answer: impl Into<Answer>) {
         if let Some(to) = self.to.take() {
@@ -200,19 +223,25 @@ impl Caller {
         }
     }
 
-    fn answer(&self, to: ReplyTo, answer: Answer) {
-        if let ReplyTo::Flat(call) = &to
-            && let Some(connection) = self.channel.way.as_ref().filter(|connection| call.is_of(&connection.peer.name))
-        {
-            return connection.reply(call, self.channel.plain_pid(self.us), &value_of(answer));
+    fn answer(&self, to: To, answer: Answer) {
+        match to {
+            To::Flat(call) => self.answer_flat(&call, &value_of(answer)),
+            To::Decoded(to) => self.answer_decoded(*to, answer),
         }
+    }
+
+    fn answer_flat(&self, call: &Flat, value: &Term) {
+        let connection = self.channel.way().as_ref().filter(|connection| call.is_of(&connection.peer.name));
+        if let Some(connection) = connection {
+            connection.reply(call, self.channel.plain_pid(self.us), value);
+        } else if let (Some(pid), Some(tag)) = (call.sender(), call.tag()) {
+            reply_gen(&self.channel, self.channel.pid(self.us), pid, tag, value.clone());
+        }
+    }
+
+    fn answer_decoded(&self, to: ReplyTo, answer: Answer) {
         let us = self.channel.pid(self.us);
         match to {
-            ReplyTo::Flat(call) => {
-                if let (Some(pid), Some(tag)) = (call.sender(), call.tag()) {
-                    reply_gen(&self.channel, us, pid, tag, value_of(answer));
-                }
-            }
             ReplyTo::Gen { pid, tag } => reply_gen(&self.channel, us, pid, tag, value_of(answer)),
             ReplyTo::RexGen { pid, tag } => reply_gen(&self.channel, us, pid, tag, rpc_result(answer)),
             ReplyTo::Rex { pid } => self.channel.send_to(us, pid, tuple([atom("rex"), rpc_result(answer)])),
@@ -226,8 +255,9 @@ impl Caller {
 
     /// Who calls with a gen call, and the tag of the reply, for somebody else to answer.
     pub(super) fn into_gen(mut self) -> Option<(Pid, Term)> {
-        match self.to.take() {
-            Some(ReplyTo::Gen { pid, tag }) => Some((pid, tag)),
+        let Some(To::Decoded(to)) = self.to.take() else { return None };
+        match *to {
+            ReplyTo::Gen { pid, tag } => Some((pid, tag)),
             _ => None,
         }
     }
@@ -237,16 +267,16 @@ impl Caller {
         self.to = None;
     }
 
-    pub(super) const fn new(channel: Channel, us: u32, to: ReplyTo) -> Self {
-        Self { channel, us, to: Some(to) }
+    pub(super) fn new(channel: Channel, us: u32, to: ReplyTo) -> Self {
+        Self { channel, us, to: Some(To::Decoded(Box::new(to))) }
     }
 }
 
 impl Drop for Caller {
     fn drop(&mut self) {
         match self.to.take() {
-            // These have time-outs, and monitor the process.
-            None | Some(ReplyTo::Gen { .. } | ReplyTo::Flat(_) | ReplyTo::Server { .. }) => {}
+            None | Some(To::Flat(_)) => {}
+            Some(To::Decoded(to)) if to.has_timeout() => {}
             Some(to) => self.answer(to, Answer::Exit(atom("noproc"))),
         }
     }
@@ -271,6 +301,12 @@ impl FlatMessage {
         self.channel.peer()
     }
 
+    /// What callers on that node may do.
+    #[must_use]
+    pub fn rights(&self) -> Rights {
+        self.channel.rights()
+    }
+
     /// What is asked.
     #[must_use]
     pub fn request(&self) -> dist::Request<'_> {
@@ -281,7 +317,7 @@ impl FlatMessage {
     #[must_use]
     pub fn into_caller(self) -> Option<Caller> {
         let Self { channel, us, flat } = self;
-        flat.is_call().then(|| Caller::new(channel, us, ReplyTo::Flat(flat)))
+        flat.is_call().then(|| Caller { channel, us, to: Some(To::Flat(flat)) })
     }
 
     /// The message as everybody else gets it.

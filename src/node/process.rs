@@ -203,8 +203,8 @@ impl Process {
             return true;
         }
         let monitored = if channel.is_local() { state.resolve(&target) } else { None };
-        let Some(relations) = state.relations(&channel.way) else { return false };
-        if let Some(connection) = &channel.way {
+        let Some(relations) = state.relations(channel.way()) else { return false };
+        if let Some(connection) = channel.way() {
             // Under the lock, so that what our end sends comes after it.
             relations.watch(reference.clone(), watcher);
             connection.send(&Control::MonitorP { from: us, target, reference: reference.clone() }, None);
@@ -245,8 +245,8 @@ impl Process {
             return Ok(());
         }
         let other = state.resolve(&Target::Pid(to.clone()));
-        let relations = state.relations(&channel.way).ok_or("noconnection")?;
-        if let Some(connection) = &channel.way {
+        let relations = state.relations(channel.way()).ok_or("noconnection")?;
+        if let Some(connection) = channel.way() {
             // Under the lock, so that what our end sends comes after it.
             if relations.link(self.id, to.clone()) {
                 connection.send(&Control::Link { from: us, to: to.clone() }, None);
@@ -266,8 +266,8 @@ impl Process {
         let mut state = self.node.state();
         let id = state.fresh_unlink_id();
         let other = state.own_number(to);
-        let Some(relations) = state.relations(&channel.way) else { return };
-        if let Some(connection) = &channel.way {
+        let Some(relations) = state.relations(channel.way()) else { return };
+        if let Some(connection) = channel.way() {
             if relations.unlink(self.id, to, id) {
                 let id = integer(i64::try_from(id).unwrap_or(i64::MAX));
                 connection.send(&Control::UnlinkId { id, from: us, to: to.clone() }, None);
@@ -345,7 +345,7 @@ impl Node {
     /// Enters a monitor of ours; false if the connection is gone meanwhile.
     pub(super) fn watch(&self, channel: &Channel, reference: &Reference, watcher: Watcher) -> bool {
         let mut state = self.state();
-        let relations = state.relations(&channel.way);
+        let relations = state.relations(channel.way());
         relations.map(|relations| relations.watch(reference.clone(), watcher)).is_some()
     }
 

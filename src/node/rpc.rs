@@ -126,7 +126,7 @@ impl Node {
             }
             Some(mailbox) => {
                 let message = Message::Apply { caller, module: m.clone(), function: f.clone(), args: a.to_vec() };
-                Some(Delivery { mailbox, message })
+                Some(Delivery::new(mailbox, message))
             }
         }
     }

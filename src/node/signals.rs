@@ -63,7 +63,7 @@ impl Node {
         if let Some(id) = state.resolve(&target) {
             // Under the lock that has found it: its end must find the monitor.
             let monitor = Monitor { id, target, watcher: channel.entry(from) };
-            if let Some(relations) = state.relations(&channel.way) {
+            if let Some(relations) = state.relations(channel.way()) {
                 relations.add_monitor(reference, monitor);
             }
             return;
@@ -74,14 +74,14 @@ impl Node {
     }
 
     pub(super) fn demonitored(&self, channel: &Channel, reference: &Reference) {
-        if let Some(relations) = self.state().relations(&channel.way) {
+        if let Some(relations) = self.state().relations(channel.way()) {
             relations.remove_monitor(reference);
         }
     }
 
     /// A monitor of ours has fired.
     pub(super) fn process_down(&self, channel: &Channel, reference: &Reference, reason: Term) {
-        let watcher = self.state().relations(&channel.way).and_then(|relations| relations.unwatch(reference));
+        let watcher = self.state().relations(channel.way()).and_then(|relations| relations.unwatch(reference));
         if let Some(watcher) = watcher {
             self.fire(watcher, channel.peer(), reference.clone(), reason);
         }
@@ -110,7 +110,7 @@ impl Node {
         let mut state = self.state();
         if let Some(id) = state.resolve(&Target::Pid(to.clone())) {
             // Under the lock that has found it, as with monitors.
-            if let Some(relations) = state.relations(&channel.way) {
+            if let Some(relations) = state.relations(channel.way()) {
                 relations.linked(id, channel.entry(from));
             }
             return;
@@ -123,7 +123,7 @@ impl Node {
     pub(super) fn unlinked(&self, channel: &Channel, id: Term, from: Pid, to: Pid) {
         let mut state = self.state();
         if let Some(number) = state.own_number(&to)
-            && let Some(relations) = state.relations(&channel.way)
+            && let Some(relations) = state.relations(channel.way())
         {
             relations.unlinked(number, &channel.entry(from.clone()));
         }
@@ -140,7 +140,7 @@ impl Node {
         };
         let mut state = self.state();
         let number = state.own_number(to);
-        if let (Some(id), Some(number), Some(relations)) = (id, number, state.relations(&channel.way)) {
+        if let (Some(id), Some(number), Some(relations)) = (id, number, state.relations(channel.way())) {
             relations.unlink_acked(number, &channel.entry(from), id);
         }
     }
@@ -151,7 +151,7 @@ impl Node {
     pub(super) fn linked_exit(&self, channel: &Channel, from: Pid, to: &Pid, reason: Term) -> Option<Delivery> {
         let mut state = self.state();
         let id = state.own_number(to)?;
-        let is_linked = state.relations(&channel.way)?.unlinked(id, &channel.entry(from.clone()));
+        let is_linked = state.relations(channel.way())?.unlinked(id, &channel.entry(from.clone()));
         drop(state);
         if is_linked { self.obey(id, from, reason) } else { None }
     }
@@ -207,7 +207,7 @@ impl Node {
         drop(state);
         if manners.traps_exits {
             let message = Message::Exit { from, reason: reason.clone() };
-            return Taken::Message(Box::new(Delivery { mailbox, message }));
+            return Taken::Message(Box::new(Delivery::new(mailbox, message)));
         }
         if as_atom(reason) == Some("normal") { Taken::Nothing } else { Taken::Ends }
     }

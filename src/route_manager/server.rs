@@ -83,18 +83,21 @@ pub struct RouteManager {
     ahead: usize,
     /// A caller ended us, for this reason.
     stopped: Option<Term>,
+    /// The atom `ok`.
+    ok: Term,
 }
 
 /// A caller, its reply, and whether that reply promises something that outlives us.
 struct Waiting {
     caller: Caller,
-    reply: Term,
+    /// `ok` if there is none.
+    reply: Option<Term>,
     is_promise: bool,
 }
 
 impl Waiting {
     fn that_is_ok(caller: Caller) -> Self {
-        Self { caller, reply: atom("ok"), is_promise: true }
+        Self { caller, reply: None, is_promise: true }
     }
 }
 
@@ -139,6 +142,7 @@ impl RouteManager {
             is_dirty: true,
             ahead: 0,
             stopped: None,
+            ok: atom("ok"),
         }
     }
 
@@ -299,7 +303,7 @@ impl RouteManager {
     fn repeats(&self, message: &FlatMessage) -> bool {
         let status = status_alone(&message.request());
         let is_known = status.is_some_and(|(name, status)| self.state.repeats_status(name, status, None));
-        is_known && self.node.rights_of(message.node()).write
+        is_known && message.rights().write
     }
 
     fn request(&mut self, request: Request, caller: Caller) {
@@ -384,7 +388,7 @@ impl RouteManager {
         self.is_unsaved |= is_saved && matches!(result, Ok(Effect::Changed | Effect::Noted));
         if let Some(caller) = caller {
             let is_promise = is_saved && result.is_ok();
-            let reply = result.map_or_else(|refused| refused, |_| atom("ok"));
+            let reply = result.err();
             self.uncommitted.push(Waiting { caller, reply, is_promise });
         }
     }
@@ -467,8 +471,8 @@ impl RouteManager {
         };
         let not_saved = self.journal.unsaved().map(|errno| error([atom("not_saved"), posix(errno)]));
         for Waiting { caller, reply, is_promise } in self.uncommitted.drain(..) {
-            let reply = not_saved.clone().filter(|_| is_promise).unwrap_or(reply);
-            caller.reply(Answer::Value(reply));
+            let failed = not_saved.as_ref().filter(|_| is_promise).or(reply.as_ref());
+            caller.reply_value(failed.unwrap_or(&self.ok));
         }
         // After the replies, so that no caller waits for a log line.
         self.audit.tell(self.journal.unsaved());

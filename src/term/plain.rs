@@ -106,19 +106,12 @@ impl<'a> Reader<'a> {
 
     /// An atom, in UTF-8, or in the part of Latin-1 that is UTF-8 too.
     pub fn atom(&mut self) -> Option<&'a str> {
-        let (name, rest) = match self.rest {
-            [tag::SMALL_ATOM_UTF8, len, rest @ ..] => {
-                let (name, rest) = rest.split_at_checked(usize::from(*len))?;
-                (std::str::from_utf8(name).ok()?, rest)
-            }
-            [tag::ATOM, 0, len, rest @ ..] => {
-                let (name, rest) = rest.split_at_checked(usize::from(*len))?;
-                (std::str::from_utf8(name).ok().filter(|name| name.is_ascii())?, rest)
-            }
-            _ => return None,
-        };
-        self.rest = rest;
-        Some(name)
+        let before = self.rest;
+        let name = self.atom_bytes().and_then(|name| std::str::from_utf8(name).ok());
+        if name.is_none() {
+            self.rest = before;
+        }
+        name
     }
 
     /// A pid.
@@ -134,12 +127,10 @@ impl<'a> Reader<'a> {
     /// A reference.
     pub fn reference(&mut self) -> Option<PlainReference<'a>> {
         let mut reader = self.clone();
-        reader.byte(tag::NEWER_REFERENCE)?;
-        let [0, words @ 1..=5, rest @ ..] = reader.rest else { return None };
-        reader.rest = rest;
+        let words = reader.reference_head()?;
         let (node, creation) = (reader.atom()?, reader.word()?);
-        let (words, rest) = reader.rest.split_at_checked(usize::from(*words).saturating_mul(4))?;
-        self.rest = rest;
+        let words = reader.take(words.saturating_mul(4))?;
+        *self = reader;
         Some(PlainReference { node, creation, words })
     }
 
@@ -157,6 +148,80 @@ impl<'a> Reader<'a> {
         };
         self.rest = rest;
         Some(value)
+    }
+}
+
+/// Passing over what is as it should be.
+impl<'a> Reader<'a> {
+    /// Passes over an [atom](Self::atom). Nearly all are ASCII, which is seen sooner than that they are UTF-8.
+    pub fn skip_atom(&mut self) -> Option<()> {
+        let before = self.rest;
+        let is_text = |name: &[u8]| name.is_ascii() || std::str::from_utf8(name).is_ok();
+        let skipped = self.atom_bytes().filter(|name| is_text(name));
+        if skipped.is_none() {
+            self.rest = before;
+        }
+        skipped.map(drop)
+    }
+
+    /// Passes over a [pid](Self::pid).
+    pub fn skip_pid(&mut self) -> Option<()> {
+        let mut reader = self.clone();
+        reader.byte(tag::NEW_PID)?;
+        reader.skip_atom()?;
+        reader.take(12)?;
+        *self = reader;
+        Some(())
+    }
+
+    /// Passes over a [reference](Self::reference).
+    pub fn skip_reference(&mut self) -> Option<()> {
+        let mut reader = self.clone();
+        let words = reader.reference_head()?;
+        reader.skip_atom()?;
+        reader.take(words.saturating_add(1).saturating_mul(4))?;
+        *self = reader;
+        Some(())
+    }
+
+    /// Passes over a [plain value](Self::plain).
+    pub fn skip_plain(&mut self) -> Option<()> {
+        match self.rest.first() {
+            Some(&(tag::SMALL_INTEGER | tag::INTEGER | tag::BINARY)) => self.plain().map(drop),
+            _ => self.skip_atom(),
+        }
+    }
+
+    /// Whether a pid of that node is next.
+    #[must_use]
+    pub fn is_pid_of(&self, node: &str) -> bool {
+        let mut reader = self.clone();
+        reader.byte(tag::NEW_PID).and_then(|()| reader.atom_bytes()) == Some(node.as_bytes())
+    }
+
+    fn atom_bytes(&mut self) -> Option<&'a [u8]> {
+        let (name, rest) = match self.rest {
+            [tag::SMALL_ATOM_UTF8, len, rest @ ..] => rest.split_at_checked(usize::from(*len))?,
+            [tag::ATOM, 0, len, rest @ ..] => {
+                rest.split_at_checked(usize::from(*len)).filter(|(name, _)| name.is_ascii())?
+            }
+            _ => return None,
+        };
+        self.rest = rest;
+        Some(name)
+    }
+
+    /// How many words a reference has, whose node follows.
+    fn reference_head(&mut self) -> Option<usize> {
+        let [tag::NEWER_REFERENCE, 0, words @ 1..=5, rest @ ..] = self.rest else { return None };
+        self.rest = rest;
+        Some(usize::from(*words))
+    }
+
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(taken)
     }
 
     fn byte(&mut self, wanted: u8) -> Option<()> {

@@ -105,10 +105,10 @@ impl Processes {
     }
 
     /// The process that has this name, if it takes calls and casts flat.
-    pub(in crate::node) fn takes_flat(&self, name: &str) -> Option<(u32, Mailbox)> {
+    pub(in crate::node) fn takes_flat(&self, name: &str) -> Option<(u32, &Mailbox)> {
         let id = self.named(name)?;
         let entry = self.all.get(&id).filter(|entry| entry.manners.takes_flat)?;
-        Some((id, entry.mailbox.clone()))
+        Some((id, &entry.mailbox))
     }
 
     pub(in crate::node) fn manners(&self, id: u32) -> Option<Manners> {
