@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::process::ExitCode as Status;
 
-use beamroute::cli::ask::{AskArgs, PlanArgs, Planned, Question};
-use beamroute::cli::{Cli, Command, DemoArgs, ExitCode, RunArgs};
+use beamroute::cli::ask::Question;
+use beamroute::cli::{Cli, Command, DemoArgs, ExitCode, Failure, Printed, RunArgs};
 use beamroute::demo;
 use beamroute::service::{self, Privileges};
 
@@ -20,34 +20,36 @@ fn main() -> Status {
     };
     match cli.command {
         Command::Run(args) => run(*args),
-        Command::Status(args) => ask(args, Question::Status),
-        Command::Routes(args) => ask(args, Question::Routes),
-        Command::Plan(args) => plan(*args),
+        Command::Status(args) => print(args.ask(Question::Status)),
+        Command::Routes(args) => print(args.ask(Question::Routes)),
+        Command::Plan(args) => print(args.plan().map_err(Failure::from)),
+        Command::Call(args) => print(args.call()),
+        Command::Watch(args) => print(args.watch()),
+        Command::Names(args) => print(args.names()),
+        Command::Ping(args) => print(args.ping()),
+        Command::Check(args) => print(Ok(args.check())),
+        Command::Debug(args) => print(args.debug()),
+        Command::Completions(args) => print(Ok(args.completions())),
+        Command::Man(args) => print(args.man()),
         Command::Demo(args) => show(&args),
     }
 }
 
-fn ask(args: AskArgs, question: Question) -> Status {
-    match args.ask(question) {
-        Ok(text) => print(&text),
-        Err(error) => failed(&error, ExitCode::from(&error)),
-    }
-}
-
-fn plan(args: PlanArgs) -> Status {
-    match args.plan() {
-        Ok(Planned { text, origin }) => {
-            eprintln!("beamroute: {origin}");
-            print(&text)
+fn print(ended: Result<Printed, Failure>) -> Status {
+    match ended {
+        Ok(Printed { text, note, code }) => {
+            if let Some(note) = note {
+                eprintln!("beamroute: {note}");
+            }
+            // A pipe that is closed has read enough.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            code.into()
         }
-        Err(error) => failed(&error, ExitCode::from(&error)),
+        Err(Failure { code, message }) => {
+            eprintln!("beamroute: {message}");
+            code.into()
+        }
     }
-}
-
-fn print(text: &str) -> Status {
-    // A pipe that is closed has read enough.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    ExitCode::Done.into()
 }
 
 fn run(args: RunArgs) -> Status {

@@ -28,6 +28,26 @@ pub enum ExitCode {
     Refused = 6,
 }
 
+impl ExitCode {
+    /// All of them, by number.
+    pub const ALL: [Self; 7] =
+        [Self::Done, Self::Failed, Self::Usage, Self::NoSuchNode, Self::Permission, Self::Configuration, Self::Refused];
+
+    /// For the manual.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "Done; for run: stopped as asked.",
+            Self::Failed => "Failed, for a reason that has no number of its own.",
+            Self::Usage => "The command line is wrong, or the term for call.",
+            Self::NoSuchNode => "No such node is running.",
+            Self::Permission => "A permission is missing, such as CAP_NET_ADMIN.",
+            Self::Configuration => "The configuration is wrong.",
+            Self::Refused => "The peer has refused: cookie, name, or its answer to a request.",
+        }
+    }
+}
+
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         std::process::ExitCode::from(code as u8)
@@ -88,8 +108,6 @@ mod tests {
 
     #[test]
     fn the_documented_numbers() {
-        use ExitCode::{Configuration, Done, Failed, NoSuchNode, Permission, Refused, Usage};
-        let codes = [Done, Failed, Usage, NoSuchNode, Permission, Configuration, Refused];
-        assert_eq!(codes.map(|code| code as u8), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(ExitCode::ALL.map(|code| code as u8), [0, 1, 2, 3, 4, 5, 6]);
     }
 }

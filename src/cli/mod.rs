@@ -1,14 +1,37 @@
 //! The command line: what can be asked of the program, and what it says when it ends.
 
 pub mod ask;
+mod call;
+mod check;
+mod debug;
 mod exit;
+mod manual;
+mod names;
+mod ping;
+mod printed;
+mod reach;
+mod reference;
+pub mod syntax;
+mod version;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+pub use call::CallArgs;
+pub use check::CheckArgs;
+pub use debug::{BundleArgs, DebugArgs, DebugCommand};
 pub use exit::ExitCode;
+pub use manual::{CompletionsArgs, ManArgs};
+pub use names::NamesArgs;
+pub use ping::PingArgs;
+pub use printed::{Failure, Printed};
+pub use reach::{ReachArgs, TlsArgs};
+pub use reference::markdown as reference;
+pub use version::VERSION;
+pub use watch::WatchArgs;
 
 use crate::config::{Config, ConfigError, Options, Surroundings, options};
 use crate::demo;
@@ -38,6 +61,32 @@ pub enum Command {
     ///
     /// A node that answers is asked. If none runs, the state that it has saved is read, and nothing is changed.
     Plan(Box<ask::PlanArgs>),
+    /// Show the interfaces and what happens, as it happens; q or Ctrl-C leaves
+    ///
+    /// It goes on over restarts of the node. If standard output is no terminal, it prints a line for each event.
+    Watch(WatchArgs),
+    /// Call a process of any node, and print its answer in Erlang's syntax
+    ///
+    /// A term goes to a registered process by gen_server:call, as `beamroute call gw@192.0.2.7 status`, or
+    /// `beamroute call gw@192.0.2.7 '{clear_route, "eth0"}'`. Module:Function(Args) is applied as rpc:call does, also by a BEAM, as
+    /// `beamroute call beam@192.0.2.7 'erlang:system_info(otp_release)'`. Pids in answers are written
+    /// #Pid<'node@host'.ID.SERIAL.CREATION>, which is read as well. The exit status is 6 if the answer is {error, _} or
+    /// {badrpc, _}.
+    Call(Box<CallArgs>),
+    /// List the nodes that the port mapper (epmd) of a host knows
+    Names(NamesArgs),
+    /// Reach a node, and print how long its answer took
+    Ping(PingArgs),
+    /// Check whether `run` would work here: configuration, cookie, privileges, kernel, addresses; changes nothing
+    ///
+    /// It takes the options of `run`, and ends with the exit status that `run` would end with.
+    Check(Box<CheckArgs>),
+    /// Help to find faults
+    Debug(DebugArgs),
+    /// Print a script that completes this command in a shell
+    Completions(CompletionsArgs),
+    /// Write the man pages into a directory
+    Man(ManArgs),
     /// Show it at work in a private network namespace, without touching this machine's routes
     Demo(DemoArgs),
 }
@@ -89,7 +138,10 @@ impl Cli {
 /// The command with the environment variables named in its help. (They are read in [`crate::config`], where a wrong
 /// value is reported under the variable's name.)
 pub fn command() -> clap::Command {
-    Cli::command().mut_subcommand("run", |run| run.mut_args(with_variable)).mut_subcommand("plan", |plan| {
+    let command = Cli::command().long_version(version::long());
+    let command = command.mut_subcommand("run", |run| run.mut_args(with_variable));
+    let command = command.mut_subcommand("check", |check| check.mut_args(with_variable));
+    command.mut_subcommand("plan", |plan| {
         plan.mut_args(|argument| {
             let is_hidden = ask::IRRELEVANT.contains(&argument.get_id().as_str());
             with_variable(argument).hide(is_hidden)

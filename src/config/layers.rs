@@ -66,6 +66,12 @@ pub fn unknown_variables(variables: &Variables) -> Vec<String> {
 /// The keys of the file that no flag has, besides those of the ranking.
 const ONLY_HERE: [&str; 3] = [permission::KEY, cookies::KEY, limits::KEY];
 
+/// The keys of the file that no flag has.
+#[must_use]
+pub fn file_keys() -> Vec<&'static str> {
+    ranking::KEYS.into_iter().chain(ONLY_HERE).collect()
+}
+
 /// What a file says.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FileLayer {

@@ -68,6 +68,12 @@ impl Limits {
     }
 }
 
+/// The keys and their defaults, for the reference.
+#[must_use]
+pub fn limits_with_defaults() -> Vec<(&'static str, usize)> {
+    Limits::default().fields().into_iter().map(|(key, _, value)| (key, *value)).collect()
+}
+
 /// More is none.
 const MOST: usize = u32::MAX as usize;
 

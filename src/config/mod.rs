@@ -32,7 +32,8 @@ use std::time::Duration;
 pub use crate::node::{Cookie, CookieError, CookieSource, HostName, NameKind, NodeNameError};
 pub use erl_dist::node::NodeName;
 pub use layers::Variables;
-pub use limits::Limits;
+pub use layers::file_keys;
+pub use limits::{Limits, limits_with_defaults};
 pub use listen::Listening;
 pub use options::Options;
 pub use ranking::RankingFile;
@@ -420,7 +421,7 @@ fn words(given: &[String]) -> impl Iterator<Item = &str> {
 }
 
 /// `ERL_EPMD_PORT`, as for `erl` and `epmd`.
-fn epmd_port(variables: &Variables) -> Result<u16, ConfigError> {
+pub(crate) fn epmd_port(variables: &Variables) -> Result<u16, ConfigError> {
     let Some(value) = layers::get(variables, "ERL_EPMD_PORT") else { return Ok(DEFAULT_PORT) };
     match value.to_str().map(str::parse) {
         Some(Ok(port @ 1..)) => Ok(port),

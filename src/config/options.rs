@@ -34,7 +34,7 @@ pub struct Options {
     /// Port that peers connect to [default: one that is free]
     #[arg(long, value_name = "N")]
     pub port: Option<u16>,
-    /// Which port mapper to use [default: auto]
+    /// Which port mapper to use: auto (the one that runs, else our own), external, embedded (our own) or none [default: auto]
     #[arg(long, value_name = "MODE")]
     pub epmd: Option<EpmdMode>,
     /// Network namespace whose routes to keep; the node listens in this one [default: this one]
@@ -93,9 +93,10 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS")]
     pub net_ticktime: Option<Seconds>,
     /// Options of the listening sockets and the connections that they accept, as `nodelay=true,recbuf=65536`
+    /// [default: nodelay=true]
     #[arg(long, value_name = "OPTIONS")]
     pub dist_listen_options: Option<SocketOptions>,
-    /// Options of the sockets of connections to other nodes, likewise
+    /// Options of the sockets of connections to other nodes, likewise [default: nodelay=true]
     #[arg(long, value_name = "OPTIONS")]
     pub dist_connect_options: Option<SocketOptions>,
     /// Speak TLS with other nodes, and nothing else, as `erl -proto_dist inet_tls` does
@@ -121,10 +122,10 @@ pub struct Options {
     /// Node that may connect: a name, a host, or `name@`, as for net_kernel:allow/1; may be repeated [default: all]
     #[arg(long, value_name = "NODE")]
     pub allow: Option<Vec<String>>,
-    /// Who may stop and change the node itself [default: none]
+    /// Who may stop and change the node itself: none or all [default: none]
     #[arg(long, value_name = "WHO")]
     pub admin: Option<Admin>,
-    /// Form of log lines [default: text]
+    /// Form of log lines: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
     /// Protocol number that marks our routes and rules [default: 110]

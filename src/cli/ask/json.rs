@@ -5,11 +5,12 @@ use serde_json::{Map, Value};
 use crate::term::{Show, Term, as_integer, as_ip, as_text};
 
 /// Pretty, with a line end.
-pub(super) fn text(term: &Term) -> String {
+pub(in crate::cli) fn text(term: &Term) -> String {
     format!("{:#}\n", to_json(term))
 }
 
-fn to_json(term: &Term) -> Value {
+/// The same value, to be put into others.
+pub(in crate::cli) fn to_json(term: &Term) -> Value {
     match term {
         Term::Atom(atom) => match atom.name.as_str() {
             "true" => Value::Bool(true),

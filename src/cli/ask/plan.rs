@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{AskError, Question, ask_now};
-use crate::cli::ExitCode;
+use crate::cli::{ExitCode, Printed};
 use crate::config::{Config, ConfigError, Options, Surroundings};
 use crate::service::{self, Offline, ServiceError};
 use crate::term::Term;
@@ -52,15 +52,6 @@ pub(in crate::cli) const IRRELEVANT: [&str; 18] = [
     "seccomp",
 ];
 
-/// A plan, and where it comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Planned {
-    /// To be printed.
-    pub text: String,
-    /// A sentence for stderr: who was asked, or what was read instead.
-    pub origin: String,
-}
-
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
@@ -104,24 +95,25 @@ impl PlanArgs {
     ///
     /// # Errors
     /// [`PlanError`], in a sentence for the operator.
-    pub fn plan(self) -> Result<Planned, PlanError> {
+    pub fn plan(self) -> Result<Printed, PlanError> {
         let given = self.options.given();
         let config = Config::resolve(self.options, self.config.as_deref(), &Surroundings::of_this_process())?;
         let node = self.node.clone().unwrap_or_else(|| config.node_name.to_string());
         let is_own = self.node.is_none();
         let show = |answer: &Term| Question::Plan.show(answer, self.json);
-        let saved = |why: &str, Offline { file, answer }| Planned {
-            text: show(&answer),
-            origin: format!("{node} {why}; this is what it would change at its start, by {}", sources(&file, &config)),
+        let saved = |why: &str, Offline { file, answer }| {
+            let origin =
+                format!("{node} {why}; this is what it would change at its start, by {}", sources(&file, &config));
+            Printed { note: Some(origin), ..Printed::text(show(&answer)) }
         };
         if self.offline {
             let plan = service::plan_saved(&config).map_err(|error| PlanError::Saved(Box::new(error)))?;
             return Ok(saved("was not asked", plan));
         }
         match ask_now(&config, self.node, Question::Plan) {
-            Ok(answer) => Ok(Planned {
-                text: show(&answer),
-                origin: format!("{node} runs, and answers{}", unused(&given, is_own)),
+            Ok(answer) => Ok(Printed {
+                note: Some(format!("{node} runs, and answers{}", unused(&given, is_own))),
+                ..Printed::text(show(&answer))
             }),
             Err(absence) if is_own && is_absence(&absence) => match service::plan_offline(&config) {
                 Ok(plan) => Ok(saved("does not run", plan)),

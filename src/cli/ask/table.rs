@@ -2,21 +2,27 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::words::{self, Rank};
 use crate::term::{Show, Term, as_atom, as_integer, as_ip, as_list, as_text, as_tuple, list};
 
 /// The interfaces, best first, and what there is to know besides.
-pub(super) fn status(answer: &Term) -> String {
+pub(in crate::cli) fn status(answer: &Term) -> String {
     let mut text = format!("{} is {}\n", word(get(answer, "node")), word(get(answer, "connection")));
-    let mut interfaces: Vec<(u64, String, &Term)> = pairs(get(answer, "interfaces"))
-        .map(|(name, about)| (get(about, "metric").and_then(number).unwrap_or(u64::MAX), word(Some(name)), about))
+    text += &words::way_out(answer);
+    let mut interfaces: Vec<(u64, String, Vec<String>, &Term)> = pairs(get(answer, "interfaces"))
+        .map(|(name, about)| {
+            let metric = get(about, "metric").and_then(number).unwrap_or(u64::MAX);
+            (metric, word(Some(name)), interface(answer, name, about), about)
+        })
         .collect();
     interfaces.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-    let heads = ["INTERFACE", "TYPE", "STATUS", "SINCE", "METRIC", "TABLE", "LINK", "GATEWAY", "INSTALL", "WHY"];
-    let mut rows = vec![heads.map(str::to_owned).to_vec()];
-    rows.extend(interfaces.iter().map(|(_, name, about)| interface(name, about)));
-    text += &columns(&rows);
-    for (_, name, about) in &interfaces {
-        text += &notes(name, about);
+    let mut rows = vec![HEADS.map(str::to_owned).to_vec()];
+    rows.extend(interfaces.iter().map(|(_, _, row, _)| row.clone()));
+    if !interfaces.is_empty() {
+        text += &columns(&rows);
+    }
+    for (_, name, _, about) in &interfaces {
+        text += &words::notes(name, about);
     }
     if let Some(state) = get(answer, "state").filter(|state| as_atom(state) != Some("saved")) {
         text += &format!("not saved: {}\n", Show(state));
@@ -27,31 +33,27 @@ pub(super) fn status(answer: &Term) -> String {
     text
 }
 
-fn interface(name: &str, about: &Term) -> Vec<String> {
+const HEADS: [&str; 12] =
+    ["INTERFACE", "TYPE", "STATUS", "SINCE", "RANK", "METRIC", "TABLE", "LINK", "GATEWAY", "INSTALL", "SET BY", "WHY"];
+
+fn interface(answer: &Term, name: &Term, about: &Term) -> Vec<String> {
     let install = match get(about, "install").and_then(as_tuple::<2>) {
         Some([_, reason]) => format!("pending: {}", Show(reason)),
         None => word(get(about, "install")),
     };
-    let gateway = get(about, "default_gateway").and_then(as_ip).map_or_else(|| "-".to_owned(), |ip| ip.to_string());
-    let mut row = vec![name.to_owned(), word(get(about, "type")), word(get(about, "status"))];
-    row.push(get(about, "since").and_then(number).map_or_else(|| "-".to_owned(), ago));
+    let none = || "-".to_owned();
+    let gateway = get(about, "default_gateway").and_then(as_ip).map_or_else(none, |ip| ip.to_string());
+    let rank = match words::rank(answer, name, about) {
+        Rank::Line(line) => line.to_string(),
+        Rank::Set => "set".to_owned(),
+        Rank::None => none(),
+    };
+    let mut row = vec![word(Some(name)), word(get(about, "type")), word(get(about, "status"))];
+    row.push(get(about, "since").and_then(number).map_or_else(none, since));
+    row.push(rank);
     row.extend(["metric", "table", "link"].map(|key| word(get(about, key))));
-    row.extend([gateway, install, word(get(about, "why"))]);
+    row.extend([gateway, install, words::set_by(about).unwrap_or_else(none), word(get(about, "why"))]);
     row
-}
-
-/// What does not fit in a column.
-fn notes(name: &str, about: &Term) -> String {
-    let mut text = String::new();
-    if let Some(by) = get(about, "shadowed_by").filter(|by| as_atom(by).is_none()) {
-        let gateway = get(by, "gateway").and_then(as_ip).map_or_else(String::new, |ip| format!(" via {ip}"));
-        let (dev, metric) = (word(get(by, "ifname")), word(get(by, "metric")));
-        text += &format!("{name}: another program's default{gateway} dev {dev} metric {metric} goes before it\n");
-    }
-    if let Some(until) = get(about, "held_until").and_then(number) {
-        text += &format!("{name}: held for {} more, counts as {}\n", ahead(until), word(get(about, "counts_as")));
-    }
-    text
 }
 
 /// The entries, one a line.
@@ -107,11 +109,11 @@ fn command(line: &Term) -> String {
     String::from_utf8_lossy(&line).chars().flat_map(shown).collect()
 }
 
-fn get<'a>(map: &'a Term, key: &str) -> Option<&'a Term> {
+pub(super) fn get<'a>(map: &'a Term, key: &str) -> Option<&'a Term> {
     pairs(Some(map)).find(|(name, _)| as_atom(name) == Some(key)).map(|(_, value)| value)
 }
 
-fn pairs(map: Option<&Term>) -> impl Iterator<Item = (&Term, &Term)> {
+pub(super) fn pairs(map: Option<&Term>) -> impl Iterator<Item = (&Term, &Term)> {
     let map = match map {
         Some(Term::Map(map)) => Some(&map.map),
         _ => None,
@@ -120,7 +122,7 @@ fn pairs(map: Option<&Term>) -> impl Iterator<Item = (&Term, &Term)> {
 }
 
 /// A value in one cell.
-fn word(value: Option<&Term>) -> String {
+pub(super) fn word(value: Option<&Term>) -> String {
     let Some(value) = value.filter(|value| as_atom(value) != Some("nil")) else { return "-".to_owned() };
     match value {
         Term::Atom(atom) => atom.name.clone(),
@@ -129,16 +131,18 @@ fn word(value: Option<&Term>) -> String {
     }
 }
 
-fn number(term: &Term) -> Option<u64> {
+pub(super) fn number(term: &Term) -> Option<u64> {
     as_integer(term).and_then(|number| u64::try_from(number).ok())
 }
 
-fn ago(unix_ms: u64) -> String {
+/// How long ago it was.
+pub(super) fn since(unix_ms: u64) -> String {
     let then = SystemTime::UNIX_EPOCH + Duration::from_millis(unix_ms);
     short(SystemTime::now().duration_since(then).unwrap_or_default())
 }
 
-fn ahead(unix_ms: u64) -> String {
+/// How long it is until then.
+pub(super) fn ahead(unix_ms: u64) -> String {
     let then = SystemTime::UNIX_EPOCH + Duration::from_millis(unix_ms);
     short(then.duration_since(SystemTime::now()).unwrap_or_default())
 }
@@ -155,7 +159,7 @@ fn short(time: Duration) -> String {
 }
 
 /// Left-aligned, two blanks between.
-fn columns(rows: &[Vec<String>]) -> String {
+pub(in crate::cli) fn columns(rows: &[Vec<String>]) -> String {
     let width = |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for row in rows {
@@ -190,11 +194,13 @@ mod tests {
         ]));
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], "gw@h is lan");
+        assert_eq!(lines[1], "no interface has a default route");
+        let lines = &lines[1..];
         assert!(lines[1].starts_with("INTERFACE  TYPE"));
         assert!(
             lines[2].starts_with("eth0 ")
                 && lines[2].contains("192.168.1.1")
-                && lines[2].ends_with("installed           -"),
+                && lines[2].ends_with("installed           -       -"),
             "{text}"
         );
         assert!(lines[3].starts_with("wlan0 ") && lines[3].contains("pending: link_down"), "{text}");
@@ -230,6 +236,7 @@ mod tests {
             (atom("held_until"), integer(i64::try_from(until).unwrap())),
             (atom("counts_as"), atom("lan")),
             (atom("status"), atom("internet")),
+            (atom("install"), tuple([atom("pending"), atom("held")])),
         ]);
         let text = status(&map([(atom("interfaces"), map([(binary("eth0"), about)]))]));
         assert!(text.ends_with("\neth0: held for 7 min more, counts as lan\n"), "{text}");

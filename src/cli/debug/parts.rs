@@ -1,0 +1,129 @@
+//! What is in a bundle.
+
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::super::ask::{AskError, Asker, Question, block_on};
+use super::super::check::check;
+use super::super::watch::{Event, follow};
+use super::super::{ReachArgs, version};
+use super::secrets;
+use crate::config::{Config, Surroundings};
+use crate::netlink;
+use crate::term::Term;
+
+/// A file in the bundle.
+type Part = (String, Vec<u8>);
+
+/// How long events are waited for.
+const LISTENING: Duration = Duration::from_secs(1);
+
+/// What `ip` shows, as it is asked.
+const DUMPS: [(&str, &[&str]); 6] = [
+    ("rules4", &["-4", "rule", "show"]),
+    ("rules6", &["-6", "rule", "show"]),
+    ("routes4", &["-4", "route", "show", "table", "all"]),
+    ("routes6", &["-6", "route", "show", "table", "all"]),
+    ("addresses", &["address", "show"]),
+    ("links", &["-s", "link", "show"]),
+];
+
+/// The last lines of the log of the service.
+const LOG: [&str; 6] = ["-u", "beamroute", "-n", "1000", "--no-pager", "-o=short-iso"];
+
+/// Everything. `node` is the one to ask.
+pub(super) fn collect(reach: ReachArgs, node: Option<String>) -> Vec<Part> {
+    let around = Surroundings::of_this_process();
+    let mut parts =
+        vec![part("version.txt", &format!("beamroute {}\n{}", version::long(), command("uname", &["-srvm"])))];
+    parts.push(part("environment.txt", &secrets::environment(&around.variables)));
+    let asked = reach.config.clone().or_else(|| std::env::var_os("BEAMROUTE_CONFIG").map(Into::into));
+    let file = asked.unwrap_or(around.default_file);
+    parts.push(part("configuration.json", &secrets::file(&file)));
+    match reach.resolve() {
+        Ok(config) => {
+            parts.push(part("check.txt", &check(&config).table()));
+            parts.extend(answers(&config, node));
+            parts.extend(dumps(&config));
+        }
+        Err(error) => parts.push(part("check.txt", &format!("failed  configuration  {error}\n"))),
+    }
+    parts.push(part("log.txt", &command("journalctl", &LOG)));
+    parts
+}
+
+fn part(name: &str, text: &str) -> Part {
+    (name.to_owned(), text.as_bytes().to_vec())
+}
+
+/// What the node says, or why it does not.
+fn answers(config: &Config, node: Option<String>) -> Vec<Part> {
+    let asked = block_on(async {
+        let asker = Asker::connect(config, node).await?;
+        let status = asker.ask(Question::Status.request()).await;
+        let plan = asker.ask(Question::Plan.request()).await;
+        Ok((status, plan, events(config, asker).await))
+    });
+    let (status, plan, events) = match asked.and_then(|asked| asked) {
+        Ok(answers) => answers,
+        Err(error) => return vec![part("status.txt", &format!("{error}\n"))],
+    };
+    let shown = |question: Question, answer: &Result<Term, AskError>, is_json| match answer {
+        Ok(answer) => question.show(answer, is_json),
+        Err(error) => format!("{error}\n"),
+    };
+    vec![
+        part("status.txt", &shown(Question::Status, &status, false)),
+        part("status.json", &shown(Question::Status, &status, true)),
+        part("plan.txt", &shown(Question::Plan, &plan, false)),
+        part("events.txt", &events),
+    ]
+}
+
+/// The daemon keeps no events of before: a new subscriber is told how things stand, and then what happens.
+async fn events(config: &Config, asker: Asker) -> String {
+    let mut text = "how things stand, and the events of one second (older ones: log.txt)\n".to_owned();
+    let (sender, mut news) = mpsc::channel(1);
+    let node = asker.peer.clone();
+    let listened = timeout(LISTENING, async {
+        let mut following = std::pin::pin!(follow(config, asker, sender, false));
+        loop {
+            let news = tokio::select! {
+                error = &mut following => return error,
+                Some(news) = news.recv() => news,
+            };
+            if let Some(event) = Event::of(&node, news) {
+                text += &format!("{}\n", event.line());
+            }
+        }
+    });
+    match listened.await {
+        Ok(error) => format!("{text}{error}\n"),
+        Err(_) => text,
+    }
+}
+
+/// In the namespace whose routes are kept.
+fn dumps(config: &Config) -> Vec<Part> {
+    let netns = config.netns.as_ref().map(|netns| netns.path().to_path_buf());
+    let dumped = netlink::within(netns.as_deref(), || {
+        let dump = |(name, args): &(&str, &[&str])| {
+            part(&format!("ip/{name}.json"), &command("ip", &[&["-j"][..], args].concat()))
+        };
+        Ok(DUMPS.iter().map(dump).collect())
+    });
+    dumped.unwrap_or_else(|error| vec![part("ip/error.txt", &format!("{error}\n"))])
+}
+
+/// What a program prints, its errors included.
+fn command(program: &str, args: &[&str]) -> String {
+    // Where an ordinary user's PATH does not look.
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    match Command::new(program).args(args).env("PATH", path).output() {
+        Ok(out) => String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned(),
+        Err(error) => format!("{program}: {error}\n"),
+    }
+}
