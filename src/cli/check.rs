@@ -152,8 +152,7 @@ pub(super) fn check(config: &Config) -> Findings {
 fn secrets(config: &Config, findings: &mut Findings) {
     findings.result("cookie", cookie(&config.cookie));
     for (nodes, source) in &config.cookies {
-        findings
-            .result("cookie", cookie(source).map(|whence| format!("of {nodes}: {whence}")).map_err(ServiceError::from));
+        findings.result("cookie", cookie(source).map(|whence| format!("of {nodes}: {whence}")));
     }
     if let Some(settings) = config.tls.clone() {
         let certificate = settings.certificate.display().to_string();

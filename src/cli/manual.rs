@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::Args;
 use clap_complete::Shell;
@@ -78,7 +79,7 @@ fn add_pages(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u
     let mut page = Vec::new();
     let source = format!("beamroute {VERSION}");
     let man = clap_mangen::Man::new(command.clone()).title(name.to_uppercase()).source(source);
-    man.manual("beamroute").render(&mut page)?;
+    man.date(date()).manual("beamroute").render(&mut page)?;
     if name == "beamroute" {
         page.extend_from_slice(exit_status().as_bytes());
     }
@@ -98,9 +99,10 @@ fn exit_status() -> String {
 /// Section 5: the file.
 fn configuration() -> String {
     let mut text = format!(
-        ".TH BEAMROUTE.TOML 5 \"\" \"beamroute {VERSION}\" beamroute\n.SH NAME\nbeamroute.toml \\- configuration of \
+        ".TH BEAMROUTE.TOML 5 {} \"beamroute {VERSION}\" beamroute\n.SH NAME\nbeamroute.toml \\- configuration of \
          beamroute\n.SH SYNOPSIS\n/etc/beamroute/beamroute.toml, or the file of \\fB\\-\\-config\\fR or \
-         \\fBBEAMROUTE_CONFIG\\fR\n.SH DESCRIPTION\n"
+         \\fBBEAMROUTE_CONFIG\\fR\n.SH DESCRIPTION\n",
+        date()
     );
     text += "A TOML file. Flags go before environment variables, and these before the file; unknown keys are refused. \
              SIGHUP has some of it read again, as the log says; \\fBbeamroute check\\fR says what is wrong with it.\n.SH KEYS\n";
@@ -120,6 +122,25 @@ fn configuration() -> String {
         text += &format!(".TP\n\\fB{}\\fR\n{}.\n", plain(variable), line(meaning));
     }
     text + ".SH \"SEE ALSO\"\n\\fBbeamroute\\fR(1), \\fBbeamroute\\-run\\fR(1), \\fBbeamroute\\-check\\fR(1)\n"
+}
+
+/// Of the pages: when they are made, or as SOURCE_DATE_EPOCH says, so that packages can be made again alike.
+fn date() -> String {
+    let asked = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    day_of(asked.unwrap_or_else(now))
+}
+
+/// Year, month and day of a Unix time (H. Hinnant, "chrono-compatible low-level date algorithms").
+fn day_of(unix_seconds: u64) -> String {
+    let days = unix_seconds / 86_400 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    format!("{:04}-{month:02}-{day:02}", era * 400 + year + later)
 }
 
 /// At the beginning of a line, a point or an apostrophe would be a request.
@@ -152,6 +173,13 @@ mod tests {
             assert!(file.contains(&format!("\\fB{key}\\fR (default: ")), "{key}");
         }
         assert!(file.contains("limits.connections\\fR (default: 1024)"));
+    }
+
+    #[test]
+    fn days() {
+        for (seconds, day) in [(0, "1970-01-01"), (951_782_400, "2000-02-29"), (1_795_344_008, "2026-11-22")] {
+            assert_eq!(day_of(seconds), day);
+        }
     }
 
     #[test]

@@ -138,15 +138,17 @@ impl Cli {
 /// The command with the environment variables named in its help. (They are read in [`crate::config`], where a wrong
 /// value is reported under the variable's name.)
 pub fn command() -> clap::Command {
-    let command = Cli::command().long_version(version::long());
-    let command = command.mut_subcommand("run", |run| run.mut_args(with_variable));
-    let command = command.mut_subcommand("check", |check| check.mut_args(with_variable));
+    let command = with_variables(Cli::command().long_version(version::long()));
     command.mut_subcommand("plan", |plan| {
         plan.mut_args(|argument| {
             let is_hidden = ask::IRRELEVANT.contains(&argument.get_id().as_str());
-            with_variable(argument).hide(is_hidden)
+            argument.hide(is_hidden)
         })
     })
+}
+
+fn with_variables(command: clap::Command) -> clap::Command {
+    command.mut_args(with_variable).mut_subcommands(with_variables)
 }
 
 fn with_variable(argument: clap::Arg) -> clap::Arg {

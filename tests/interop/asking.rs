@@ -4,19 +4,19 @@ use std::process::{Command, Output};
 
 use crate::support::{Daemon, Rig, beam::home_with, eventually};
 
-fn ask(rig: &Rig, what: &[&str], cookie: &str) -> Output {
+pub(crate) fn ask(rig: &Rig, what: &[&str], cookie: &str) -> Output {
     let home = home_with(cookie);
     let mut command = Command::new(env!("CARGO_BIN_EXE_beamroute"));
     rig.epmd.place().tell(&mut command).env("HOME", home.path()).env_remove("XDG_CONFIG_HOME");
     command.args(what).output().unwrap()
 }
 
-fn text(out: &Output) -> String {
+pub(crate) fn text(out: &Output) -> String {
     assert!(out.status.success(), "{out:?}");
     String::from_utf8(out.stdout.clone()).unwrap()
 }
 
-fn error(out: &Output) -> (Option<i32>, String) {
+pub(crate) fn error(out: &Output) -> (Option<i32>, String) {
     (out.status.code(), String::from_utf8(out.stderr.clone()).unwrap())
 }
 
@@ -33,13 +33,18 @@ fn status_and_routes_as_tables_and_as_json() {
     let status = of(&["status"]);
     let lines: Vec<_> = status.lines().collect();
     assert_eq!(lines[0], format!("{} is internet", rig.daemon.node));
+    let beam = &rig.beam.node;
+    let way = "traffic goes by eth0 via 192.168.1.1: ethernet with internet, line 1 of the ranking, metric 10, since ";
+    let (before, after) = lines[1].split_once(" s, set by ").unwrap();
+    assert!(before.starts_with(way) && after == format!("{beam} (ping 8.8.8.8)"), "{status}");
     for (line, words) in [
-        (2, "eth0 ethernet internet 10 100 up 192.168.1.1 installed ping 8.8.8.8"),
-        (3, "ppp0 mobile lan 70 101 - 10.2.2.1 pending: no_interface -"),
+        (3, format!("eth0 ethernet internet 1 10 100 up 192.168.1.1 installed {beam} ping 8.8.8.8")),
+        (4, format!("ppp0 mobile lan 7 70 101 - 10.2.2.1 pending: no_interface {beam} -")),
+        (5, "ppp0: for an interface named ppp0".to_owned()),
     ] {
         let mut rest: Vec<_> = lines[line].split_whitespace().collect();
-        // How long ago it was.
-        rest.drain(3..5);
+        // How long ago it was; the last line only loses its verb.
+        rest.drain(if line == 5 { 1..2 } else { 3..5 });
         assert_eq!(rest.join(" "), words, "{status}");
     }
     let routes = of(&["routes"]);

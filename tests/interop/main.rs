@@ -7,6 +7,7 @@ mod support;
 mod asking;
 mod bad_input;
 mod calls;
+mod commands;
 mod connecting;
 mod cookies;
 mod dialling;
@@ -31,8 +32,10 @@ mod rpc;
 mod status;
 mod steering;
 mod subscribers;
+mod syntax;
 mod ticks;
 #[cfg(feature = "tls")]
 mod tls;
 mod two_daemons;
+mod watching;
 mod white_box;

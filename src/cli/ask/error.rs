@@ -31,13 +31,13 @@ pub enum AskError {
     #[error("{0}; is it running? `beamroute names HOST` lists the nodes of a host")]
     NoNode(DialError),
     /// The node would not have us.
-    #[error("{0}; both need the same cookie, see --cookie-file")]
+    #[error("{error}; {hint}", error = .0, hint = refusal_hint(.0))]
     Refused(DialError),
     /// It and we do not agree on TLS.
     #[error("{0}; see --tls, --tls-cert and --tls-ca")]
     Insecure(DialError),
     /// It gave no answer.
-    #[error("{to} on {node} has no answer: {error}; {}", next_step(error))]
+    #[error("{to} on {node} has no answer: {error}; {}", next_step(to, error))]
     NoAnswer {
         /// The node.
         node: String,
@@ -59,18 +59,32 @@ pub enum AskError {
     System(std::io::Error),
 }
 
+/// A node refuses for its name or for the cookie.
+fn refusal_hint(error: &DialError) -> &'static str {
+    if error.to_string().ends_with(" answered") {
+        "a node is called by the name that it has itself; long and short names do not meet"
+    } else {
+        "both need the same cookie, see --cookie-file"
+    }
+}
+
 fn permission_hint(answer: &str) -> &'static str {
     if answer.contains("not_allowed") { "; its configuration says who may: see [[permission]] and --admin" } else { "" }
 }
 
 /// What to try when there was no answer.
-fn next_step(error: &CallError) -> &'static str {
+fn next_step(to: &str, error: &CallError) -> &'static str {
     match error {
         CallError::NotConnected(_) => "is it running? `beamroute names HOST` lists the nodes of a host",
-        CallError::Down(_) => {
-            "is it a beamroute? `beamroute call --to NAME` asks another process, `beamroute ping` the node alone"
+        CallError::Down(_) if to == "route_manager" => {
+            "is it a beamroute? `beamroute call --to NAME` calls other processes"
         }
-        CallError::Timeout => "its log says what it does; `beamroute ping` tells whether the node itself answers",
+        CallError::Down(_) => {
+            "the function registered(), called as 'erlang:registered()', tells the names of a node's processes"
+        }
+        CallError::Timeout => {
+            "see its log; `beamroute ping` tells whether the node itself answers, --timeout waits longer"
+        }
     }
 }
 

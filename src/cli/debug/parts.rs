@@ -32,7 +32,7 @@ const DUMPS: [(&str, &[&str]); 6] = [
 ];
 
 /// The last lines of the log of the service.
-const LOG: [&str; 6] = ["-u", "beamroute", "-n", "1000", "--no-pager", "-o=short-iso"];
+const LOG: [&str; 6] = ["-u", "beamroute", "-n", "1000", "--no-pager", "--output=short-iso"];
 
 /// Everything. `node` is the one to ask.
 pub(super) fn collect(reach: ReachArgs, node: Option<String>) -> Vec<Part> {

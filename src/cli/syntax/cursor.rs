@@ -95,12 +95,7 @@ impl<'a> Cursor<'a> {
         loop {
             match self.next() {
                 Some(c) if c == quote => return Ok(text),
-                Some('\\') => {
-                    // A line that ends in a backslash goes on.
-                    if !self.eat("\n") {
-                        text.push(self.escape()?);
-                    }
-                }
+                Some('\\') => text.push(self.escape()?),
                 Some(c) => text.push(c),
                 None => return Err(self.wrong_at(start, &format!("the closing {quote} is missing"))),
             }

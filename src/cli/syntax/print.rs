@@ -102,13 +102,21 @@ impl Shape {
         if used + self.width() <= WIDTH {
             return self.flat(text);
         }
-        let indent = indent + open.len();
+        let mut indent = indent + open.len();
         text.push_str(open);
         for (index, item) in items.iter().enumerate() {
-            if index > 0 {
-                text.push(item.separator);
-                text.push('\n');
-                text.extend(std::iter::repeat_n(' ', indent));
+            match items.first() {
+                _ if index == 0 => {}
+                // What a tuple is called stays with what comes first in it.
+                Some(Item { value: Self::Word(tag), .. }) if index == 1 && *open == "{" => {
+                    text.push(item.separator);
+                    indent += tag.chars().count() + 1;
+                }
+                _ => {
+                    text.push(item.separator);
+                    text.push('\n');
+                    text.extend(std::iter::repeat_n(' ', indent));
+                }
             }
             item.pretty(text, indent);
         }
@@ -269,6 +277,6 @@ mod tests {
         let term = tuple([atom("a"), map([(atom("k"), long("x")), (atom("l"), long("y"))])]);
         let text = Pretty(&term).to_string();
         let (x, y) = ("x".repeat(60), "y".repeat(60));
-        assert_eq!(text, format!("{{a,\n #{{k => <<\"{x}\">>,\n   l => <<\"{y}\">>}}}}"));
+        assert_eq!(text, format!("{{a,#{{k => <<\"{x}\">>,\n     l => <<\"{y}\">>}}}}"));
     }
 }
