@@ -123,7 +123,7 @@ const REFUSED: &[&str] = &["<<256>>", "<<\"λ\">>", "<<1/little>>", "<<1.5/float
 fn erlang(beam: &Beam, texts: &[String]) -> Vec<Option<Term>> {
     let codes = |text: &String| format!("{:?}", text.chars().map(u32::from).collect::<Vec<_>>());
     let all = texts.iter().map(codes).collect::<Vec<_>>().join(",");
-    let read = "fun(T) -> {ok, Ts, _} = erl_scan:string(T ++ \" .\"), {ok, V} = erl_parse:parse_term(Ts), V end";
+    let read = "fun(T) -> {ok, Ts, _} = erl_scan:string(T ++ \"\\n.\"), {ok, V} = erl_parse:parse_term(Ts), V end";
     let expression = format!(
         "lists:join($,, [try base64:encode_to_string(term_to_binary(({read})(T))) catch _:_ -> \"error\" end || T <- [{all}]])."
     );

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -47,6 +48,8 @@ fn lines_tell_how_things_stand_and_what_happens_over_a_restart() {
     sees("Z  connection: lan -> internet\n");
     daemon.kill();
     sees("is gone (the connection is lost); its routes stay in the kernel; connecting again\n");
+    // Long enough for attempts that find nobody.
+    std::thread::sleep(Duration::from_secs(1));
     let _daemon = site.start();
     eventually("it is back", || lines.text().matches("is there;").count() == 2);
     site.beam.expect(&[("Clear(eth0).", "ok")]);
