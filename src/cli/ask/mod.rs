@@ -13,7 +13,7 @@ pub(super) use asker::{Asker, PATIENCE, block_on, is_error};
 pub use error::AskError;
 pub(super) use json::{text as json_text, to_json};
 pub(super) use plan::IRRELEVANT;
-pub use plan::PlanArgs;
+pub use plan::{PlanArgs, PlanError};
 pub(super) use table::{columns, status as status_table};
 
 use super::{Failure, Printed, ReachArgs};
