@@ -81,7 +81,7 @@ impl Flat {
 
     /// Bytes in the frame.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn frame_len(&self) -> usize {
         self.frame.len()
     }
 

@@ -155,7 +155,7 @@ impl Node {
         // Under the lock: a clone of the mailbox for each message would cost as much as the rest of this.
         let state = self.state();
         let Some((id, mailbox)) = state.processes.takes_flat(flat.name()) else { return Err(flat) };
-        let bytes = flat.len();
+        let bytes = flat.frame_len();
         let message = Message::Flat(FlatMessage::new(channel.clone(), id, flat));
         let full = mailbox.try_send(message, bytes, shares);
         Ok(full.map(|message| Delivery { mailbox: mailbox.clone(), message, bytes }))

@@ -1,11 +1,14 @@
 //! The loop: messages in, one commit for all of them, replies out.
 
+mod batch;
+
 use std::time::{Duration, Instant, SystemTime};
 
 use eetf::Atom;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
+use self::batch::{Growth, SLICE};
 use super::NAMES;
 use super::audit::Audit;
 use super::flush::Flush;
@@ -27,12 +30,6 @@ use crate::term::{Pid, Show, Term, atom, binary, integer, tuple};
 
 /// How long a batch that failed as a whole waits for its next try.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// Effort in one batch at most, so that a flood of messages cannot put the first replies off for ever.
-const MAX_BATCH: usize = 4096;
-
-/// Effort after which those who bring more messages have their turn; also how many of each connection wait at most.
-const SLICE: usize = 16;
 
 /// What a question costs; a wish, folded into the state, costs 1.
 const READ_EFFORT: usize = 8;
@@ -75,6 +72,7 @@ pub struct RouteManager {
     uncommitted: Vec<Waiting>,
     /// What has been done since the last turn of the others.
     effort: usize,
+    growth: Growth,
     /// The desired state differs from what was last saved.
     is_unsaved: bool,
     /// The desired state or the kernel differ from what was last planned.
@@ -137,6 +135,7 @@ impl RouteManager {
             flush: None,
             uncommitted: Vec::new(),
             effort: 0,
+            growth: Growth::default(),
             is_unsaved: false,
             // Nothing to change, but perhaps something to tell.
             is_dirty: true,
@@ -191,65 +190,6 @@ impl RouteManager {
         let reason = self.stopped.take().unwrap_or_else(|| atom("shutdown"));
         self.process.exit(&reason);
         ended
-    }
-
-    /// One batch: all that waits, one commit, the replies.
-    async fn turn(&mut self, first: Option<Message>) {
-        let is_settled = !self.is_dirty && self.steering.is_settled();
-        self.is_dirty |= self.kernel.look() || self.kernel.wants_retry();
-        if is_settled {
-            self.ahead += self.kernel.act_as_rehearsed(&self.state, self.steering.ranking());
-        }
-        self.is_dirty |= self.kernel.pass(Instant::now());
-        self.end_grace_times();
-        let mut next = first;
-        let mut batch = 0;
-        while batch < MAX_BATCH {
-            let others = self.slice(next.take());
-            batch += self.effort;
-            // Nothing more waits; or somebody does, who would wait for the messages of others.
-            if self.effort < SLICE || self.is_awaited_beside(others) {
-                break;
-            }
-            // Those who have more may bring it, and it is one batch with this.
-            tokio::task::yield_now().await;
-        }
-        self.commit();
-    }
-
-    /// Answers what is in the mailbox in the end.
-    async fn finish(&mut self) {
-        for _ in 0..MAX_BATCH / SLICE {
-            if self.stopped.is_some() {
-                return;
-            }
-            self.turn(None).await;
-            // The last slice was not full.
-            if self.effort < SLICE {
-                return;
-            }
-        }
-    }
-
-    /// Takes what waits, and no more than a slice; says how many messages there were that nobody waits for.
-    fn slice(&mut self, first: Option<Message>) -> usize {
-        self.effort = 0;
-        let mut others = 0;
-        let mut next = first;
-        while self.stopped.is_none() && self.effort < SLICE {
-            let Some(message) = next.take().or_else(|| self.process.try_receive()) else { break };
-            let waiting = self.uncommitted.len();
-            self.message(message);
-            self.effort += 1;
-            others += usize::from(self.uncommitted.len() == waiting);
-        }
-        others
-    }
-
-    /// Whether callers wait for this batch, and it goes on because of somebody else.
-    fn is_awaited_beside(&self, others: usize) -> bool {
-        let mut nodes = self.uncommitted.iter().map(|waiting| waiting.caller.node());
-        nodes.next().is_some_and(|first| others > 0 || nodes.any(|node| node != first))
     }
 
     /// When a turn is due although nothing has happened.

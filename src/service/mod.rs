@@ -98,6 +98,8 @@ pub enum ServiceError {
 /// # Errors
 /// [`ServiceError`], if it cannot start.
 pub fn run(config: Config, privileges: Privileges) -> Result<u8, ServiceError> {
+    // As exact as it can be: by default a sleep of 30 us takes 80. If it is refused, it takes that.
+    let _ = nix::sys::prctl::set_timerslack(1);
     // One thread: a call is decoded, planned, applied and answered without waking another.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| ServiceError::System { doing: "start the runtime", source })?;

@@ -1,0 +1,171 @@
+//! What goes into one batch, and when it ends.
+
+use std::time::{Duration, Instant};
+
+use super::RouteManager;
+use crate::node::Message;
+
+/// Effort in one batch at most, so that a flood of messages cannot put the first replies off for ever.
+const MAX_BATCH: usize = 4096;
+
+/// Effort after which those who bring more messages have their turn; also how many of each connection wait at most.
+pub(super) const SLICE: usize = 16;
+
+/// How long a batch of questions and repetitions is let grow.
+const GROWTH: Duration = Duration::from_micros(30);
+
+/// Whether to let a batch grow. A BEAM with many callers writes a packet for each reply that wakes one of them, if the replies
+/// come one by one; if they come together, so do the next calls. It pays only if we had nothing to do before, and if more
+/// calls do come: where they did not, it is not tried again so soon.
+#[derive(Debug, Default)]
+pub(super) struct Growth {
+    ended: Option<Instant>,
+    was_idle: bool,
+    /// Batches that are not let grow.
+    to_skip: u32,
+    /// The next time that nothing has come, so many.
+    penalty: u32,
+}
+
+impl Growth {
+    /// After less than that since the last batch, we are what others wait for.
+    const IDLE: Duration = Duration::from_micros(5);
+    const MAX_PENALTY: u32 = 1024;
+
+    /// A batch begins.
+    fn begin(&mut self, now: Instant) {
+        self.was_idle = self.ended.is_none_or(|ended| now.saturating_duration_since(ended) >= Self::IDLE);
+    }
+
+    /// A batch has ended.
+    fn end(&mut self, now: Instant) {
+        self.ended = Some(now);
+    }
+
+    /// Whether to wait with so many calls.
+    fn is_worth_it(&mut self, calls: usize) -> bool {
+        if calls < 2 || !self.was_idle {
+            return false;
+        }
+        let is_skipped = self.to_skip > 0;
+        self.to_skip = self.to_skip.saturating_sub(1);
+        !is_skipped
+    }
+
+    /// So many calls there were before and after.
+    fn learn(&mut self, before: usize, after: usize) {
+        let has_paid = after >= before.saturating_mul(2);
+        self.penalty = if has_paid { 0 } else { self.penalty.saturating_mul(2).clamp(1, Self::MAX_PENALTY) };
+        self.to_skip = self.penalty;
+    }
+}
+
+impl RouteManager {
+    /// One batch: all that waits, one commit, the replies.
+    pub(super) async fn turn(&mut self, first: Option<Message>) {
+        self.growth.begin(Instant::now());
+        let is_settled = !self.is_dirty && self.steering.is_settled();
+        self.is_dirty |= self.kernel.look() || self.kernel.wants_retry();
+        if is_settled {
+            self.ahead += self.kernel.act_as_rehearsed(&self.state, self.steering.ranking());
+        }
+        self.is_dirty |= self.kernel.pass(Instant::now());
+        self.end_grace_times();
+        let mut next = first;
+        let mut batch = 0;
+        while batch < MAX_BATCH {
+            let others = self.slice(next.take());
+            batch += self.effort;
+            // Nothing more waits; or somebody does, who would wait for the messages of others.
+            if self.effort < SLICE || self.is_awaited_beside(others) {
+                break;
+            }
+            // Those who have more may bring it, and it is one batch with this.
+            tokio::task::yield_now().await;
+        }
+        // Whatever changes a route is never put off.
+        if !self.is_dirty && self.growth.is_worth_it(self.uncommitted.len()) {
+            self.grow().await;
+        }
+        self.commit();
+        self.growth.end(Instant::now());
+    }
+
+    /// Lets more calls come, and takes them on.
+    async fn grow(&mut self) {
+        let waiting = self.uncommitted.len();
+        // The whole thread: a timer of the runtime is thirty times as long, and to look again and again is what costs.
+        std::thread::sleep(GROWTH);
+        tokio::task::yield_now().await;
+        self.slice(None);
+        self.growth.learn(waiting, self.uncommitted.len());
+    }
+
+    /// Answers what is in the mailbox in the end.
+    pub(super) async fn finish(&mut self) {
+        for _ in 0..MAX_BATCH / SLICE {
+            if self.stopped.is_some() {
+                return;
+            }
+            self.turn(None).await;
+            // The last slice was not full.
+            if self.effort < SLICE {
+                return;
+            }
+        }
+    }
+
+    /// Takes what waits, and no more than a slice; says how many messages there were that nobody waits for.
+    fn slice(&mut self, first: Option<Message>) -> usize {
+        self.effort = 0;
+        let mut others = 0;
+        let mut next = first;
+        while self.stopped.is_none() && self.effort < SLICE {
+            let Some(message) = next.take().or_else(|| self.process.try_receive()) else { break };
+            let waiting = self.uncommitted.len();
+            self.message(message);
+            self.effort += 1;
+            others += usize::from(self.uncommitted.len() == waiting);
+        }
+        others
+    }
+
+    /// Whether callers wait for this batch, and it goes on because of somebody else.
+    fn is_awaited_beside(&self, others: usize) -> bool {
+        let mut nodes = self.uncommitted.iter().map(|waiting| waiting.caller.node());
+        nodes.next().is_some_and(|first| others > 0 || nodes.any(|node| node != first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_is_given_up_where_nobody_comes() {
+        let mut growth = Growth::default();
+        assert!(!growth.is_worth_it(2), "nothing has begun");
+        growth.begin(Instant::now());
+        assert!(!growth.is_worth_it(1), "nobody else waits");
+        let mut tries = 0;
+        for _ in 0..5000 {
+            if growth.is_worth_it(2) {
+                tries += 1;
+                growth.learn(2, 3);
+            }
+        }
+        assert!((10..20).contains(&tries), "{tries}");
+        growth.learn(2, 4);
+        assert!(growth.is_worth_it(2), "it has paid");
+    }
+
+    #[test]
+    fn nobody_waits_for_us_to_wait() {
+        let (mut growth, now) = (Growth::default(), Instant::now());
+        growth.end(now);
+        growth.begin(now + Growth::IDLE / 2);
+        assert!(!growth.is_worth_it(9));
+        growth.begin(now + Growth::IDLE);
+        assert!(growth.is_worth_it(9));
+    }
+}
