@@ -343,6 +343,11 @@ fn fault_18_what_someone_deletes_is_repaired() {
         site.net.ip(&deletion.split(' ').collect::<Vec<_>>());
         eventually(deletion, || ours() == before);
     }
+    // The kernel deletes the first that fits, and what has no source fits any.
+    for imitation in ["192.168.1.0/24 dev eth0 metric 10 proto 110", "192.168.1.0/24 dev eth0 table 100 proto 110"] {
+        site.net.ip(&["route", "append"].into_iter().chain(imitation.split(' ')).collect::<Vec<_>>());
+        eventually(imitation, || ours() == before);
+    }
 }
 
 #[test]

@@ -279,6 +279,9 @@ impl Kernel {
             }
         };
         self.fault = None;
+        if outcome.applied.iter().any(|change| self.may_have_hit_another(change)) {
+            self.netlink.distrust();
+        }
         self.done(&outcome);
         outcome.withheld.iter().for_each(|change| self.touched.note(change));
         outcome.refused.into_iter().for_each(|refused| self.refused(refused));
@@ -375,6 +378,23 @@ impl Kernel {
         let over: BTreeSet<Object> = self.orphans.iter().filter(is_over).copied().collect();
         self.orphans.retain(|orphan| !over.contains(orphan));
         over
+    }
+
+    /// Whether the kernel may have deleted another route of ours instead: it does not look at `onlink`, and a deletion without a
+    /// source takes the first with any (`fib_table_delete` in `net/ipv4/fib_trie.c`).
+    fn may_have_hit_another(&self, change: &Change) -> bool {
+        let Change::Delete(object @ Object::Route(deleted)) = change else { return false };
+        let alike = |route: &Route| Route { prefsrc: None, onlink: false, ..*route };
+        let fits = |other: &Route| {
+            alike(other) == alike(deleted) && (deleted.prefsrc.is_none() || deleted.prefsrc == other.prefsrc)
+        };
+        // They stand side by side in the order of routes.
+        let those_alike = self.world.ours.range(Object::Route(alike(deleted))..).take_while(|other| match other {
+            Object::Route(other) => alike(other) == alike(deleted),
+            _ => false,
+        });
+        let mut others = those_alike.filter(|other| *other != object);
+        deleted.dst.family() == Family::V4 && others.any(|other| matches!(other, Object::Route(other) if fits(other)))
     }
 
     fn done(&mut self, outcome: &Outcome) {
