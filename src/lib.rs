@@ -17,6 +17,7 @@
 //! | [`route`] | pure: desired state, ranking, plan, diff, properties |
 //! | [`netlink`] | the only place with `AF_NETLINK` |
 //! | [`route_manager`] | the registered process: term → request, the loop, outcome → term |
+//! | [`metrics`] | what is counted on the way, under the names that the page of `--metrics` has |
 //! | [`service`], [`cli`], [`config`] | the program around it |
 //! | [`demo`] | all of it shown at work, in network namespaces of its own |
 
@@ -28,6 +29,7 @@ pub mod demo;
 pub mod dist;
 pub mod epmd;
 mod glob;
+pub mod metrics;
 pub mod netlink;
 pub mod node;
 pub mod pg;

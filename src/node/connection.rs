@@ -23,6 +23,7 @@ use super::transport::{ReadHalf, Stream, WriteHalf};
 use super::{Node, NodeConfig, NodeInfo, NodedownReason};
 use crate::deadline::{after, reached};
 use crate::dist::{Control, Flat, FrameDecoder, Header, Message, MessageError, Peer, Tick, TickAction};
+use crate::metrics;
 use crate::term::{Limits, PlainPid};
 
 /// How much is read at once at most; also what a quiet connection keeps.
@@ -224,6 +225,8 @@ impl Drop for Up {
 pub(super) async fn run(node: Node, up: Up, stream: Stream, buffer: BytesMut) {
     let connection = Arc::clone(&up.connection);
     let (read, mut write) = stream.into_split();
+    metrics::CONNECTIONS.add_one();
+    metrics::NEWS.notify_one();
     info!(parent: &connection.span, hidden = !connection.peer.is_visible(), "nodeup");
     let writer = async {
         write_frames(&connection, &mut write).await;
@@ -236,6 +239,7 @@ pub(super) async fn run(node: Node, up: Up, stream: Stream, buffer: BytesMut) {
     tokio::join!(reader, writer);
     connection.release_socket();
     node.connection_down(&connection);
+    metrics::NEWS.notify_one();
     info!(parent: &connection.span, reason = %connection.reason(), "nodedown");
 }
 
@@ -254,7 +258,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
                 Err(error) => return connection.refuse(&error),
             };
             if !std::mem::replace(&mut is_noted, true) {
-                connection.tick().received(Instant::now());
+                connection.tick().received(metrics::clock::read());
             }
             if body.is_empty() {
                 answer_tick(connection);
@@ -402,5 +406,9 @@ async fn tick_due(connection: &Connection) {
 }
 
 fn tick_action(connection: &Connection) -> TickAction {
-    connection.tick().poll(Instant::now())
+    let action = connection.tick().poll(Instant::now());
+    if action == TickAction::Down {
+        metrics::TICKS_MISSED.add_one();
+    }
+    action
 }

@@ -15,6 +15,7 @@ use super::net_kernel::{Emulated, SocketOption, socket_options};
 use super::state::Admission;
 use super::{Node, NodedownReason, host_of};
 use crate::dist::{Accepting, Flags, HandshakeError, NameMessage, Status, Step};
+use crate::metrics;
 
 /// Accepts until the node stops. Each handshake is a task of its own; a slow one delays nobody.
 pub(super) async fn run(node: Node, listener: TcpListener) {
@@ -66,9 +67,12 @@ async fn accept(node: Node, socket: TcpStream, place: Place) {
     let evicted = place.evicted.clone();
     let setup = tokio::select! {
         () = stopping.cancelled() => return,
-        () = evicted.cancelled() => return,
+        () = evicted.cancelled() => return metrics::HANDSHAKES_REFUSED.add_one(),
         setup = shake_hands(&node, socket, place).instrument(span.clone()) => setup,
     };
+    if setup.is_err() {
+        metrics::HANDSHAKES_REFUSED.add_one();
+    }
     match setup {
         Ok((up, io)) => connection::run(node, up, io.stream, io.buffer).await,
         Err(error) if error.is_for_operators() => span.in_scope(|| warn!(%error, "refused a node")),

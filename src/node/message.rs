@@ -11,6 +11,7 @@ use super::net_kernel::{MonitorOptions, NodeEvent, NodeType, NodedownReason};
 use super::system::system_reply;
 use super::{Destination, NodeInfo, Rights};
 use crate::dist::{self, Control, Flags, Flat, Target};
+use crate::metrics::calls::Meter;
 use crate::term::{as_atom, as_tuple, atom, list, tuple};
 
 /// What arrives in a mailbox, in the order in which it was sent by each peer.
@@ -143,6 +144,8 @@ pub struct Caller {
     us: u32,
     /// `None` once it is answered.
     to: Option<To>,
+    /// For [`Caller::about`].
+    pub(super) meter: Option<Meter>,
 }
 
 /// What there is of it, moved from hand to hand: small.
@@ -219,7 +222,9 @@ impl Caller {
     /// Answers. The bytes go out when the task that answers next waits, all that have gathered in one write.
     pub fn reply(mut self, answer: impl Into<Answer>) {
         if let Some(to) = self.to.take() {
-            self.answer(to, answer.into());
+            let answer = answer.into();
+            self.count(&answer);
+            self.answer(to, answer);
         }
     }
 
@@ -268,7 +273,7 @@ impl Caller {
     }
 
     pub(super) fn new(channel: Channel, us: u32, to: ReplyTo) -> Self {
-        Self { channel, us, to: Some(To::Decoded(Box::new(to))) }
+        Self { channel, us, to: Some(To::Decoded(Box::new(to))), meter: Meter::start() }
     }
 }
 

@@ -106,6 +106,7 @@ mod kernel;
 mod listener;
 mod mailbox;
 mod message;
+mod metered;
 mod name;
 mod net_kernel;
 mod outbox;

@@ -12,6 +12,7 @@ use super::adopt;
 use super::contest::Contests;
 use super::recheck::Recheck;
 use super::rehearsal::Rehearsals;
+use crate::metrics;
 use crate::netlink::{Meddling, Netlink, NetlinkError, Outcome, Refused};
 use crate::route::{
     Change, Changes, DesiredState, Family, Gap, IfName, Object, Plan, PlanOptions, Ranking, Route, Subnet, Touched,
@@ -43,6 +44,8 @@ pub struct Kernel {
     fault: Option<i32>,
     /// The last look failed, so the next is due without an event, but not at once.
     is_blind: bool,
+    /// Something has happened in the kernel since the last commit.
+    is_stirred: bool,
 }
 
 /// Between looks at a kernel that does not answer, or lets nothing be changed.
@@ -96,6 +99,7 @@ impl Kernel {
             rehearsals: Rehearsals::default(),
             fault: None,
             is_blind: false,
+            is_stirred: false,
         }
     }
 
@@ -170,6 +174,7 @@ impl Kernel {
                     self.recheck.hasten(Instant::now() + VERIFY);
                 }
                 self.note(&drained.meddling);
+                self.is_stirred |= drained.changed || drained.may_heal;
                 drained.changed || drained.may_heal
             }
             Err(error) => {
@@ -225,6 +230,7 @@ impl Kernel {
     /// Lets the time be `now`; says whether planning again may help.
     pub fn pass(&mut self, now: Instant) -> bool {
         let mut is_new = self.contests.pass(now);
+        self.is_stirred |= is_new;
         self.touched.everything |= is_new;
         if self.recheck.pass(now) {
             debug!("reading everything anew");
@@ -256,6 +262,7 @@ impl Kernel {
                 break;
             }
         }
+        self.is_stirred = false;
         done
     }
 
@@ -274,6 +281,7 @@ impl Kernel {
         let outcome = match result {
             Ok(outcome) => outcome,
             Err(error) => {
+                metrics::BATCHES_FAILED.add_one();
                 self.failed(changes, &error);
                 return (0, true);
             }
@@ -281,6 +289,13 @@ impl Kernel {
         self.fault = None;
         if outcome.applied.iter().any(|change| self.may_have_hit_another(change)) {
             self.netlink.distrust();
+        }
+        metrics::BATCHES.add_one();
+        metrics::CHANGES.add(outcome.applied.len());
+        metrics::CHANGES_REFUSED.add(outcome.refused.len());
+        if self.is_stirred && !outcome.applied.is_empty() {
+            self.is_stirred = false;
+            metrics::HEALS.add_one();
         }
         self.done(&outcome);
         outcome.withheld.iter().for_each(|change| self.touched.note(change));

@@ -17,6 +17,7 @@ mod contest;
 mod events;
 mod flush;
 mod kernel;
+mod metered;
 mod news;
 mod owners;
 mod planned;
@@ -30,6 +31,7 @@ mod steering;
 mod tell;
 
 pub use kernel::Kernel;
+pub use metered::counts_request;
 pub use planned::preview;
 pub use request::{Refusal, Request};
 #[cfg(feature = "fuzz")]

@@ -13,6 +13,7 @@ use super::NAMES;
 use super::audit::Audit;
 use super::flush::Flush;
 use super::kernel::Kernel;
+use super::metered::{asked, asked_by, asked_in};
 use super::owners::{Fate, Owners};
 use super::planned::planned;
 use super::request::{Refusal, Request, status_alone};
@@ -21,6 +22,7 @@ use super::status::{View, posix};
 use super::steering::Steering;
 use super::tell::{self, Teller};
 use crate::deadline::reached;
+use crate::metrics::{self, calls::Asked};
 use crate::netlink::Conntrack;
 use crate::node::{
     Answer, Caller, FlatMessage, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply,
@@ -209,13 +211,15 @@ impl RouteManager {
                 Ok(request) => self.request(request, caller),
                 Err(Refusal::BadArgument(what)) => {
                     debug!(node = caller.node(), what, "refused a call");
-                    caller.reply(Answer::Value(error([atom("badarg"), binary(what)])));
+                    caller.about(asked_in(&what)).reply(Answer::Value(error([atom("badarg"), binary(what)])));
                 }
-                Err(Refusal::Unknown) => caller.reply(Answer::Value(error([atom("unknown_request"), request]))),
+                Err(Refusal::Unknown) => {
+                    caller.about(Asked::Unknown).reply(Answer::Value(error([atom("unknown_request"), request])))
+                }
             },
             Message::Apply { caller, module, function, args } => match Request::from_function(&function.name, &args) {
                 Ok(request) => self.request(request, caller),
-                Err(refusal) => caller.reply(raised(&refusal, &module, &function, &args)),
+                Err(refusal) => caller.about(asked_by(&refusal)).reply(raised(&refusal, &module, &function, &args)),
             },
             Message::Cast(from, request) => self.cast(&from, &request),
             Message::System(caller, request) => self.system(caller, &request),
@@ -247,6 +251,7 @@ impl RouteManager {
     }
 
     fn request(&mut self, request: Request, caller: Caller) {
+        let caller = caller.about(asked(&request));
         if !self.permits(&request, caller.node()) {
             let refusal = not_allowed(&request, caller.node());
             return caller.reply(Answer::Value(refusal));
@@ -409,6 +414,7 @@ impl RouteManager {
         } else {
             0
         };
+        metrics::clock::tick();
         let not_saved = self.journal.unsaved().map(|errno| error([atom("not_saved"), posix(errno)]));
         for Waiting { caller, reply, is_promise } in self.uncommitted.drain(..) {
             let failed = not_saved.as_ref().filter(|_| is_promise).or(reply.as_ref());
@@ -421,6 +427,7 @@ impl RouteManager {
             info!(changed, best = best.map(tracing::field::display), "routes changed");
         }
         if is_new {
+            metrics::NEWS.notify_one();
             self.tell();
             if let Some(flush) = &mut self.flush {
                 flush.see(self.kernel.world(), &self.state);

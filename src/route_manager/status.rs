@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use super::arguments;
 use super::kernel::Kernel;
+use super::metered::COUNTS;
 use super::owners::{OwnerPolicy, Policies};
 use super::steering::Steering;
 use crate::node::Node;
@@ -60,6 +61,7 @@ impl View<'_> {
         let is = |word: &Term, text: &[u8]| as_text(word).is_some_and(|word| word == text);
         match as_list(path).unwrap_or_default() {
             [word] if is(word, b"available_interfaces") => self.available_interfaces(),
+            [word] if is(word, COUNTS.as_bytes()) => self.counts(),
             [word] if is(word, b"connection") => atom(connection(self.state).as_str()),
             [first, name, last] if is(first, b"interface") && is(last, b"connection") => {
                 let known = arguments::ifname(name).ok().and_then(|name| interface_connection(self.state, name));

@@ -30,6 +30,12 @@ impl Kernel {
         pending
     }
 
+    /// How many of the objects planned the kernel has.
+    #[must_use]
+    pub(in crate::route_manager) fn installed(&self) -> usize {
+        self.world.ours.iter().filter(|object| self.plan.wants(object)).count()
+    }
+
     /// The interface that a refused addition is for.
     fn owner(&self, change: &Change, state: &DesiredState) -> Option<IfName> {
         match change {
