@@ -81,6 +81,11 @@ fn show(args: &DemoArgs) -> Status {
 }
 
 fn failed(error: &dyn std::error::Error, code: ExitCode) -> Status {
-    eprintln!("beamroute: {error}");
+    // As the log has its lines, for who reads the journal by level.
+    if service::is_in_journal() {
+        eprintln!("<3>beamroute: {}", error.to_string().replace('\n', " "));
+    } else {
+        eprintln!("beamroute: {error}");
+    }
     code.into()
 }

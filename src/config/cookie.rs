@@ -7,7 +7,10 @@ use crate::node::{Cookie, CookieError, CookieSource};
 
 const VARIABLE: &str = "BEAMROUTE_COOKIE";
 
-/// The file that was asked for, else the environment's cookie, else OTP's files.
+/// The credential that a unit's `LoadCredential=cookie:FILE` makes of a file (`systemd.exec(5)`).
+const CREDENTIAL: &str = "cookie";
+
+/// The file that was asked for, else the environment's cookie, else the credential of our unit, else OTP's files.
 ///
 /// # Errors
 ///
@@ -20,5 +23,9 @@ pub fn source(file: Option<PathBuf>, variables: &Variables) -> Result<CookieSour
         return Cookie::parse(text.as_encoded_bytes(), VARIABLE).map(CookieSource::Given);
     }
     let path = |name| get(variables, name).map(PathBuf::from);
-    Ok(CookieSource::home(path("HOME"), path("XDG_CONFIG_HOME")))
+    let home = CookieSource::home(path("HOME"), path("XDG_CONFIG_HOME"));
+    Ok(match path("CREDENTIALS_DIRECTORY") {
+        Some(credentials) => CookieSource::credential(credentials.join(CREDENTIAL), home),
+        None => home,
+    })
 }

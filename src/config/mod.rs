@@ -25,7 +25,7 @@ mod tls;
 pub mod value;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -104,6 +104,8 @@ pub struct Config {
     pub permissions: Permissions,
     /// How much others may take.
     pub limits: Limits,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
     /// The form of log lines.
     pub log_format: LogFormat,
     /// The protocol number that marks our routes and rules.
@@ -318,6 +320,7 @@ impl Config {
             },
             cookies: from_file.cookies,
             limits: from_file.limits,
+            metrics: options.metrics,
             log_format: options.log_format.unwrap_or_default(),
             protocol: options.protocol.map_or(110, |protocol| protocol.0),
             rule_priority: options.rule_priority.map_or(30_000, |priority| priority.0),

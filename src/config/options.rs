@@ -4,7 +4,7 @@
 //! To add an option: a field here (its comment is its help), its name in `layered!` below, and its default in
 //! [`Config`](super::Config).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser};
@@ -25,7 +25,8 @@ pub struct Options {
     /// Short node name; the host must have no dot [default: beamroute]
     #[arg(long, value_name = "NODE[@HOST]")]
     pub sname: Option<String>,
-    /// File with the cookie, readable by its owner only [default: BEAMROUTE_COOKIE, then ~/.erlang.cookie]
+    /// File with the cookie, readable by its owner only [default: BEAMROUTE_COOKIE,
+    /// then systemd's credential `cookie`, then ~/.erlang.cookie]
     #[arg(long, value_name = "PATH")]
     pub cookie_file: Option<PathBuf>,
     /// Address that peers connect to [default: 127.0.0.1 and, if it is loopback, the node's host]
@@ -125,7 +126,10 @@ pub struct Options {
     /// Who may stop and change the node itself: none or all [default: none]
     #[arg(long, value_name = "WHO")]
     pub admin: Option<Admin>,
-    /// Form of log lines: text or json [default: text]
+    /// Address and port where `/metrics` is served to Prometheus, as 127.0.0.1:9569; to all who can connect [default: none]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
+    /// Form of log lines: text or json; text has levels and no times where stderr is the journal [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
     /// Protocol number that marks our routes and rules [default: 110]
@@ -194,6 +198,7 @@ layered!(
     tls_check_name,
     allow,
     admin,
+    metrics,
     log_format,
     protocol,
     rule_priority,

@@ -8,11 +8,13 @@
 //! Errors name the file, never what is in it.
 
 use std::fmt;
+use std::fs::Metadata;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
+use nix::unistd::geteuid;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -86,6 +88,23 @@ pub enum CookieError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Somebody else's, so that they can change it.
+    #[error("cookie file {} belongs to user {uid}, and not to root or the user of this process", file.display())]
+    Foreign {
+        /// The file.
+        file: PathBuf,
+        /// Whose it is.
+        uid: u32,
+    },
+    /// The unit's default: there was no file to load.
+    #[error(
+        "no cookie: the credential {} is empty, as the unit makes it when its file is missing; write the cookie, which all \
+         nodes share, into the file of LoadCredential= (/etc/beamroute/cookie), readable by root only", file.display()
+    )]
+    NoCredential {
+        /// The file.
+        file: PathBuf,
+    },
     /// Nothing in it.
     #[error("the cookie in {whence} is empty")]
     Empty {
@@ -132,9 +151,22 @@ pub enum CookieSource {
         /// `${XDG_CONFIG_HOME:-$HOME/.config}/erlang/.erlang.cookie`
         xdg: Option<PathBuf>,
     },
+    /// What a service manager has made of a file, if it has.
+    Credential {
+        /// `$CREDENTIALS_DIRECTORY/cookie`
+        file: PathBuf,
+        /// If that is not there.
+        otherwise: Box<CookieSource>,
+    },
 }
 
 impl CookieSource {
+    /// The credential in `file` if it is there.
+    #[must_use]
+    pub fn credential(file: PathBuf, otherwise: CookieSource) -> CookieSource {
+        CookieSource::Credential { file, otherwise: Box::new(otherwise) }
+    }
+
     /// OTP's files under this `HOME` and `XDG_CONFIG_HOME`.
     #[must_use]
     pub fn home(home: Option<PathBuf>, xdg_config_home: Option<PathBuf>) -> CookieSource {
@@ -155,23 +187,58 @@ impl CookieSource {
     pub fn read(&self) -> Result<Cookie, CookieError> {
         let (home, xdg) = match self {
             CookieSource::Given(cookie) => return Ok(cookie.clone()),
-            CookieSource::File(file) => return read(file),
+            CookieSource::File(file) => return read(file, owner_only),
+            CookieSource::Credential { file, otherwise } => {
+                return match read(file, closed_to_others) {
+                    Err(error) if is_missing(&error) => otherwise.read(),
+                    Err(CookieError::Empty { .. }) => Err(CookieError::NoCredential { file: file.clone() }),
+                    found => found,
+                };
+            }
             CookieSource::Home { home, xdg } => (home, xdg),
         };
         for file in [home, xdg].into_iter().flatten() {
-            match read(file) {
-                Err(CookieError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            match read(file, owner_only) {
+                Err(error) if is_missing(&error) => {}
                 found => return found,
             }
         }
         let file = home.as_ref().or(xdg.as_ref()).ok_or(CookieError::NoHome)?;
         create(file).map_err(|source| CookieError::Create { file: file.clone(), source })?;
         // Not the one we wrote: somebody else may have been quicker.
-        read(file)
+        read(file, owner_only)
     }
 }
 
-fn read(file: &Path) -> Result<Cookie, CookieError> {
+fn is_missing(error: &CookieError) -> bool {
+    matches!(error, CookieError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+}
+
+/// As OTP wants it.
+fn owner_only(file: &Path, about: &Metadata) -> Result<(), CookieError> {
+    let mode = about.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(CookieError::NotOwnerOnly { file: file.to_owned(), mode });
+    }
+    Ok(())
+}
+
+/// As systemd makes credentials: ours, or root's and opened to us by an ACL, whose mask then stands where the group's
+/// permissions were (`acl(5)`).
+fn closed_to_others(file: &Path, about: &Metadata) -> Result<(), CookieError> {
+    let (uid, mode) = (about.uid(), about.mode() & 0o7777);
+    if uid != 0 && uid != geteuid().as_raw() {
+        return Err(CookieError::Foreign { file: file.to_owned(), uid });
+    }
+    let group = if uid == 0 { 0o040 } else { 0 };
+    if mode & 0o077 & !group != 0 {
+        return Err(CookieError::NotOwnerOnly { file: file.to_owned(), mode });
+    }
+    Ok(())
+}
+
+/// `check` says who else may access it.
+fn read(file: &Path, check: fn(&Path, &Metadata) -> Result<(), CookieError>) -> Result<Cookie, CookieError> {
     let failed = |source| CookieError::Read { file: file.to_owned(), source };
     // Opened first and then looked at, so that what is checked is what is read; a pipe must not block.
     let mut open = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(file).map_err(failed)?;
@@ -179,10 +246,7 @@ fn read(file: &Path) -> Result<Cookie, CookieError> {
     if !about.is_file() {
         return Err(CookieError::NotRegular { file: file.to_owned() });
     }
-    let mode = about.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(CookieError::NotOwnerOnly { file: file.to_owned(), mode });
-    }
+    check(file, &about)?;
     let mut text = Zeroizing::new(Vec::with_capacity(MAX_FILE));
     (&mut open).take(MAX_FILE as u64).read_to_end(&mut text).map_err(failed)?;
     Cookie::parse(&text, &file.display().to_string())

@@ -1,10 +1,16 @@
 //! Log lines on stderr.
 
+use std::fmt;
 use std::io::IsTerminal;
+use std::os::fd::AsFd as _;
 
+use nix::sys::stat::fstat;
+use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::Subscriber;
+use tracing_subscriber::fmt::format::{Format, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, Subscriber as Lines};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::LogFormat;
 
@@ -12,7 +18,8 @@ use crate::config::LogFormat;
 const MAX_WAITING: usize = 4096;
 
 /// Sends events to stderr, from level info on unless `BEAMROUTE_LOG` filters otherwise (`debug`,
-/// `beamroute::node=trace`). Under systemd, lines carry no time: the journal has one. Colour only on a terminal.
+/// `beamroute::node=trace`). Where stderr leads to the journal, text has no time, as that has one, and levels in the
+/// journal's form. Colour only on a terminal.
 ///
 /// Lines are written by a thread of their own, so that a stderr that blocks, or has been closed, stops neither calls nor
 /// ticks. What waits is written when the guard is dropped.
@@ -20,18 +27,100 @@ pub fn init(format: LogFormat) -> WorkerGuard {
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(MAX_WAITING).lossy(true).finish(std::io::stderr());
     let filter = EnvFilter::try_from_env("BEAMROUTE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = Subscriber::builder().with_env_filter(filter).with_writer(writer).with_target(false);
+    let builder = Lines::builder().with_env_filter(filter).with_writer(writer).with_target(false);
     // Else a line that cannot be written would be reported on the same stderr, by a macro that panics.
     let builder = builder.log_internal_errors(false);
-    let is_in_journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let is_coloured = std::io::stderr().is_terminal();
     // A program that has a subscriber of its own keeps it.
     let _ = match format {
         LogFormat::Json => tracing::subscriber::set_global_default(builder.json().finish()),
-        LogFormat::Text if is_in_journal => {
-            tracing::subscriber::set_global_default(builder.without_time().with_ansi(false).finish())
+        LogFormat::Text if is_in_journal() => {
+            let builder = builder.with_ansi(false).event_format(ForJournal::default());
+            tracing::subscriber::set_global_default(builder.finish())
         }
         LogFormat::Text => tracing::subscriber::set_global_default(builder.with_ansi(is_coloured).finish()),
     };
     guard
+}
+
+/// Whether stderr leads to the journal: `JOURNAL_STREAM` has its device and inode (`systemd.exec(5)`). Programs that we
+/// are started by may have led it elsewhere.
+#[must_use]
+pub fn is_in_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    fstat(std::io::stderr().as_fd()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+/// Lines that begin with their level, as `journalctl -p` wants them (`sd-daemon(3)`). All lines of one event: none may
+/// begin with a level that somebody else has written.
+#[derive(Debug)]
+struct ForJournal(Format<tracing_subscriber::fmt::format::Full, ()>);
+
+impl Default for ForJournal {
+    fn default() -> Self {
+        Self(Format::default().without_time().with_level(false).with_target(false).with_ansi(false))
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for ForJournal
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.0.format_event(context, Writer::new(&mut text), event)?;
+        write_lines(writer, priority(*event.metadata().level()), &text)
+    }
+}
+
+/// As in `syslog(3)`.
+const fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
+}
+
+/// The journal begins a new line after so many bytes (`LineMax=`, 48 KiB).
+const MAX_LINE: usize = 8 << 10;
+
+fn write_lines(mut writer: impl fmt::Write, priority: u8, text: &str) -> fmt::Result {
+    // For the journal a line ends with a zero byte as well.
+    for line in text.trim_end().split(['\n', '\0']) {
+        let mut rest = line;
+        loop {
+            let (piece, more) = rest.split_at(rest.floor_char_boundary(MAX_LINE));
+            writeln!(writer, "<{priority}>{piece}")?;
+            rest = more;
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str) -> String {
+        let mut out = String::new();
+        write_lines(&mut out, priority(Level::WARN), text).unwrap();
+        out
+    }
+
+    #[test]
+    fn no_line_has_another_level() {
+        assert_eq!(written("a node said\n<0>fire\0<1>water\n"), "<4>a node said\n<4><0>fire\n<4><1>water\n");
+        assert_eq!(written(""), "<4>\n");
+        let long = format!("{}<0>fire", "ü".repeat(MAX_LINE / 2));
+        let lines = written(&long);
+        assert_eq!(lines.lines().count(), 2);
+        assert!(lines.lines().all(|line| line.starts_with("<4>") && line.len() < MAX_LINE + 4));
+        assert!(lines.ends_with("\n<4><0>fire\n"));
+    }
 }

@@ -5,18 +5,23 @@
 mod exclusive;
 mod files;
 mod log;
+mod metrics;
 mod networkd;
+mod notify;
 mod offline;
 mod opening;
 mod privilege;
 mod seccomp;
 mod stdin;
+mod supervision;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -29,11 +34,13 @@ use crate::route::PlanOptions;
 use crate::route_manager::{Ended, JournalError, ReadRanking, RouteManager, Settings, Steering};
 
 pub use exclusive::Exclusive;
-pub use log::init as init_log;
+pub use log::{init as init_log, is_in_journal};
+use notify::{Notifier, Surroundings};
 pub use offline::{Offline, plan_offline, plan_saved};
 use opening::{Opened, Restoration};
 pub use privilege::{PrivilegeError, Privileges};
 pub use seccomp::SeccompError;
+use supervision::{Files, Supervision};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +83,14 @@ pub enum ServiceError {
     /// System calls cannot be filtered.
     #[error(transparent)]
     Seccomp(#[from] SeccompError),
+    /// The page for Prometheus has no port.
+    #[error("metrics: cannot listen on {address}: {source}; choose another address or port with --metrics")]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The node cannot listen, or the port mapper refused its name.
     #[error(transparent)]
     Node(#[from] StartError),
@@ -107,6 +122,8 @@ pub fn run(config: Config, privileges: Privileges) -> Result<u8, ServiceError> {
         // From here on a signal ends the daemon in order, also while it starts.
         let mut signals = Signals::watch()?;
         let mut hangup = watch(SignalKind::hangup())?;
+        let around = Surroundings::of_this_process();
+        let notifier = Notifier::open(&around).map(Arc::new);
         let opened = Opened::new(&config)?;
         privileges.give_up(&config.state_dir)?;
         seccomp::filter(config.seccomp)?;
@@ -117,12 +134,14 @@ pub fn run(config: Config, privileges: Privileges) -> Result<u8, ServiceError> {
         tokio::select! {
             listens = starting.listen() => listens?,
             _ = signals.ending() => {
+                notifier.iter().for_each(|notifier| supervision::stopping(notifier));
                 starting.end_early().await;
                 return Ok(0);
             }
         }
         let mut service = starting.started().await;
         service.log_ready();
+        service.supervised_by(notifier, around.watchdog());
         let status = loop {
             tokio::select! {
                 signal = signals.ending() => {
@@ -142,13 +161,16 @@ pub fn run(config: Config, privileges: Privileges) -> Result<u8, ServiceError> {
 pub struct Service {
     node: Node,
     epmd: EpmdState,
-    manager: tokio::task::JoinHandle<Ended>,
+    manager: JoinHandle<Ended>,
     membership: Option<Membership>,
     shutdown: CancellationToken,
     reload: Arc<Notify>,
     tls: Option<Tls>,
     address: SocketAddr,
     listening: Listening,
+    metrics: Option<JoinHandle<()>>,
+    supervision: Option<Supervision>,
+    files: Arc<watch::Sender<Files>>,
     _exclusive: Exclusive,
 }
 
@@ -161,12 +183,14 @@ struct Starting {
     reload: Arc<Notify>,
     tls: Option<Tls>,
     listening: Listening,
+    metrics: Option<std::net::TcpListener>,
+    files: Arc<watch::Sender<Files>>,
     exclusive: Exclusive,
 }
 
 impl Starting {
     fn new(config: Config, opened: Opened) -> Result<Self, ServiceError> {
-        let Opened { cookie, cookies, tls, netlink, world, mut exclusive, conntrack } = opened;
+        let Opened { cookie, cookies, tls, netlink, world, mut exclusive, conntrack, metrics } = opened;
         let Restoration { kernel, state, journal } = Restoration::new(&config, netlink, world)?;
         if let Err(error) = exclusive.attend() {
             warn!(%error, "those who ask for the protocol number are not attended to");
@@ -197,14 +221,15 @@ impl Starting {
         let settings =
             Settings { max_interfaces: config.max_interfaces, max_subscribers: limits.subscribers, clears_on_exit };
         let reload = Arc::new(Notify::new());
-        let reread = read_ranking(config.ranking_file.clone());
+        let files = Arc::new(watch::Sender::default());
+        let reread = read_ranking(config.ranking_file.clone(), Arc::clone(&files));
         let steering = Steering::new(config.ranking.clone(), &state, reread, Arc::clone(&reload));
         let mut manager = RouteManager::new(node.clone(), kernel, state, steering, journal, settings);
         if let Some(conntrack) = conntrack {
             manager.flush_connections(conntrack);
         }
         let scope = scope(&node, &config.pg_scope, &config.pg_groups)?;
-        Ok(Self { config, node, manager, scope, reload, tls, listening, exclusive })
+        Ok(Self { config, node, manager, scope, reload, tls, listening, metrics, files, exclusive })
     }
 
     /// Lets peers in: the processes have their mailboxes, whoever connects from here on is answered.
@@ -225,7 +250,7 @@ impl Starting {
 
     /// To be called when the node listens.
     async fn started(self) -> Service {
-        let Self { config, node, manager, scope, reload, tls, listening, exclusive } = self;
+        let Self { config, node, manager, scope, reload, tls, listening, metrics, files, exclusive } = self;
         let shutdown = CancellationToken::new();
         let membership = scope.map(|scope| scope.join(manager.pid(), &config.pg_groups));
         let manager = tokio::spawn(manager.run(shutdown.clone()));
@@ -234,7 +259,23 @@ impl Starting {
         for peer in &config.connect {
             node.keep_connected(&peer.to_string());
         }
-        Service { node, epmd, manager, membership, shutdown, reload, tls, address, listening, _exclusive: exclusive }
+        let metrics = metrics.map(|listener| tokio::spawn(metrics::serve(listener, node.clone())));
+        let (supervision, _exclusive) = (None, exclusive);
+        Service {
+            node,
+            epmd,
+            manager,
+            membership,
+            shutdown,
+            reload,
+            tls,
+            address,
+            listening,
+            metrics,
+            supervision,
+            files,
+            _exclusive,
+        }
     }
 }
 
@@ -262,15 +303,30 @@ impl Service {
         self.address
     }
 
+    /// Tells the service manager, if there is one, from now on how things stand.
+    fn supervised_by(&mut self, notifier: Option<Arc<Notifier>>, watchdog: Option<Duration>) {
+        let begin = |notifier| Supervision::begin(notifier, watchdog, self.node.clone(), self.files.subscribe());
+        self.supervision = notifier.map(begin);
+    }
+
     /// Has the ranking read again, and certificates; the log says what became of it.
     pub fn reload(&self) {
-        info!("reading the ranking again");
-        self.reload.notify_one();
-        let Some(tls) = &self.tls else { return };
-        match tls.reload() {
-            Ok(()) => warn_of_host(tls, host_of(&self.node.name())),
-            Err(error) => warn!(%error, "the TLS certificates of before stay"),
+        if let Some(supervision) = &self.supervision {
+            supervision.reloading();
         }
+        info!("reading the ranking again");
+        let certificates = self.tls.as_ref().and_then(|tls| match tls.reload() {
+            Ok(()) => {
+                warn_of_host(tls, host_of(&self.node.name()));
+                None
+            }
+            Err(error) => {
+                warn!(%error, "the TLS certificates of before stay");
+                Some(error.to_string())
+            }
+        });
+        self.files.send_modify(|files| files.begin(certificates));
+        self.reload.notify_one();
     }
 
     /// Says that the node is ready, and who cannot reach it.
@@ -309,6 +365,12 @@ impl Service {
 
     /// Lets nobody new in, leaves the groups, answers what is queued, tells monitors and links, unregisters.
     pub async fn stop(self) {
+        if let Some(supervision) = self.supervision {
+            supervision.stopping();
+        }
+        if let Some(metrics) = self.metrics {
+            metrics.abort();
+        }
         self.node.stop_accepting();
         // First, so that nobody looks for us there who comes from now on.
         if let Some(membership) = self.membership {
@@ -349,9 +411,11 @@ const fn plan_options(config: &Config) -> PlanOptions {
 }
 
 /// The way to read the ranking again. What else has changed in the file is only named.
-fn read_ranking(mut file: RankingFile) -> ReadRanking {
+fn read_ranking(mut file: RankingFile, files: Arc<watch::Sender<Files>>) -> ReadRanking {
     Box::new(move || {
-        let reread = file.read().map_err(|error| error.to_string())?;
+        let reread = file.read().map_err(|error| error.to_string());
+        files.send_modify(|files| files.end(reread.as_ref().err().cloned()));
+        let reread = reread?;
         if !reread.needs_restart.is_empty() {
             let keys = reread.needs_restart.join(", ");
             warn!(keys, "changed in the configuration file; these count from the next start on");

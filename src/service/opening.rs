@@ -1,10 +1,11 @@
 //! What comes before the node: what needs privileges, then what does not.
 
+use std::net::TcpListener;
 use std::path::Path;
 
 use tracing::warn;
 
-use super::{Exclusive, ServiceError, files, netlink_config, networkd, plan_options, warn_of_host};
+use super::{Exclusive, ServiceError, files, metrics, netlink_config, networkd, plan_options, warn_of_host};
 use crate::config::{Config, Cookie, Flush};
 use crate::netlink::{self, Conntrack, Netlink};
 use crate::node::{NodePattern, Tls};
@@ -21,6 +22,7 @@ pub(super) struct Opened {
     pub world: World,
     pub exclusive: Exclusive,
     pub conntrack: Option<Conntrack>,
+    pub metrics: Option<TcpListener>,
 }
 
 impl Opened {
@@ -49,8 +51,9 @@ impl Opened {
         }
         let exclusive = Exclusive::claim(netlink_config.netns.as_deref(), config.protocol)?;
         let conntrack = conntrack(config);
+        let metrics = config.metrics.map(metrics::listen).transpose()?;
         let (netlink, world) = Netlink::open(&netlink_config)?;
-        Ok(Self { cookie, cookies, tls, netlink, world, exclusive, conntrack })
+        Ok(Self { cookie, cookies, tls, netlink, world, exclusive, conntrack, metrics })
     }
 }
 

@@ -1,0 +1,195 @@
+//! `--metrics`: a page for Prometheus over HTTP/1.1.
+//!
+//! Our own few lines and no hyper: there is one page, made at once, for a client that asks every few seconds. Each
+//! connection is one request, has [`PATIENCE`] for all of it, and is one of [`PLACES`]; a newcomer who finds none ends
+//! the oldest, so neither slow readers nor those who say nothing keep the next from its page. Routes never wait for it.
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use super::ServiceError;
+use super::supervision::routes;
+use crate::metrics::{Gauges, Process, page, switch_on};
+use crate::node::Node;
+
+/// For a request and its answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the owner of the routes is waited for. Without its answer the page has no routes.
+const OWNERS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Connections at once.
+const PLACES: usize = 16;
+
+/// Bytes in the head of a request.
+const MAX_HEAD: usize = 8 << 10;
+
+/// After a failed accept, for want of file descriptors most likely.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Opens the port, which may need privileges. From now on calls are counted.
+///
+/// # Errors
+/// [`ServiceError::Metrics`].
+pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, ServiceError> {
+    let opened = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    let listener = opened.map_err(|source| ServiceError::Metrics { address, source })?;
+    Process::started();
+    switch_on();
+    Ok(listener)
+}
+
+/// Serves until its task is aborted.
+pub(super) async fn serve(listener: TcpListener, node: Node) {
+    let (listener, address) = match tokio::net::TcpListener::from_std(listener).map(|it| (it.local_addr(), it)) {
+        Ok((address, listener)) => (listener, address),
+        Err(error) => return warn!(%error, "metrics cannot be served"),
+    };
+    if let Ok(address) = address {
+        info!(%address, "serving metrics");
+    }
+    let mut under_way: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                under_way.retain(|other| !other.is_finished());
+                if under_way.len() >= PLACES {
+                    debug!(%from, "too many connections for metrics; the oldest ends");
+                    under_way.pop_front().inspect(AbortHandle::abort);
+                }
+                let node = node.clone();
+                let answered = async move {
+                    if timeout(PATIENCE, answer(stream, &node)).await.is_err() {
+                        debug!(%from, "too slow for metrics");
+                    }
+                };
+                under_way.push_back(tokio::spawn(answered).abort_handle());
+            }
+            Err(error) => {
+                debug!(%error, "cannot accept a connection for metrics");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One request, one answer. What goes wrong on the way is the client's affair.
+async fn answer(mut stream: TcpStream, node: &Node) {
+    let mut head = Vec::new();
+    let answer = match read_head(&mut stream, &mut head).await {
+        None => return,
+        Some(Err(status)) => Answer::refusal(status),
+        Some(Ok(())) => match wanted(&head) {
+            Ok(method) => Answer { has_body: method != "HEAD", ..Answer::page(node).await },
+            Err(status) => Answer::refusal(status),
+        },
+    };
+    if stream.write_all(answer.to_text().as_bytes()).await.is_ok() && stream.shutdown().await.is_ok() {
+        // Closing with bytes unread would make the kernel take the answer back.
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await.is_ok_and(|length| length > 0) {}
+    }
+}
+
+/// Reads up to the empty line; `None` if the client goes before it.
+async fn read_head(stream: &mut TcpStream, head: &mut Vec<u8>) -> Option<Result<(), &'static str>> {
+    let mut buffer = [0; 1024];
+    loop {
+        let length = stream.read(&mut buffer).await.ok().filter(|length| *length > 0)?;
+        head.extend_from_slice(buffer.get(..length)?);
+        if head.windows(4).any(|end| end == b"\r\n\r\n") {
+            return Some(Ok(()));
+        }
+        if head.len() > MAX_HEAD {
+            return Some(Err("431 Request Header Fields Too Large"));
+        }
+    }
+}
+
+/// The method, if the page is what it asks for; else the status.
+fn wanted(head: &[u8]) -> Result<&str, &'static str> {
+    const BAD: &str = "400 Bad Request";
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let line = std::str::from_utf8(line).map_err(|_| BAD)?;
+    let mut words = line.split(' ');
+    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(BAD);
+    };
+    if !version.starts_with("HTTP/1.") || !target.starts_with('/') {
+        return Err(BAD);
+    }
+    if target.split('?').next() != Some("/metrics") {
+        return Err("404 Not Found");
+    }
+    if matches!(method, "GET" | "HEAD") { Ok(method) } else { Err("405 Method Not Allowed") }
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: &'static str,
+    content_type: &'static str,
+    body: String,
+    has_body: bool,
+}
+
+impl Answer {
+    async fn page(node: &Node) -> Self {
+        let gauges = Gauges {
+            routes: routes(node, OWNERS_PATIENCE).await,
+            connections: node.nodes(|_| true).len(),
+            process: Process::look(),
+        };
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        Self { status: "200 OK", content_type, body: page(&gauges), has_body: true }
+    }
+
+    fn refusal(status: &'static str) -> Self {
+        let body = format!("{status}\nThere is one page here: GET /metrics\n");
+        Self { status, content_type: "text/plain; charset=utf-8", body, has_body: true }
+    }
+
+    fn to_text(&self) -> String {
+        let Self { status, content_type, body, has_body } = self;
+        let allow = if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
+        let length = body.len();
+        let body = if *has_body { body } else { "" };
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n{allow}\
+             Connection: close\r\n\r\n{body}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for() {
+        for (head, expected) in [
+            ("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", Ok("GET")),
+            ("HEAD /metrics?x=1 HTTP/1.0\r\n\r\n", Ok("HEAD")),
+            ("POST /metrics HTTP/1.1\r\n\r\n", Err("405 Method Not Allowed")),
+            ("GET / HTTP/1.1\r\n\r\n", Err("404 Not Found")),
+            ("GET /metricsx HTTP/1.1\r\n\r\n", Err("404 Not Found")),
+            ("GET /metrics\r\n\r\n", Err("400 Bad Request")),
+            ("GET /metrics HTTP/2.0\r\n\r\n", Err("400 Bad Request")),
+            ("GET metrics HTTP/1.1\r\n\r\n", Err("400 Bad Request")),
+            ("\r\n\r\n", Err("400 Bad Request")),
+        ] {
+            assert_eq!(wanted(head.as_bytes()), expected, "{head:?}");
+        }
+        assert!(wanted(b"GET /\xff HTTP/1.1\r\n\r\n").is_err());
+    }
+}

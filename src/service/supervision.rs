@@ -1,0 +1,218 @@
+//! When the service manager is told what: ready, how things stand, that the owner of the routes lives, what became of a
+//! reload.
+//!
+//! The watchdog is fed by `route_manager` answering: its mailbox is asked, as any caller asks, and no answer means no
+//! food. A timer alone would feed it for ever while nobody is served.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tracing::warn;
+
+use super::notify::{Notifier, one_line};
+use crate::deadline::reached;
+use crate::epmd::EpmdState;
+use crate::metrics::{self, Routes};
+use crate::node::Node;
+use crate::route_manager::{NAMES, counts_request};
+use crate::term::{Term, as_integer, as_tuple};
+
+/// Between two looks at a port mapper that is not there yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Between two words on how things stand.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long an answer may take where no watchdog says how long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What became of the files that are read again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Files {
+    /// So many reloads have begun.
+    begun: u64,
+    /// So many are over.
+    done: u64,
+    /// What is wrong with the certificates, if anything.
+    certificates: Option<String>,
+    /// What is wrong with the configuration, if anything.
+    configuration: Option<String>,
+}
+
+impl Files {
+    /// A reload begins. The certificates have been read.
+    pub(super) fn begin(&mut self, certificates: Option<String>) {
+        self.begun = self.begun.saturating_add(1);
+        self.certificates = certificates;
+    }
+
+    /// The configuration has been read, for a reload or because a caller wanted it.
+    pub(super) fn end(&mut self, configuration: Option<String>) {
+        self.done = self.begun;
+        self.configuration = configuration;
+    }
+}
+
+/// The service manager, told by a task of its own.
+#[derive(Debug)]
+pub(super) struct Supervision {
+    notifier: Arc<Notifier>,
+    task: JoinHandle<()>,
+}
+
+impl Supervision {
+    /// Says that we are ready when the node is registered, and goes on from there.
+    pub(super) fn begin(
+        notifier: Arc<Notifier>,
+        watchdog: Option<Duration>,
+        node: Node,
+        files: watch::Receiver<Files>,
+    ) -> Self {
+        let status = String::new();
+        let supervisor = Supervisor { notifier: Arc::clone(&notifier), node, files, watchdog, ready_for: 0, status };
+        Self { notifier, task: tokio::spawn(supervisor.run()) }
+    }
+
+    /// A reload begins.
+    pub(super) fn reloading(&self) {
+        self.notifier.tell_reloading();
+    }
+
+    /// The end begins.
+    pub(super) fn stopping(self) {
+        self.task.abort();
+        stopping(&self.notifier);
+    }
+}
+
+/// The end begins, perhaps of what was not ready.
+pub(super) fn stopping(notifier: &Notifier) {
+    notifier.tell("STOPPING=1\nSTATUS=stopping");
+}
+
+struct Supervisor {
+    notifier: Arc<Notifier>,
+    node: Node,
+    files: watch::Receiver<Files>,
+    watchdog: Option<Duration>,
+    /// So many reloads were told to be over.
+    ready_for: u64,
+    /// What was last told.
+    status: String,
+}
+
+impl Supervisor {
+    async fn run(mut self) {
+        while self.node.epmd_state().await == Some(EpmdState::Waiting) {
+            if self.status.is_empty() {
+                self.status = "routes are kept; waiting for epmd".to_owned();
+                self.notifier.tell(&format!("STATUS={}", self.status));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        self.status = self.describe().await.1;
+        self.notifier.tell(&format!("READY=1\nSTATUS={}", self.status));
+        let mut feeding = self.watchdog.map(|time| interval((time / 2).max(Duration::from_millis(1))));
+        if let Some(feeding) = &mut feeding {
+            feeding.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
+        let mut looked_at = Instant::now();
+        let mut is_news = false;
+        loop {
+            let due = is_news.then(|| looked_at + PAUSE);
+            let hunger = async {
+                match &mut feeding {
+                    Some(feeding) => _ = feeding.tick().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = hunger => is_news |= self.feed().await,
+                () = metrics::NEWS.notified(), if !is_news => is_news = true,
+                () = reached(due) => {
+                    is_news = false;
+                    looked_at = Instant::now();
+                    self.tell_status().await;
+                }
+                Ok(()) = self.files.changed() => is_news |= self.reread().await,
+            }
+        }
+    }
+
+    /// Feeds the watchdog if the owner answers. Says whether anything else is known now.
+    async fn feed(&mut self) -> bool {
+        match self.describe().await {
+            (true, status) => {
+                self.notifier.tell("WATCHDOG=1");
+                status != self.status
+            }
+            (false, _) => {
+                warn!("route_manager does not answer; the watchdog is not fed");
+                true
+            }
+        }
+    }
+
+    async fn tell_status(&mut self) {
+        let status = self.describe().await.1;
+        if status != self.status {
+            self.notifier.tell(&format!("STATUS={status}"));
+            self.status = status;
+        }
+    }
+
+    /// Says whether there is something to say that has not been said.
+    async fn reread(&mut self) -> bool {
+        let Files { begun, done, .. } = *self.files.borrow_and_update();
+        if done != begun || done == self.ready_for {
+            return true;
+        }
+        self.ready_for = done;
+        // Answered when the new ranking is in the kernel: it came first.
+        self.status = self.describe().await.1;
+        self.notifier.tell(&format!("READY=1\nSTATUS={}", self.status));
+        false
+    }
+
+    /// Whether the owner has answered, and how things stand.
+    async fn describe(&self) -> (bool, String) {
+        let patience = self.watchdog.map_or(PATIENCE, |time| time / 2);
+        let routes = routes(&self.node, patience).await;
+        let peers = self.node.nodes(|_| true).len();
+        let epmd = if self.node.epmd_state().await == Some(EpmdState::Waiting) { "waiting for epmd; " } else { "" };
+        let peers = format!("{epmd}{peers} {}", if peers == 1 { "peer" } else { "peers" });
+        let mut status = match routes {
+            None => format!("{peers}; route_manager does not answer"),
+            Some(routes) => {
+                let pending = match routes.interfaces_pending {
+                    0 => String::new(),
+                    pending => format!(", {pending} of {} interfaces pending", routes.interfaces),
+                };
+                format!("{peers}; {} of {} routes and rules installed{pending}", routes.installed, routes.wanted)
+            }
+        };
+        let files = self.files.borrow();
+        for refused in [&files.certificates, &files.configuration].into_iter().flatten() {
+            status += "; refused, what was before stays: ";
+            status += refused;
+        }
+        (routes.is_some(), one_line(&status))
+    }
+}
+
+/// What `route_manager` says of its routes, if it answers in time.
+pub(super) async fn routes(node: &Node, patience: Duration) -> Option<Routes> {
+    let [name, ..] = NAMES;
+    let counts = node.call(name, counts_request(), patience).await.ok()?;
+    let number = |term: &Term| as_integer(term).and_then(|number| u64::try_from(number).ok());
+    let [wanted, installed, interfaces, pending] = as_tuple::<4>(&counts)?;
+    Some(Routes {
+        wanted: number(wanted)?,
+        installed: number(installed)?,
+        interfaces: number(interfaces)?,
+        interfaces_pending: number(pending)?,
+    })
+}
