@@ -107,11 +107,11 @@ async fn read_head(stream: &mut TcpStream, head: &mut Vec<u8>) -> Option<Result<
     loop {
         let length = stream.read(&mut buffer).await.ok().filter(|length| *length > 0)?;
         head.extend_from_slice(buffer.get(..length)?);
-        if head.windows(4).any(|end| end == b"\r\n\r\n") {
-            return Some(Ok(()));
-        }
         if head.len() > MAX_HEAD {
             return Some(Err("431 Request Header Fields Too Large"));
+        }
+        if head.windows(4).any(|end| end == b"\r\n\r\n") {
+            return Some(Ok(()));
         }
     }
 }

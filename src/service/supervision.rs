@@ -167,8 +167,9 @@ impl Supervisor {
     /// Says whether there is something to say that has not been said.
     async fn reread(&mut self) -> bool {
         let Files { begun, done, .. } = *self.files.borrow_and_update();
-        if done != begun || done == self.ready_for {
-            return true;
+        if done == self.ready_for || done != begun {
+            // Read because a caller wanted it, or still to be read.
+            return done == begun;
         }
         self.ready_for = done;
         // Answered when the new ranking is in the kernel: it came first.
@@ -215,4 +216,117 @@ pub(super) async fn routes(node: &Node, patience: Duration) -> Option<Routes> {
         interfaces: number(interfaces)?,
         interfaces_pending: number(pending)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::super::notify::Surroundings;
+    use super::*;
+    use crate::node::{Cookie, Message, NodeConfig, Process};
+    use crate::term::{integer, tuple};
+
+    struct Rig {
+        socket: UnixDatagram,
+        owner: Process,
+        node: Node,
+        files: watch::Sender<Files>,
+        supervision: Supervision,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Rig {
+        /// A process with the owner's name, whose body is the test.
+        fn new(watchdog: Duration) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("notify");
+            let socket = UnixDatagram::bind(&path).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let around = Surroundings { socket: Some(path.into()), ..Surroundings::default() };
+            let notifier = Arc::new(Notifier::open(&around).unwrap());
+            let node = Node::new(NodeConfig::new(&Cookie::parse(b"c", "test").unwrap()));
+            let owner = node.spawn();
+            assert!(owner.register("route_manager"));
+            let files = watch::Sender::default();
+            let supervision = Supervision::begin(notifier, Some(watchdog), node.clone(), files.subscribe());
+            Self { socket, owner, node, files, supervision, _dir: dir }
+        }
+
+        /// The owner answers the next question.
+        async fn answer(&mut self, installed: i64) {
+            loop {
+                if let Some(Message::Call(caller, request)) = self.owner.receive().await {
+                    assert_eq!(request, counts_request());
+                    return caller.reply(tuple([integer(5), integer(installed), integer(1), integer(0)]));
+                }
+            }
+        }
+
+        fn told(&self) -> Vec<String> {
+            let mut buffer = [0; 1024];
+            let next = || {
+                let length = self.socket.recv(&mut buffer).ok()?;
+                Some(String::from_utf8_lossy(buffer.get(..length)?).into_owned())
+            };
+            std::iter::from_fn(next).collect()
+        }
+
+        fn is_fed(&self) -> bool {
+            self.told().iter().any(|text| text == "WATCHDOG=1")
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watchdog_starves_when_the_owner_is_stuck() {
+        let watchdog = Duration::from_secs(10);
+        let mut rig = Rig::new(watchdog);
+        rig.answer(5).await;
+        rig.answer(5).await;
+        sleep(Duration::from_secs(1)).await;
+        let told = rig.told();
+        assert_eq!(told, ["READY=1\nSTATUS=0 peers; 5 of 5 routes and rules installed", "WATCHDOG=1"]);
+        for _ in 0..3 {
+            rig.answer(5).await;
+            sleep(Duration::from_millis(1)).await;
+            assert!(rig.is_fed(), "its owner answers");
+        }
+        // Now it does not take its messages any more. The runtime, its timers and this node go on.
+        sleep(watchdog * 20).await;
+        let told = rig.told();
+        assert!(!told.iter().any(|text| text == "WATCHDOG=1"), "{told:?}");
+        assert_eq!(told, ["STATUS=0 peers; route_manager does not answer"], "said once");
+        // And when it has ended.
+        drop(rig.owner);
+        sleep(watchdog * 20).await;
+        assert_eq!(rig.socket.recv(&mut [0; 8]).map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock));
+        rig.supervision.stopping();
+        assert!(!rig.node.name().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_is_over_when_the_owner_has_answered() {
+        let mut rig = Rig::new(Duration::from_secs(1_000_000));
+        rig.answer(0).await;
+        rig.answer(0).await;
+        sleep(Duration::from_secs(2)).await;
+        rig.told();
+        rig.supervision.reloading();
+        rig.files.send_modify(|files| files.begin(None));
+        sleep(Duration::from_secs(3)).await;
+        let told = rig.told();
+        assert!(told.len() == 1 && told.concat().starts_with("RELOADING=1\nMONOTONIC_USEC="), "{told:?}");
+        rig.files.send_modify(|files| files.end(Some("b.toml:\nSTOPPING=1".into())));
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(rig.told(), [""; 0], "the owner has not answered yet");
+        rig.answer(5).await;
+        sleep(Duration::from_secs(1)).await;
+        let refused = "refused, what was before stays: b.toml: STOPPING=1";
+        assert_eq!(rig.told(), [format!("READY=1\nSTATUS=0 peers; 5 of 5 routes and rules installed; {refused}")]);
+        // A caller has had the file read again: no reload.
+        rig.files.send_modify(|files| files.end(None));
+        rig.answer(5).await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(rig.told(), ["STATUS=0 peers; 5 of 5 routes and rules installed"]);
+    }
 }

@@ -116,3 +116,44 @@ fn the_cookie_at_home() {
     let error = source("", &[("HOME", "/nonexistent")]).read().unwrap_err().to_string();
     assert!(error.starts_with("cannot make the cookie file /nonexistent/.erlang.cookie: "), "{error}");
 }
+
+#[test]
+fn the_credential_of_a_unit() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, credentials) = (dir.path().join("home"), dir.path().join("credentials"));
+    for dir in [&home, &credentials] {
+        fs::create_dir(dir).unwrap();
+    }
+    write_with_mode(&home.join(".erlang.cookie"), "HOME", 0o400);
+    let variables = [("HOME", home.to_str().unwrap()), ("CREDENTIALS_DIRECTORY", credentials.to_str().unwrap())];
+    let read = |flags: &str, more: &[(&str, &str)]| {
+        let variables = [&variables[..], more].concat();
+        source(flags, &variables).read().map(|cookie| String::from_utf8(cookie.as_bytes().to_vec()).unwrap())
+    };
+    assert_eq!(read("", &[]).unwrap(), "HOME", "there is no such credential");
+    let file = credentials.join("cookie");
+    let other = dir.path().join("file");
+    write_with_mode(&other, "FILE", 0o400);
+    write_with_mode(&file, "CREDENTIAL\n", 0o400);
+    assert_eq!(read("", &[]).unwrap(), "CREDENTIAL");
+    assert_eq!(read("", &[("BEAMROUTE_COOKIE", "VARIABLE")]).unwrap(), "VARIABLE");
+    let flag = format!("--cookie-file {}", other.display());
+    assert_eq!(read(&flag, &[("BEAMROUTE_COOKIE", "VARIABLE")]).unwrap(), "FILE");
+    let is_root = nix::unistd::geteuid().is_root();
+    // The group's permissions of a file with an ACL are the mask of that: root's only.
+    for (mode, is_fine) in
+        [(0o600, true), (0o440, is_root), (0o404, false), (0o460, false), (0o450, false), (0o444, false)]
+    {
+        write_with_mode(&file, "CREDENTIAL", mode);
+        assert_eq!(read("", &[]).is_ok(), is_fine, "{mode:o}");
+    }
+    write_with_mode(&file, "\n", 0o400);
+    let error = read("", &[]).unwrap_err().to_string();
+    assert!(error.starts_with("no cookie: the credential ") && error.contains("/etc/beamroute/cookie"), "{error}");
+    if is_root {
+        write_with_mode(&file, "CREDENTIAL", 0o400);
+        std::os::unix::fs::chown(&file, Some(12345), None).unwrap();
+        let error = read("", &[]).unwrap_err().to_string();
+        assert!(error.ends_with("belongs to user 12345, and not to root or the user of this process"), "{error}");
+    }
+}

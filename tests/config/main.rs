@@ -86,7 +86,7 @@ fn flags_over_environment_over_file_over_defaults() {
 #[test]
 fn every_option_in_every_layer() {
     type Holds = fn(&Config) -> bool;
-    let options: [(&str, &str, &str, Holds); 28] = [
+    let options: [(&str, &str, &str, Holds); 29] = [
         ("name", "a@127.0.0.1", "\"a@127.0.0.1\"", |c| c.node_name.to_string() == "a@127.0.0.1"),
         ("sname", "a", "\"a\"", |c| c.node_name.to_string() == "a@gw1"),
         ("cookie_file", "/c", "\"/c\"", |c| c.cookie == CookieSource::File("/c".into())),
@@ -116,6 +116,7 @@ fn every_option_in_every_layer() {
         ("flush", "conntrack", "\"conntrack\"", |c| c.flush == Flush::Conntrack),
         ("admin", "all", "\"all\"", |c| c.permissions.others.admin),
         ("allow", "a@h,b@,h", "[\"a@h\", \"b@\", \"h\"]", |c| c.allow == ["a@h", "b@", "h"]),
+        ("metrics", "127.0.0.1:9569", "\"127.0.0.1:9569\"", |c| c.metrics == "127.0.0.1:9569".parse().ok()),
         ("log_format", "json", "\"json\"", |c| c.log_format == LogFormat::Json),
         ("protocol", "111", "111", |c| c.protocol == 111),
         ("rule_priority", "7", "7", |c| c.rule_priority == 7),
