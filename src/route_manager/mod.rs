@@ -23,6 +23,7 @@ mod owners;
 mod planned;
 mod recheck;
 mod rehearsal;
+mod replies;
 mod request;
 mod saved;
 mod server;

@@ -4,7 +4,6 @@ mod batch;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use eetf::Atom;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
@@ -16,6 +15,7 @@ use super::kernel::Kernel;
 use super::metered::{asked, asked_by, asked_in};
 use super::owners::{Fate, Owners};
 use super::planned::planned;
+use super::replies::{error, raised, refused};
 use super::request::{Refusal, Request, status_alone};
 use super::saved::Journal;
 use super::status::{View, posix};
@@ -28,7 +28,7 @@ use crate::node::{
     Answer, Caller, FlatMessage, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply,
 };
 use crate::route::{Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Touched, Wish, WishError, best_interface};
-use crate::term::{Pid, Show, Term, atom, binary, integer, tuple};
+use crate::term::{Pid, Show, Term, atom, binary};
 
 /// How long a batch that failed as a whole waits for its next try.
 const RETRY: Duration = Duration::from_secs(1);
@@ -97,6 +97,7 @@ struct Waiting {
 
 impl Waiting {
     fn that_is_ok(caller: Caller) -> Self {
+        let caller = caller.about(Asked::SetConnectionStatus);
         Self { caller, reply: None, is_promise: true }
     }
 }
@@ -514,34 +515,6 @@ const fn is_saved(request: &Request) -> bool {
 fn not_allowed(request: &Request, node: &str) -> Term {
     info!(node, %request, "not allowed");
     error([atom("not_allowed")])
-}
-
-fn raised(refusal: &Refusal, module: &Atom, function: &Atom, args: &[Term]) -> Answer {
-    match refusal {
-        Refusal::Unknown => Answer::undef(module, function, args),
-        Refusal::BadArgument(what) => {
-            debug!(what, "refused a function call");
-            Answer::error("badarg", module, function, args)
-        }
-    }
-}
-
-/// `{error, What}`, where several words make a tuple.
-fn error<const N: usize>(what: [Term; N]) -> Term {
-    let what = match <[Term; 1]>::try_from(what.to_vec()) {
-        Ok([word]) => word,
-        Err(words) => tuple(words),
-    };
-    tuple([atom("error"), what])
-}
-
-fn refused(refused: WishError) -> Term {
-    match refused {
-        WishError::TooManyInterfaces(max) => {
-            error([tuple([atom("too_many_interfaces"), integer(i64::try_from(max).unwrap_or(i64::MAX))])])
-        }
-        WishError::Gateway(_) => error([tuple([atom("badarg"), binary(format!("set_route: {refused}"))])]),
-    }
 }
 
 fn set_by(from: &Sender) -> Option<SetBy> {
