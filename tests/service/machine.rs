@@ -116,6 +116,6 @@ impl Drop for Machine {
 /// Control groups are removed from the innermost on.
 fn remove(cgroup: &Path) -> bool {
     let entries = fs::read_dir(cgroup).into_iter().flatten().flatten().map(|entry| entry.path());
-    let is_empty = entries.filter(|path| path.is_dir()).fold(true, |all, path| remove(&path) && all);
+    let is_empty = entries.filter(|path| path.is_dir()).all(|path| remove(&path));
     is_empty && fs::remove_dir(cgroup).is_ok()
 }
