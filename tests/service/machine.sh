@@ -32,9 +32,10 @@ cp "$unit" "$units/beamroute.service"
 cp "$daemon" "$root/usr/bin/beamroute"
 rm -f "$root/etc/beamroute/"*
 ip link set lo up
-ip link add eth0 type dummy
+ip link add eth0 type veth peer name far
 ip addr add 192.168.1.50/24 dev eth0
 ip link set eth0 up
+ip link set far up
 # As process 1 has it on a machine; credentials are mounted by a child.
 mount --make-rshared /
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" \
