@@ -322,7 +322,7 @@ impl FlatMessage {
     #[must_use]
     pub fn into_caller(self) -> Option<Caller> {
         let Self { channel, us, flat } = self;
-        flat.is_call().then(|| Caller { channel, us, to: Some(To::Flat(flat)) })
+        flat.is_call().then(|| Caller { channel, us, to: Some(To::Flat(flat)), meter: Meter::start() })
     }
 
     /// The message as everybody else gets it.
