@@ -212,6 +212,7 @@ impl Caller {
 
     /// As [`reply`](Self::reply), with a value that is not given away.
     pub fn reply_value(mut self, value: &Term) {
+        self.count_value(value);
         match self.to.take() {
             Some(To::Flat(call)) => self.answer_flat(&call, value),
             Some(to) => self.answer(to, value.clone().into()),

@@ -14,6 +14,13 @@ impl Caller {
         self
     }
 
+    /// Counts it, now that it is answered with a value.
+    pub(super) fn count_value(&self, value: &Term) {
+        if let Some(meter) = self.meter {
+            meter.answered(of_value(value));
+        }
+    }
+
     /// Counts it, now that it is answered.
     pub(super) fn count(&self, answer: &Answer) {
         if let Some(meter) = self.meter {
