@@ -163,6 +163,10 @@ fn secrets(config: &Config, findings: &mut Findings) {
 fn cookie(source: &CookieSource) -> Result<String, ServiceError> {
     let whence = match source {
         CookieSource::File(file) => file.display().to_string(),
+        CookieSource::Credential { file, otherwise } => match file.exists() {
+            true => file.display().to_string(),
+            false => return cookie(otherwise),
+        },
         CookieSource::Given(_) => "of the environment (BEAMROUTE_COOKIE)".to_owned(),
         CookieSource::Home { home, xdg } => match [home, xdg].into_iter().flatten().find(|file| file.exists()) {
             Some(file) => file.display().to_string(),
