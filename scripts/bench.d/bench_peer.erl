@@ -10,8 +10,8 @@ start() ->
 init([]) ->
     {ok, []}.
 
-handle_call({set_connection_status, _IfName, _Status, _Why}, _From, State) ->
+handle_call({set_connection_status, _IfName, _Status}, _From, State) ->
     {reply, ok, State}.
 
-handle_cast(_Request, State) ->
+handle_cast({set_connection_status, _IfName, _Status}, State) ->
     {noreply, State}.

@@ -1,7 +1,7 @@
 //! One round of `scripts/bench route`: the way from the desired state to the kernel's acknowledgement, without Erlang.
 //!
 //! Usage: `bench_route NETNS INTERFACES STATE_DIR clear|keep`. The namespace has the interfaces e0, e1, … with addresses
-//! 10.H.L.2/24. Prints microseconds: `apply` is the first commit for all of them, `recompute` one that plans all anew and finds
+//! 10.H.L.2/24. Notes microseconds: `apply` is the first commit for all of them, `recompute` one that plans all anew and finds
 //! nothing to change, `failover` one that moves the best route (the median of many). `keep` leaves the routes and saves the state.
 
 use std::collections::BTreeSet;
@@ -17,6 +17,10 @@ use beamroute::route_manager::{Journal, Kernel};
 /// Times of what is short.
 const TIMES: u32 = 101;
 
+#[path = "calls/note.rs"]
+#[allow(dead_code, reason = "the other tools use the rest")]
+mod note;
+
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [netns, interfaces, state_dir, what] = args.as_slice() else { bail!("usage: see the head of this file") };
@@ -26,31 +30,32 @@ fn main() -> Result<()> {
     let mut state = wishes(interfaces, &world)?;
     let mut kernel = Kernel::new(netlink, world, PlanOptions::default(), DEFAULT_PROTOCOL, None);
     let ranking = Ranking::default();
+    let note = |what: &str, us| note::note(&format!("{what}_{interfaces}"), "beamroute", us, "us");
     let start = Instant::now();
     let changes = kernel.commit(&state, &ranking);
-    println!("apply {:.1}", micros(start));
+    note("apply", micros(start));
     if changes != 6 * usize::try_from(interfaces)? {
         bail!("{changes} changes for {interfaces} interfaces: {:?}", kernel.pending(&state));
     }
-    println!(
-        "recompute {:.1}",
+    note(
+        "recompute",
         median(|_| {
             kernel.touch(Touched::everything());
             let start = Instant::now();
             let changes = kernel.commit(&state, &ranking);
             Ok((changes == 0).then(|| micros(start)))
-        })?
+        })?,
     );
     let first: IfName = "e0".parse()?;
-    println!(
-        "failover {:.1}",
+    note(
+        "failover",
         median(|n| {
             let _ = state.set_metric(first, Metric::new(if n % 2 == 0 { 11 } else { 51 }))?;
             kernel.touch(Touched::names([first]));
             let start = Instant::now();
             let changes = kernel.commit(&state, &ranking);
             Ok((changes == 4).then(|| micros(start)))
-        })?
+        })?,
     );
     match what.as_str() {
         "keep" => Journal::open(state_dir.as_ref(), Some(&netns), DEFAULT_PROTOCOL, 65_535)?.journal.save(&state),
