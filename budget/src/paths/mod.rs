@@ -9,8 +9,11 @@ mod routes;
 /// Goes the path once, and gives something that depends on all of it.
 pub type Path = Box<dyn FnMut() -> usize>;
 
-/// Name, and what sets it up.
-pub const ALL: [(&str, fn() -> Result<Path>); 10] = [
+/// Sets a path up.
+pub type Start = fn() -> Result<Path>;
+
+/// By name.
+pub const ALL: [(&str, Start); 10] = [
     ("decode_set_connection_status", messages::decode_set_connection_status),
     ("decode_set_route", messages::decode_set_route),
     ("encode_reply", messages::encode_reply),
