@@ -16,12 +16,15 @@ memory=/tmp where="not on tmpfs"
 if [ "$(stat -f -c %T /dev/shm 2>/dev/null)" = tmpfs ]; then memory=/dev/shm where="on tmpfs"; fi
 tmp=$(mktemp -d "$memory/beamroute-bench.XXXXXX")
 numbers=$tmp/numbers
+export BENCH_CHILD=$tmp/child
 pids=() namespaces=()
 cleanup() {
     trap '' INT TERM
     # One of them may be stopped.
     [ ${#pids[@]} = 0 ] || { kill "${pids[@]}"; kill -CONT "${pids[@]}"; } 2>/dev/null || true
     wait
+    # A server that a tool started, which was ended before it.
+    [ ! -s "$BENCH_CHILD" ] || kill -9 "$(<"$BENCH_CHILD")" 2>/dev/null || true
     local ns
     for ns in "${namespaces[@]}"; do ip netns del "$ns"; done
     rm -rf "$tmp"

@@ -1,9 +1,12 @@
 //! From a frame to a request, and from an answer to a frame.
 
 use anyhow::{Context as _, Result};
-use beamroute::dist::{Control, Flags, FrameDecoder, Header, Message};
+use beamroute::dist::{Control, Flags, Flat, FrameDecoder, Header, Message};
+use beamroute::route::{IfName, Status};
 use beamroute::route_manager::Request;
-use beamroute::term::{Atom, Limits, Pid, Reference, Term, as_tuple, atom, binary, integer, list, tuple};
+use beamroute::term::{
+    Atom, Limits, Pid, Plain, PlainPid, Reference, Term, as_tuple, atom, binary, integer, list, tuple,
+};
 use bytes::BytesMut;
 
 use super::Path;
@@ -30,13 +33,18 @@ fn reference() -> Reference {
     Reference { node: Atom::from(NODE), id: vec![12_345, 67_890, 24_680], creation: 1_700_000_000 }
 }
 
-/// `{'$gen_call', {Pid, [alias | Reference]}, Request}`, from the stream's bytes to the request.
-fn decode(request: Term) -> Result<Path> {
+/// `{'$gen_call', {Pid, Reference}, Request}`, as a frame.
+fn frame(request: Term) -> Vec<u8> {
     let tag = Term::from(reference());
     let payload = tuple([atom("$gen_call"), tuple([Term::from(pid(100)), tag]), request]);
     let mut frame = Vec::new();
     Control::RegSend { from: pid(100), name: "route_manager".into() }.encode(Some(&payload), &mut frame);
-    let frames = FrameDecoder::new(Header::Four, 16 << 20);
+    frame
+}
+
+/// From the stream's bytes to the request.
+fn decode(request: Term) -> Result<Path> {
+    let (frame, frames) = (frame(request), FrameDecoder::new(Header::Four, 16 << 20));
     let path = move || {
         let body = frames.next(&mut BytesMut::from(frame.as_slice())).ok()??;
         let message = Message::decode(&body, Limits::default()).ok()?;
@@ -45,6 +53,24 @@ fn decode(request: Term) -> Result<Path> {
         Some(usize::from(Request::from_call(request).ok()?.is_read()))
     };
     path().context("it is not decoded")?;
+    Ok(Box::new(move || path().unwrap_or_default()))
+}
+
+/// The commonest request, read where it lies, and its reply.
+pub fn repeated_status_and_reply() -> Result<Path> {
+    let request = tuple([atom("set_connection_status"), binary("eth0"), atom("internet")]);
+    let (frame, frames) = (frame(request), FrameDecoder::new(Header::Four, 16 << 20));
+    let (us, mut out) = (PlainPid { node: NODE, id: 7, serial: 0, creation: 1 }, Vec::new());
+    let mut path = move || {
+        let body = frames.next(&mut BytesMut::from(frame.as_slice())).ok()??;
+        let flat = Flat::of(&body)?;
+        let (_, [Plain::Binary(name), Plain::Atom(status)]) = flat.request().words()? else { return None };
+        let known = (IfName::new(name).ok()?, Status::parse(status)?);
+        out.clear();
+        flat.reply(Flags::OFFERED, us, &atom("ok"), &mut out);
+        Some(out.len() + known.0.as_bytes().len())
+    };
+    path().context("it is not read")?;
     Ok(Box::new(move || path().unwrap_or_default()))
 }
 

@@ -13,7 +13,8 @@ pub type Path = Box<dyn FnMut() -> usize>;
 pub type Start = fn() -> Result<Path>;
 
 /// By name.
-pub const ALL: [(&str, Start); 10] = [
+pub const ALL: [(&str, Start); 11] = [
+    ("repeated_status_and_reply", messages::repeated_status_and_reply),
     ("decode_set_connection_status", messages::decode_set_connection_status),
     ("decode_set_route", messages::decode_set_route),
     ("encode_reply", messages::encode_reply),

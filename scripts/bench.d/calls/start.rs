@@ -4,6 +4,7 @@
 //! the milliseconds until the first call is answered, and the resident memory after that and with 200 connections, each of which
 //! has made a call. Both processes run where the kernel puts them.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,13 +26,22 @@ const ANSWER: Duration = Duration::from_millis(5);
 /// A process may free something after its answers.
 const SETTLING: Duration = Duration::from_millis(200);
 
-/// Ended with us.
+/// Ended with us; should somebody else end us first, he finds its pid in the file that `BENCH_CHILD` names.
 struct Server(Child);
+
+impl Server {
+    fn start(command: &mut Command) -> Result<Self> {
+        let server = Self(command.spawn()?);
+        fs::write(std::env::var_os("BENCH_CHILD").context("BENCH_CHILD")?, server.0.id().to_string())?;
+        Ok(server)
+    }
+}
 
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+        let _ = std::env::var_os("BENCH_CHILD").map(fs::remove_file);
     }
 }
 
@@ -39,7 +49,7 @@ pub fn run(args: &[String]) -> Result<()> {
     let [peer, port, node, program, args @ ..] = args else { bail!("usage: see the head of this file") };
     let start = Instant::now();
     let mut command = Command::new(program);
-    let mut server = Server(command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
+    let mut server = Server::start(command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()))?;
     let port = match port.as_str() {
         "-" => first_line(&mut server.0)?,
         port => port.to_owned(),
