@@ -63,7 +63,7 @@ pub fn repeated_status_and_reply() -> Result<Path> {
     let (us, mut out) = (PlainPid { node: NODE, id: 7, serial: 0, creation: 1 }, Vec::new());
     let mut path = move || {
         let body = frames.next(&mut BytesMut::from(frame.as_slice())).ok()??;
-        let flat = Flat::of(&body)?;
+        let flat = Flat::of(body).ok()?;
         let (_, [Plain::Binary(name), Plain::Atom(status)]) = flat.request().words()? else { return None };
         let known = (IfName::new(name).ok()?, Status::parse(status)?);
         out.clear();
