@@ -7,9 +7,10 @@ use std::os::fd::AsFd as _;
 use nix::sys::stat::fstat;
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, Subscriber as Lines};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::LogFormat;
@@ -26,19 +27,23 @@ const MAX_WAITING: usize = 4096;
 pub fn init(format: LogFormat) -> WorkerGuard {
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(MAX_WAITING).lossy(true).finish(std::io::stderr());
-    let filter = EnvFilter::try_from_env("BEAMROUTE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = Lines::builder().with_env_filter(filter).with_writer(writer).with_target(false);
+    // Not `EnvFilter`, which also filters by fields of spans, and has regular expressions for it: 300 KiB of the program.
+    let filter: Option<Targets> = std::env::var("BEAMROUTE_LOG").ok().and_then(|filter| filter.parse().ok());
+    let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let builder = Lines::builder().with_max_level(LevelFilter::TRACE).with_writer(writer).with_target(false);
     // Else a line that cannot be written would be reported on the same stderr, by a macro that panics.
     let builder = builder.log_internal_errors(false);
     let is_coloured = std::io::stderr().is_terminal();
     // A program that has a subscriber of its own keeps it.
     let _ = match format {
-        LogFormat::Json => tracing::subscriber::set_global_default(builder.json().finish()),
+        LogFormat::Json => tracing::subscriber::set_global_default(builder.json().finish().with(filter)),
         LogFormat::Text if is_in_journal() => {
             let builder = builder.with_ansi(false).event_format(ForJournal::default());
-            tracing::subscriber::set_global_default(builder.finish())
+            tracing::subscriber::set_global_default(builder.finish().with(filter))
         }
-        LogFormat::Text => tracing::subscriber::set_global_default(builder.with_ansi(is_coloured).finish()),
+        LogFormat::Text => {
+            tracing::subscriber::set_global_default(builder.with_ansi(is_coloured).finish().with(filter))
+        }
     };
     guard
 }
