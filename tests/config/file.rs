@@ -213,3 +213,26 @@ fn cookies_of_nodes_and_their_refusals() {
     }
     assert!(resolve("[cookie]\nnodes = \"a@h\"\nfile = \"/a\"").unwrap_err().contains("does not belong here"));
 }
+
+/// The package's sample is all comments; each key in them is one, and its value is one that it may have.
+#[test]
+fn the_sample_configuration() {
+    let sample = include_str!("../../packaging/beamroute.toml");
+    assert!(sample.lines().all(|line| line.is_empty() || line.starts_with('#')), "it changes nothing");
+    let keys = |line: &str| {
+        line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with("# ")).map(str::to_owned)
+    };
+    // A sentence has a blank behind its sign; so has what a list holds.
+    let mut is_list = false;
+    let mut lines = Vec::new();
+    for line in sample.lines().filter_map(keys) {
+        if is_list || !line.starts_with(' ') {
+            is_list = line.ends_with('[') || is_list && line != "]";
+            lines.push(line);
+        }
+    }
+    assert!(lines.len() > 15, "{lines:#?}");
+    let config = resolve("", &[], Some(&lines.join("\n"))).unwrap();
+    assert_eq!(config.ranking.patterns, Ranking::default().patterns);
+    assert_eq!((config.port, config.allow.len(), config.on_exit), (9570, 1, OnExit::Keep));
+}
