@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use rand::RngExt as _;
 use tempfile::TempDir;
 
+use crate::support::readme::blocks;
 use crate::support::{Beam, Daemon, Epmd, Link, Monitor, Netns, eventually, repository};
 
 /// Four interfaces with a gateway each: `eth0`, `wlan0` and `wwan0` with internet, `usb0` with the LAN only. In the BEAM,
@@ -387,35 +388,11 @@ fn any_ranking_orders_the_kernels_default_routes_and_the_change_leaves_no_gap() 
     }
 }
 
-/// A fenced block of the README: its language and its lines.
-type Block = (String, Vec<String>);
-
-/// The fenced blocks of the README's section on this.
-fn blocks() -> Vec<Block> {
-    let readme = fs::read_to_string(repository("README.md")).unwrap();
-    let (_, section) = readme.split_once("\n## Choosing the way out\n").expect("the section");
-    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
-    let mut blocks: Vec<Block> = Vec::new();
-    let mut is_inside = false;
-    for line in section.lines() {
-        match line.strip_prefix("```") {
-            Some(language) if !is_inside => {
-                blocks.push((language.to_owned(), Vec::new()));
-                is_inside = true;
-            }
-            Some(_) => is_inside = false,
-            None if is_inside => blocks.last_mut().unwrap().1.push(line.to_owned()),
-            None => {}
-        }
-    }
-    blocks
-}
-
 #[test]
 fn the_readme_is_right() {
     let Some(site) = Site::new("") else { return };
     let mut seen = (0, 0, 0);
-    for (language, lines) in blocks() {
+    for (language, lines) in blocks("Choosing the way out") {
         match language.as_str() {
             "toml" => {
                 site.steer(&lines.join("\n"));
@@ -446,7 +423,7 @@ fn the_readmes_first_ranking_is_the_default() {
     let default = site.beam.ok(ranking);
     site.steer("ranking = [\"*:*\"]");
     assert_ne!(site.beam.ok(ranking), default);
-    let (language, lines) = blocks().remove(0);
+    let (language, lines) = blocks("Choosing the way out").remove(0);
     assert_eq!(language, "toml");
     site.steer(&lines.join("\n"));
     assert_eq!(site.beam.ok(ranking), default);

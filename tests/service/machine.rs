@@ -9,7 +9,7 @@ use nix::unistd::geteuid;
 
 use crate::support::{Lines, Process, have, repository, serial, skip, within};
 
-const SYSTEMD: &str = "/lib/systemd/systemd";
+const SYSTEMD: &str = "lib/systemd/systemd";
 
 pub struct Machine {
     _process: Process,
@@ -21,17 +21,18 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts it, or says why it cannot.
-    pub fn start() -> Option<Self> {
-        if !geteuid().is_root() || !Path::new(SYSTEMD).exists() {
-            skip("not root, or no systemd: the unit is not started for real");
+    /// Starts it with the files of `system`, or says why it cannot. If that is `/`, none of its units is there.
+    pub fn start(system: &Path) -> Option<Self> {
+        if !geteuid().is_root() || !system.join(SYSTEMD).exists() {
+            skip(&format!("not root, or no systemd in {}: the unit is not started for real", system.display()));
             return None;
         }
         if !have("unshare") || !have("nsenter") || !have("ip") {
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
-        let hierarchy = Path::new("/sys/fs/cgroup/systemd");
+        // That of version 2, of which newer systemds know alone, beside those of version 1 or without them.
+        let hierarchy = Path::new("/sys/fs/cgroup/unified");
         let hierarchy = if hierarchy.is_dir() { hierarchy } else { Path::new("/sys/fs/cgroup") };
         let cgroup = hierarchy.join(format!("beamroute-test-{}-{}", std::process::id(), serial()));
         if let Err(error) = fs::create_dir(&cgroup) {
@@ -41,14 +42,13 @@ impl Machine {
         let mut command = Command::new("sh");
         command.args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$@\""]).arg(&cgroup);
         command.args(["unshare", "--pid", "--mount", "--net", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child"]);
-        command.arg("bash").arg(repository("tests/service/machine.sh")).arg(dir.path());
-        command.arg(env!("CARGO_BIN_EXE_beamroute")).arg(repository("packaging/beamroute.service"));
+        command.arg("bash").arg(repository("tests/service/machine.sh")).args([dir.path(), system, &repository("")]);
         let mut process = Process::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
         let log = Lines::read(process.0.stderr.take().unwrap());
         let mut machine = Self { init: 0, _process: process, log, cgroup, _dir: dir };
         let is_up = within(Duration::from_secs(20), || {
             machine.find_init();
-            machine.init != 0 && machine.run("systemctl", &["is-system-running"]).status.success()
+            machine.init != 0 && machine.is_up()
         });
         if !is_up {
             skip(&format!("systemd does not start in a namespace here: {}", machine.log.text()));
@@ -57,10 +57,26 @@ impl Machine {
         Some(machine)
     }
 
+    /// Kernel modules cannot be loaded there, which one of Debian's units wants.
+    fn is_up(&self) -> bool {
+        let said = self.run("systemctl", &["is-system-running"]).stdout;
+        ["running", "degraded"].contains(&String::from_utf8_lossy(&said).trim())
+    }
+
     fn find_init(&mut self) {
         let pid = self._process.pid();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         self.init = children.split_whitespace().next().map_or(0, |child| child.parse().unwrap());
+    }
+
+    /// Puts the daemon and the unit in place, without a package.
+    pub fn install(&self) {
+        for dir in ["/etc/systemd/system/beamroute.service.d", "/etc/beamroute"] {
+            fs::create_dir_all(self.path(dir)).unwrap();
+        }
+        fs::copy(env!("CARGO_BIN_EXE_beamroute"), self.path("/usr/bin/beamroute")).unwrap();
+        let unit = self.path("/etc/systemd/system/beamroute.service");
+        fs::copy(repository("packaging/beamroute.service"), unit).unwrap();
     }
 
     /// Runs a program on it.

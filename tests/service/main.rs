@@ -7,9 +7,11 @@ mod journal;
 mod machine;
 mod manager;
 mod metrics;
+mod moves;
 mod names;
 mod notify;
 #[path = "../support/mod.rs"]
 mod support;
 mod systemd;
 mod unit;
+mod walk;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -10,7 +10,8 @@ use nix::unistd::Pid;
 
 use crate::http::Page;
 use crate::machine::Machine;
-use crate::support::{Lines, Process, eventually, have};
+use crate::moves::{Moves, routes};
+use crate::support::{eventually, have};
 
 /// Beside the unit: a name, the strictest of filters, metrics, a log that a test can read, and less patience.
 const DROP_IN: &str = "[Service]\n\
@@ -32,16 +33,13 @@ fn on_a_beam(machine: &Machine, expression: &str) -> String {
     machine.output("erl", &args)
 }
 
-fn routes(machine: &Machine) -> String {
-    machine.output("ip", &["rule"]) + &machine.output("ip", &["route", "show", "table", "all", "proto", "110"])
-}
-
 #[test]
 fn the_whole_life_of_the_service() {
     if !have("erl") {
         return;
     }
-    let Some(machine) = Machine::start() else { return };
+    let Some(machine) = Machine::start(Path::new("/")) else { return };
+    machine.install();
     fs::write(machine.path("/etc/systemd/system/beamroute.service.d/test.conf"), DROP_IN).unwrap();
     machine.output("systemctl", &["daemon-reload"]);
     without_a_cookie(&machine);
@@ -113,24 +111,13 @@ fn reloaded(machine: &Machine) {
 }
 
 fn restarted(machine: &Machine, kept: &str) {
-    let mut monitor = machine.command("ip", &["-o", "monitor", "route", "rule"]);
-    let mut monitor = Process::spawn(monitor.stdout(Stdio::piped()));
-    let lines = Lines::read(monitor.0.stdout.take().unwrap());
-    // It listens when it tells of a route of ours.
-    let probe = ["198.51.100.1", "dev", "lo"];
-    eventually("it listens", || {
-        machine.output("ip", &[&["route", "add"], &probe[..]].concat());
-        machine.output("ip", &[&["route", "del"], &probe[..]].concat());
-        lines.text().contains("198.51.100.1")
-    });
+    let moves = Moves::watch(machine);
     let before = machine.show("MainPID");
     machine.output("systemctl", &["restart", "beamroute"]);
     assert_ne!(machine.show("MainPID"), before);
     assert_eq!(routes(machine), kept);
     eventually("the state is there", || machine.show("StatusText").contains("5 of 5 routes and rules installed"));
-    let others: Vec<String> =
-        lines.text().lines().filter(|line| !line.contains("198.51.100.1")).map(str::to_owned).collect();
-    assert_eq!(others, [""; 0], "nothing moves");
+    assert_eq!(moves.seen(), [""; 0], "nothing moves");
 }
 
 /// It cannot answer while it is stopped; that nobody else feeds it is shown where the owner alone is stuck

@@ -14,6 +14,7 @@ pub mod model;
 pub mod monitor;
 pub mod netns;
 pub mod raw;
+pub mod readme;
 pub mod site;
 pub mod talk;
 
