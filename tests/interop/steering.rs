@@ -8,7 +8,7 @@ use rand::RngExt as _;
 use tempfile::TempDir;
 
 use crate::support::readme::blocks;
-use crate::support::{Beam, Daemon, Epmd, Link, Monitor, Netns, eventually, repository};
+use crate::support::{Beam, Daemon, Epmd, Link, Monitor, Netns, eventually};
 
 /// Four interfaces with a gateway each: `eth0`, `wlan0` and `wwan0` with internet, `usb0` with the LAN only. In the BEAM,
 /// `Set(If, Status)` sets a status and `Says(If, Keys)` tells what `status` says.
