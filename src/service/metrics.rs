@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::ServiceError;
 use super::supervision::routes;
-use crate::metrics::{Gauges, Process, page, switch_on};
+use crate::metrics::{Gauges, Process, Routes, page, switch_on};
 use crate::node::Node;
 
 /// For a request and its answer.
@@ -58,6 +59,7 @@ pub(super) async fn serve(listener: TcpListener, node: Node) {
     if let Ok(address) = address {
         info!(%address, "serving metrics");
     }
+    let owner = Owner::of(node.clone());
     let mut under_way: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         match listener.accept().await {
@@ -67,13 +69,15 @@ pub(super) async fn serve(listener: TcpListener, node: Node) {
                     debug!(%from, "too many connections for metrics; the oldest ends");
                     under_way.pop_front().inspect(AbortHandle::abort);
                 }
-                let node = node.clone();
+                let (node, owner) = (node.clone(), owner.clone());
                 let answered = async move {
-                    if timeout(PATIENCE, answer(stream, &node)).await.is_err() {
+                    if timeout(PATIENCE, answer(stream, &node, &owner)).await.is_err() {
                         debug!(%from, "too slow for metrics");
                     }
                 };
                 under_way.push_back(tokio::spawn(answered).abort_handle());
+                // There may be more, perhaps without end.
+                tokio::task::yield_now().await;
             }
             Err(error) => {
                 debug!(%error, "cannot accept a connection for metrics");
@@ -83,14 +87,42 @@ pub(super) async fn serve(listener: TcpListener, node: Node) {
     }
 }
 
+/// The owner of the routes, asked for all clients at once: what lies in its mailbox for them is never more than one question,
+/// however many come and go.
+#[derive(Debug, Clone)]
+struct Owner(mpsc::Sender<oneshot::Sender<Option<Routes>>>);
+
+impl Owner {
+    /// Asks as long as somebody may want to know.
+    fn of(node: Node) -> Self {
+        let (wants, mut wanted) = mpsc::channel::<oneshot::Sender<Option<Routes>>>(PLACES);
+        tokio::spawn(async move {
+            while let Some(first) = wanted.recv().await {
+                let answer = routes(&node, OWNERS_PATIENCE).await;
+                let _ = first.send(answer);
+                while let Ok(other) = wanted.try_recv() {
+                    let _ = other.send(answer);
+                }
+            }
+        });
+        Self(wants)
+    }
+
+    async fn routes(&self) -> Option<Routes> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(answer).await.ok()?;
+        answered.await.ok().flatten()
+    }
+}
+
 /// One request, one answer. What goes wrong on the way is the client's affair.
-async fn answer(mut stream: TcpStream, node: &Node) {
+async fn answer(mut stream: TcpStream, node: &Node, owner: &Owner) {
     let mut head = Vec::new();
     let answer = match read_head(&mut stream, &mut head).await {
         None => return,
         Some(Err(status)) => Answer::refusal(status),
         Some(Ok(())) => match wanted(&head) {
-            Ok(method) => Answer { has_body: method != "HEAD", ..Answer::page(node).await },
+            Ok(method) => Answer { has_body: method != "HEAD", ..Answer::page(node, owner).await },
             Err(status) => Answer::refusal(status),
         },
     };
@@ -144,12 +176,9 @@ struct Answer {
 }
 
 impl Answer {
-    async fn page(node: &Node) -> Self {
-        let gauges = Gauges {
-            routes: routes(node, OWNERS_PATIENCE).await,
-            connections: node.nodes(|_| true).len(),
-            process: Process::look(),
-        };
+    async fn page(node: &Node, owner: &Owner) -> Self {
+        let gauges =
+            Gauges { routes: owner.routes().await, connections: node.nodes(|_| true).len(), process: Process::look() };
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         Self { status: "200 OK", content_type, body: page(&gauges), has_body: true }
     }
