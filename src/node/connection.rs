@@ -174,6 +174,8 @@ impl Connection {
     /// The node's net_ticktime is `ticktime` now, or soon will be another: a tick goes out in any case.
     pub(super) fn follow_ticktime(&self, ticktime: Duration) {
         self.tick().set_ticktime(ticktime, Instant::now());
+        // Two may wait: the writer while it writes, and for what comes after. And if none does, the next.
+        self.tick_changed.notify_waiters();
         self.tick_changed.notify_one();
         self.push(|out| out.extend(TICK));
     }
@@ -266,6 +268,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
             }
             if connection.is_unread() {
                 connection.be_read().await;
+                is_noted = false;
             }
             match incoming.take(body) {
                 Ok(None) => {}

@@ -294,11 +294,12 @@ pub struct FlatMessage {
     channel: Channel,
     us: u32,
     flat: Flat,
+    meter: Option<Meter>,
 }
 
 impl FlatMessage {
-    pub(super) const fn new(channel: Channel, us: u32, flat: Flat) -> Self {
-        Self { channel, us, flat }
+    pub(super) fn new(channel: Channel, us: u32, flat: Flat) -> Self {
+        Self { channel, us, flat, meter: Meter::start() }
     }
 
     /// The node at the other end.
@@ -322,8 +323,8 @@ impl FlatMessage {
     /// Who waits for an answer; nobody, if it is a cast.
     #[must_use]
     pub fn into_caller(self) -> Option<Caller> {
-        let Self { channel, us, flat } = self;
-        flat.is_call().then(|| Caller { channel, us, to: Some(To::Flat(flat)), meter: Meter::start() })
+        let Self { channel, us, flat, meter } = self;
+        flat.is_call().then(|| Caller { channel, us, to: Some(To::Flat(flat)), meter })
     }
 
     /// The message as everybody else gets it.

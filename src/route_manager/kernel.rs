@@ -46,6 +46,8 @@ pub struct Kernel {
     is_blind: bool,
     /// Something has happened in the kernel since the last commit.
     is_stirred: bool,
+    /// The kernel may not be as the last batch should have made it.
+    is_mistaken: bool,
 }
 
 /// Between looks at a kernel that does not answer, or lets nothing be changed.
@@ -100,6 +102,7 @@ impl Kernel {
             fault: None,
             is_blind: false,
             is_stirred: false,
+            is_mistaken: false,
         }
     }
 
@@ -251,6 +254,9 @@ impl Kernel {
         let mut done = 0;
         // What waited for something that is refused goes on without it.
         for _ in 0..COMMIT_TRIES {
+            if std::mem::take(&mut self.is_mistaken) {
+                self.look();
+            }
             let changes = self.changes(state, ranking);
             if changes.is_empty() {
                 break;
@@ -258,7 +264,7 @@ impl Kernel {
             let result = self.netlink.apply(&changes);
             let (count, is_over) = self.applied(&changes, result);
             done += count;
-            if is_over {
+            if is_over && !self.is_mistaken {
                 break;
             }
         }
@@ -289,6 +295,7 @@ impl Kernel {
         self.fault = None;
         if outcome.applied.iter().any(|change| self.may_have_hit_another(change)) {
             self.netlink.distrust();
+            self.is_mistaken = true;
         }
         metrics::BATCHES.add_one();
         metrics::CHANGES.add(outcome.applied.len());
