@@ -33,9 +33,11 @@ impl Moves {
         machine.output("ip", &["route", "del", PROBE, "dev", "lo"]);
     }
 
-    /// All that moved.
+    /// All that moved. The kernel looks for a second or two whether a link-local address is free, and tells of its routes then.
     pub fn seen(&self) -> Vec<String> {
-        self.lines.text().lines().filter(|line| !line.contains(PROBE)).map(str::to_owned).collect()
+        let is_link_local = |line: &str| line.contains("proto kernel") && line.contains(" fe80::");
+        let counts = |line: &&str| !line.contains(PROBE) && !is_link_local(line);
+        self.lines.text().lines().filter(counts).map(str::to_owned).collect()
     }
 }
 
