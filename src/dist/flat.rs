@@ -1,7 +1,8 @@
 //! Calls and casts of `gen_server` to a registered name, read where they lie: what nearly all frames are that a server gets.
 //!
 //! A term built of a call is thirty allocations, for a request that is most often two words and a name. Here a frame is taken
-//! as it is if it has exactly this form, and every length in it is checked on the way:
+//! as it is if it has exactly this form, and every length in it is checked on the way; those that come together stay together,
+//! for what is done once for all of them costs nobody much:
 //!
 //! ```text
 //! {6, From, _, Name}   {'$gen_call', {Pid, Ref | [alias | Ref]}, Request}   or   {'$gen_cast', Request}
@@ -26,17 +27,31 @@ const REG_SEND: &[u8] = &[112, 131, 104, 4, 97, 6];
 const CALL: &str = "$gen_call";
 const CAST: &str = "$gen_cast";
 /// Longer ones are decoded as all others.
-const MAX_FRAME: usize = 4096;
+const MAX_FRAME: usize = 2048;
 const MAX_FIELDS: usize = 8;
 
-/// Such a call or cast.
+/// Such calls and casts to one name, one or several that came together, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flat {
-    frame: Bytes,
-    places: Places,
+    bytes: Bytes,
+    places: Vec<Places>,
 }
 
-/// Where in the frame its parts stand.
+/// One of them, where it lies.
+#[derive(Debug, Clone, Copy)]
+pub struct FlatCall<'a> {
+    bytes: &'a [u8],
+    places: &'a Places,
+}
+
+/// Puts together what came together.
+#[derive(Debug, Default)]
+pub struct Gathering {
+    bytes: Vec<u8>,
+    places: Vec<Places>,
+}
+
+/// Where its parts stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Places {
     from: Span,
@@ -45,7 +60,7 @@ struct Places {
     request: Span,
 }
 
-/// Where in the frame something stands.
+/// Where something stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     start: u16,
@@ -61,33 +76,97 @@ struct Waiting {
     alias: Option<Span>,
 }
 
-impl Flat {
-    /// Takes the body of a frame.
-    ///
-    /// # Errors
-    /// Gives it back if it has not that form.
-    pub fn of(frame: Bytes) -> Result<Self, Bytes> {
-        match Places::find(&frame) {
-            Some(places) => Ok(Self { frame, places }),
-            None => Err(frame),
+impl Gathering {
+    /// How many may come together.
+    pub const MOST: usize = 16;
+
+    /// Takes the body of a frame, if it has that form and is for the same name as those before. Says whether it has.
+    pub fn take(&mut self, frame: &[u8]) -> bool {
+        if self.places.len() >= Self::MOST {
+            return false;
         }
+        let start = self.bytes.len();
+        let Some(places) = Places::find(frame, start) else { return false };
+        self.bytes.extend_from_slice(frame);
+        self.places.push(places);
+        let is_to_same = self.places.first().is_some_and(|first| self.bytes(first.name) == self.bytes(places.name));
+        if !is_to_same {
+            self.bytes.truncate(start);
+            self.places.pop();
+        }
+        is_to_same
     }
 
-    /// The frame again.
+    /// The registered name that they are for.
     #[must_use]
-    pub fn into_frame(self) -> Bytes {
-        self.frame
+    pub fn name(&self) -> Option<&str> {
+        Reader::new(self.bytes(self.places.first()?.name)).atom()
     }
 
-    /// Bytes in the frame.
+    /// Whether there are none.
     #[must_use]
-    pub fn frame_len(&self) -> usize {
-        self.frame.len()
+    pub const fn is_empty(&self) -> bool {
+        self.places.is_empty()
     }
 
+    /// Gives them out, and begins anew.
+    #[must_use]
+    pub fn finish(&mut self) -> Flat {
+        Flat { bytes: std::mem::take(&mut self.bytes).into(), places: std::mem::take(&mut self.places) }
+    }
+
+    fn bytes(&self, span: Span) -> &[u8] {
+        self.bytes.get(usize::from(span.start)..usize::from(span.end)).unwrap_or_default()
+    }
+}
+
+impl Flat {
+    /// Takes the body of a frame, if it has that form.
+    #[must_use]
+    pub fn of(frame: &[u8]) -> Option<Self> {
+        let mut gathering = Gathering::default();
+        gathering.take(frame).then(|| gathering.finish())
+    }
+
+    /// How many.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are none, which is never.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Bytes of the frames.
+    #[must_use]
+    pub fn frame_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = FlatCall<'_>> {
+        self.places.iter().map(|places| FlatCall { bytes: &self.bytes, places })
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub fn first(&self) -> Option<FlatCall<'_>> {
+        self.iter().next()
+    }
+
+    /// Each alone.
+    pub fn split(&self) -> impl Iterator<Item = Self> {
+        self.places.iter().map(|places| Self { bytes: self.bytes.clone(), places: vec![*places] })
+    }
+}
+
+impl<'a> FlatCall<'a> {
     /// The registered name that it is for.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &'a str {
         self.reader(self.places.name).atom().unwrap_or_default()
     }
 
@@ -99,7 +178,7 @@ impl Flat {
 
     /// What is asked, word by word.
     #[must_use]
-    pub fn request(&self) -> Request<'_> {
+    pub fn request(&self) -> Request<'a> {
         Request { reader: self.reader(self.places.request) }
     }
 
@@ -163,11 +242,11 @@ impl Flat {
         super::control::set_length(out, start);
     }
 
-    fn bytes(&self, span: Span) -> &[u8] {
-        self.frame.get(usize::from(span.start)..usize::from(span.end)).unwrap_or_default()
+    fn bytes(&self, span: Span) -> &'a [u8] {
+        self.bytes.get(usize::from(span.start)..usize::from(span.end)).unwrap_or_default()
     }
 
-    fn reader(&self, span: Span) -> Reader<'_> {
+    fn reader(&self, span: Span) -> Reader<'a> {
         Reader::new(self.bytes(span))
     }
 }
@@ -179,6 +258,12 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Its bytes: where they are the same, so is what is asked.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.reader.rest()
+    }
+
     /// Its first word, and as many values as follow it, if they are `N`.
     #[must_use]
     pub fn words<const N: usize>(&self) -> Option<(&'a str, [Plain<'a>; N])> {
@@ -213,11 +298,13 @@ impl<'a> Request<'a> {
 }
 
 impl Places {
-    fn find(frame: &[u8]) -> Option<Self> {
+    /// In a frame that will stand behind `before` bytes.
+    fn find(frame: &[u8], before: usize) -> Option<Self> {
         if frame.len() > MAX_FRAME || !frame.starts_with(REG_SEND) {
             return None;
         }
-        let mut cursor = Cursor { frame, reader: Reader::new(frame.get(REG_SEND.len()..)?) };
+        let end = before.checked_add(frame.len())?;
+        let mut cursor = Cursor { end, reader: Reader::new(frame.get(REG_SEND.len()..)?) };
         let from = cursor.span(Reader::skip_pid)?;
         // Once a cookie.
         cursor.reader.skip_atom()?;
@@ -235,13 +322,14 @@ impl Places {
 }
 
 struct Cursor<'a> {
-    frame: &'a [u8],
+    /// Where the last byte stands.
+    end: usize,
     reader: Reader<'a>,
 }
 
 impl<'a> Cursor<'a> {
     fn at(&self) -> Option<u16> {
-        u16::try_from(self.frame.len().checked_sub(self.reader.rest().len())?).ok()
+        u16::try_from(self.end.checked_sub(self.reader.rest().len())?).ok()
     }
 
     /// What `read` passes over.

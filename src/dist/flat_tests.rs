@@ -40,6 +40,7 @@ fn alias_in(tag: &Term) -> Option<Reference> {
 
 /// What it is for everybody else, and the replies that they would make.
 fn agrees(flat: &Flat, frame: &Bytes) {
+    let flat = flat.first().unwrap();
     let message = Message::decode(frame, Limits::default()).unwrap();
     let (Control::RegSend { from, name }, Some(Term::Tuple(payload))) = (message.control, message.payload) else {
         panic!()
@@ -73,7 +74,7 @@ fn agrees(flat: &Flat, frame: &Bytes) {
 #[test]
 fn what_is_flat_and_what_is_not() {
     let status = || tuple([atom("set_connection_status"), binary("eth0"), atom("internet")]);
-    let is_flat = |frame: &Bytes| Flat::of(frame.clone()).inspect(|flat| agrees(flat, frame)).is_ok();
+    let is_flat = |frame: &Bytes| Flat::of(frame).inspect(|flat| agrees(flat, frame)).is_some();
     for tag in [alias(3), Term::from(reference(3)), reference(1).into(), alias(5)] {
         for request in [status(), atom("status"), tuple([atom("set_metric"), atom("grüße"), integer(-5), integer(255)])]
         {
@@ -111,14 +112,36 @@ fn what_is_flat_and_what_is_not() {
 }
 
 #[test]
+fn those_to_one_name_come_together() {
+    let cast = |n| frame(&tuple([atom("$gen_cast"), tuple([atom("a"), integer(n)])]));
+    let frames = [cast(1), call(alias(3), atom("status")), cast(256), call(reference(3).into(), atom("grüße"))];
+    let mut other = Vec::new();
+    Control::RegSend { from: pid("a@h"), name: "other".into() }
+        .encode(Some(&tuple([atom("$gen_cast"), atom("a")])), &mut other);
+    let mut gathering = Gathering::default();
+    for frame in &frames {
+        assert!(gathering.take(frame) && gathering.name() == Some("route_manager"));
+        assert!(!gathering.take(&other[4..]) && !gathering.take(b"p"));
+    }
+    let flat = gathering.finish();
+    assert!(gathering.is_empty() && gathering.name().is_none());
+    assert_eq!(flat.len(), 4);
+    for (one, frame) in flat.split().zip(&frames) {
+        agrees(&one, frame);
+    }
+    assert!((0..Gathering::MOST).all(|_| gathering.take(&other[4..])) && !gathering.take(&other[4..]));
+}
+
+#[test]
 fn words() {
     let frame = call(alias(3), tuple([atom("clear_route"), binary("eth0")]));
-    let flat = Flat::of(frame.clone()).unwrap();
+    let flat = Flat::of(&frame).unwrap();
+    let flat = flat.first().unwrap();
     assert_eq!(flat.request().words(), Some(("clear_route", [Plain::Binary(b"eth0")])));
     assert_eq!(flat.request().words::<0>(), None);
     assert_eq!(flat.request().words::<2>(), None);
     let frame = call(alias(3), atom("status"));
-    assert_eq!(Flat::of(frame.clone()).unwrap().request().words(), Some(("status", [])));
+    assert_eq!(Flat::of(&frame).unwrap().first().unwrap().request().words(), Some(("status", [])));
 }
 
 proptest! {
@@ -133,7 +156,7 @@ proptest! {
         }
         bytes.truncate(bytes.len().min(cut));
         let frame = Bytes::from(bytes);
-        if let Ok(flat) = Flat::of(frame.clone()) {
+        if let Some(flat) = Flat::of(&frame) {
             agrees(&flat, &frame);
         }
     }

@@ -11,6 +11,15 @@ pub enum Header {
     Four,
 }
 
+impl Header {
+    const fn len(self) -> usize {
+        match self {
+            Self::Two => 2,
+            Self::Four => 4,
+        }
+    }
+}
+
 /// Splits a buffer into packets. It holds no bytes itself, so the buffer can outlive it when the handshake ends.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameDecoder {
@@ -41,23 +50,22 @@ impl FrameDecoder {
     /// # Errors
     /// [`FrameError`] as soon as the length field is there and too large.
     pub fn next(&self, buffer: &mut BytesMut) -> Result<Option<Bytes>, FrameError> {
-        let declared = match self.header {
-            Header::Two => buffer.first_chunk().map(|b| usize::from(u16::from_be_bytes(*b))),
-            Header::Four => buffer.first_chunk().map(|b| usize::try_from(u32::from_be_bytes(*b)).unwrap_or(usize::MAX)),
-        };
-        let Some(declared) = declared else { return Ok(None) };
+        let Some(len) = self.split(buffer)?.map(|(body, _)| body.len()) else { return Ok(None) };
+        buffer.advance(self.header.len());
+        Ok(Some(buffer.split_to(len).freeze()))
+    }
+
+    /// The next whole packet (without its header) at the front of `bytes`, if it is all there, and what follows it.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn split<'a>(&self, bytes: &'a [u8]) -> Result<Option<(&'a [u8], &'a [u8])>, FrameError> {
+        let Some((header, rest)) = bytes.split_at_checked(self.header.len()) else { return Ok(None) };
+        let declared = header.iter().fold(0, |len, byte| len << 8 | usize::from(*byte));
         if declared > self.limit {
             return Err(FrameError { declared, limit: self.limit });
         }
-        let header = match self.header {
-            Header::Two => 2,
-            Header::Four => 4,
-        };
-        if buffer.len().saturating_sub(header) < declared {
-            return Ok(None);
-        }
-        buffer.advance(header);
-        Ok(Some(buffer.split_to(declared).freeze()))
+        Ok(rest.split_at_checked(declared))
     }
 }
 

@@ -22,7 +22,7 @@ mod tick;
 
 pub use control::{Control, Message, MessageError, Target, altact};
 pub use flags::Flags;
-pub use flat::{Flat, Request};
+pub use flat::{Flat, FlatCall, Gathering, Request};
 pub use frame::{FrameDecoder, FrameError, Header};
 pub use handshake::{
     Accepting, Dialing, HandshakeError, NameMessage, Peer, Status, Step, is_node_name, local_packet_limit,

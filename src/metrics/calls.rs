@@ -152,20 +152,20 @@ impl Meter {
         self.asked = Some(asked);
     }
 
-    /// It is being answered: now, or, if it was one of a batch, when the clock was last read.
-    pub fn answered(self, outcome: Outcome) {
+    /// So many are being answered: now, or, if it was one of a batch, when the clock was last read.
+    pub fn answered(self, outcome: Outcome, times: usize) {
         let Some(asked) = self.asked else { return };
         if !asked.is_batched() {
             clock::tick();
         }
         if let Some(counter) = CALLS.get(asked as usize).and_then(|of_one| of_one.get(outcome as usize)) {
-            counter.add_one();
+            counter.add(times);
         }
         let took = clock::last().saturating_sub(self.received);
         if let Some(counter) = LATENCY.get(BOUNDS.partition_point(|bound| *bound < took)) {
-            counter.add_one();
+            counter.add(times);
         }
-        LATENCY_SUM.fetch_add(took, Relaxed);
+        LATENCY_SUM.fetch_add(took.saturating_mul(u64::try_from(times).unwrap_or(u64::MAX)), Relaxed);
     }
 }
 

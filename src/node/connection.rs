@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 use eetf::Term;
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug, info, warn};
 
+use super::buffers::READ_SIZE;
 use super::channel::Channel;
 use super::dispatch::Delivery;
 use super::kernel::OptionsError;
@@ -22,12 +23,9 @@ use super::outbox::Outbox;
 use super::transport::{ReadHalf, Stream, WriteHalf};
 use super::{Node, NodeConfig, NodeInfo, NodedownReason};
 use crate::deadline::{after, reached};
-use crate::dist::{Control, Flat, FrameDecoder, Header, Message, MessageError, Peer, Tick, TickAction};
+use crate::dist::{Control, FrameDecoder, Gathering, Header, Message, Peer, Tick, TickAction};
 use crate::metrics;
-use crate::term::{Limits, PlainPid};
-
-/// How much is read at once at most; also what a quiet connection keeps.
-const READ_SIZE: usize = 16 << 10;
+use crate::term::Limits;
 
 /// Bytes that may wait for a peer before our own processes wait, as BEAMs have it (`dist_buf_busy_limit`).
 const ROOM: usize = 1 << 20;
@@ -86,11 +84,6 @@ impl Connection {
     /// Sends a control message. To a connection that is closed it goes nowhere, as signals do.
     pub(super) fn send(&self, control: &Control, payload: Option<&Term>) {
         self.push(|out| control.encode(payload, out));
-    }
-
-    /// Answers a call that lies in its bytes, as `us`.
-    pub(super) fn reply(&self, call: &Flat, us: PlainPid<'_>, value: &Term) {
-        self.push(|out| call.reply(self.peer.flags, us, value, out));
     }
 
     /// Waits while so much waits for the peer that a BEAM would suspend whoever sends to it.
@@ -190,7 +183,8 @@ impl Connection {
         emulated.send_timeout.filter(|_| emulated.send_timeout_close)
     }
 
-    fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
+    /// Lets `encode` append whole frames.
+    pub(super) fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
         if !self.closed.is_cancelled() && self.outbox.push(encode).is_err() {
             warn!(parent: &self.span, "peer does not read; dropping the connection");
             self.close(NodedownReason::Busy);
@@ -247,46 +241,17 @@ pub(super) async fn run(node: Node, up: Up, stream: Stream, buffer: BytesMut) {
 
 async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHalf, mut buffer: BytesMut) {
     let mut incoming = Incoming::new(node, connection);
-    let decoder = FrameDecoder::new(Header::Four, node.inner.config.frame_limit);
     let closed = connection.closed.cancelled();
     tokio::pin!(closed);
     loop {
-        // Whole frames are a sign of life, all that came together one; then what came during a wait.
-        let mut is_noted = false;
-        loop {
-            let body = match decoder.next(&mut buffer) {
-                Ok(Some(body)) => body,
-                Ok(None) => break,
-                Err(error) => return connection.refuse(&error),
-            };
-            if !std::mem::replace(&mut is_noted, true) {
-                connection.tick().received(metrics::clock::read());
-            }
-            if body.is_empty() {
-                answer_tick(connection);
-                continue;
-            }
-            if connection.is_unread() {
-                connection.be_read().await;
-                is_noted = false;
-            }
-            match incoming.take(body) {
-                Ok(None) => {}
-                Ok(Some(delivery)) => {
-                    delivery.in_turn(&mut incoming.shares, &connection.closed).await;
-                    is_noted = false;
-                }
-                Err(error) => return connection.refuse(&error),
-            }
-            if connection.is_closed() {
-                return;
-            }
+        match incoming.take_all(&buffer).await {
+            Some(rest) => buffer.advance(buffer.len() - rest),
+            None => return,
         }
-        buffer.reserve(READ_SIZE);
         tokio::select! {
             biased;
             () = &mut closed => return,
-            got = read.read_buf(&mut buffer) => match got {
+            got = node.inner.buffers.fill(&mut read, &mut buffer) => match got {
                 Ok(0) => return,
                 // There is more, perhaps without end: others have their turn.
                 Ok(READ_SIZE..) => tokio::task::yield_now().await,
@@ -300,34 +265,109 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
 /// Where the frames of a connection go.
 struct Incoming<'a> {
     node: &'a Node,
-    span: &'a Span,
+    connection: &'a Connection,
+    decoder: FrameDecoder,
     channel: Channel,
     limits: Limits,
     shares: Shares,
+    /// What is to be delivered together.
+    gathering: Gathering,
 }
 
 impl<'a> Incoming<'a> {
     fn new(node: &'a Node, connection: &'a Arc<Connection>) -> Self {
+        let decoder = FrameDecoder::new(Header::Four, node.inner.config.frame_limit);
         let channel = Channel::new(node, Some(Arc::clone(connection)));
         let limits = Limits { terms: node.inner.config.term_limit, ..Limits::default() };
-        Self { node, span: &connection.span, channel, limits, shares: Shares::default() }
+        Self { node, connection, decoder, channel, limits, shares: Shares::default(), gathering: Gathering::default() }
     }
 
-    /// Does what a frame means to the node itself, and delivers what it brings to a process. Gives that back if the process
-    /// has no room for it now.
-    fn take(&mut self, body: Bytes) -> Result<Option<Delivery>, MessageError> {
-        let body = match Flat::of(body) {
-            Ok(flat) => match self.node.deliver_flat(&self.channel, flat, &mut self.shares) {
-                Ok(delivered) => return Ok(delivered),
-                Err(flat) => flat.into_frame(),
-            },
-            Err(body) => body,
+    /// Takes all whole frames at the front of `bytes`; says how many bytes are left. `None` if the connection has ended.
+    async fn take_all(&mut self, bytes: &[u8]) -> Option<usize> {
+        let (mut rest, mut is_alive) = (bytes, false);
+        loop {
+            let (frame, later) = match self.decoder.split(rest) {
+                Ok(Some(split)) => split,
+                Ok(None) => break,
+                Err(error) => return self.refuse(&error),
+            };
+            rest = later;
+            // Whole frames are a sign of life, all that came together one; then what came during a wait.
+            if !std::mem::replace(&mut is_alive, true) {
+                self.connection.tick().received(metrics::clock::read());
+            }
+            if frame.is_empty() {
+                answer_tick(self.connection);
+                continue;
+            }
+            if self.gather(frame) {
+                continue;
+            }
+            // What came before is delivered before.
+            is_alive &= !self.deliver().await;
+            if !self.gather(frame) {
+                is_alive &= !self.take(frame).await?;
+            }
+            if self.connection.is_closed() {
+                return None;
+            }
+            if self.connection.is_unread() {
+                self.connection.be_read().await;
+                is_alive = false;
+            }
+        }
+        self.deliver().await;
+        if self.connection.is_unread() {
+            self.connection.be_read().await;
+        }
+        Some(rest.len())
+    }
+
+    fn refuse<T>(&self, error: &dyn std::fmt::Display) -> Option<T> {
+        self.connection.refuse(error);
+        None
+    }
+
+    /// Puts a call or cast to those that are delivered together, if it is for a process that takes them so.
+    fn gather(&mut self, frame: &[u8]) -> bool {
+        let is_first = self.gathering.is_empty();
+        let is_taken = self.gathering.take(frame);
+        if is_first && !self.gathering.name().is_none_or(|name| self.node.takes_flat(name)) {
+            self.gathering = Gathering::default();
+            return false;
+        }
+        is_taken
+    }
+
+    /// Delivers what was gathered; says whether that was a wait.
+    async fn deliver(&mut self) -> bool {
+        if self.gathering.is_empty() {
+            return false;
+        }
+        let delivery = self.node.deliver_flat(&self.channel, self.gathering.finish(), &mut self.shares);
+        self.in_turn(delivery).await
+    }
+
+    /// Does what a frame means to the node itself, and delivers what it brings to a process. Says whether that was a wait;
+    /// `None` if the connection cannot go on.
+    async fn take(&mut self, frame: &[u8]) -> Option<bool> {
+        let delivery = self.connection.span.in_scope(|| match Message::decode(frame, self.limits) {
+            Ok(message) => Ok(self.node.dispatch(&self.channel, message)),
+            Err(error) => Err(error),
+        });
+        let delivery = match delivery {
+            Ok(delivery) => delivery,
+            Err(error) => return self.refuse(&error),
         };
-        let bytes = body.len();
-        self.span.in_scope(|| {
-            let delivery = self.node.dispatch(&self.channel, Message::decode(&body, self.limits)?);
-            Ok(delivery.and_then(|delivery| delivery.of_bytes(bytes).if_there_is_room(&mut self.shares)))
-        })
+        let delivery = delivery.and_then(|delivery| delivery.of_bytes(frame.len()).if_there_is_room(&mut self.shares));
+        Some(self.in_turn(delivery).await)
+    }
+
+    /// Waits while a mailbox is full; says whether it was.
+    async fn in_turn(&mut self, delivery: Option<Delivery>) -> bool {
+        let Some(delivery) = delivery else { return false };
+        delivery.in_turn(&mut self.shares, &self.connection.closed).await;
+        true
     }
 }
 

@@ -144,21 +144,21 @@ impl Node {
         self.send_to_id(channel, Some(from), id, payload)
     }
 
-    /// Delivers a call or cast to a process that takes them flat. Gives the delivery back if that has no room now; and the
-    /// message, if it is for somebody else.
-    pub(super) fn deliver_flat(
-        &self,
-        channel: &Channel,
-        flat: Flat,
-        shares: &mut Shares,
-    ) -> Result<Option<Delivery>, Flat> {
+    /// Whether a process has that name which takes calls and casts flat.
+    pub(super) fn takes_flat(&self, name: &str) -> bool {
+        self.state().processes.takes_flat(name).is_some()
+    }
+
+    /// Delivers calls and casts to a process that takes them flat; gives the delivery back if that has no room now.
+    pub(super) fn deliver_flat(&self, channel: &Channel, flat: Flat, shares: &mut Shares) -> Option<Delivery> {
         // Under the lock: a clone of the mailbox for each message would cost as much as the rest of this.
         let state = self.state();
-        let Some((id, mailbox)) = state.processes.takes_flat(flat.name()) else { return Err(flat) };
-        let bytes = flat.frame_len();
+        // It was there when the first of them came; now its name may be free, or somebody else's.
+        let (id, mailbox) = state.processes.takes_flat(flat.first()?.name())?;
+        let bytes = flat.frame_bytes();
         let message = Message::Flat(FlatMessage::new(channel.clone(), id, flat));
         let full = mailbox.try_send(message, bytes, shares);
-        Ok(full.map(|message| Delivery { mailbox: mailbox.clone(), message, bytes }))
+        full.map(|message| Delivery { mailbox: mailbox.clone(), message, bytes })
     }
 
     fn send_to_pid(&self, channel: &Channel, from: Option<Pid>, to: &Pid, payload: Term) -> Option<Delivery> {

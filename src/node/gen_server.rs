@@ -103,7 +103,7 @@ impl Process {
                 let reason = self.ended().cloned().unwrap_or_else(|| atom("killed"));
                 break reason;
             };
-            if let Next::Stop(reason) = turn(&mut server, message, &self).await {
+            if let Next::Stop(reason) = turns(&mut server, message, &self).await {
                 break reason;
             }
         };
@@ -113,11 +113,17 @@ impl Process {
     }
 }
 
+async fn turns<S: GenServer>(server: &mut S, message: Message, process: &Process) -> Next {
+    let Message::Flat(messages) = message else { return turn(server, message, process).await };
+    for message in messages.open() {
+        if let stop @ Next::Stop(_) = turn(server, message, process).await {
+            return stop;
+        }
+    }
+    Next::Continue
+}
+
 async fn turn<S: GenServer>(server: &mut S, message: Message, process: &Process) -> Next {
-    let message = match message {
-        Message::Flat(flat) => flat.open(),
-        message => message,
-    };
     match message {
         Message::Call(caller, request) => server.call(request, caller, process).await,
         Message::Cast(from, request) => server.cast(request, from, process).await,

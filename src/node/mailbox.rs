@@ -101,7 +101,7 @@ impl Mailbox {
         shares: &mut Shares,
         closed: &CancellationToken,
     ) -> Option<Message> {
-        let (places, wanted) = self.places(bytes, shares);
+        let (places, wanted) = self.places(&message, bytes, shares);
         let place = tokio::select! {
             biased;
             place = places.acquire_many_owned(wanted) => match place {
@@ -115,18 +115,18 @@ impl Mailbox {
 
     /// As [`Mailbox::send`], if there are places now; otherwise, or if the process has ended, gives the message back.
     pub(super) fn try_send(&self, message: Message, bytes: usize, shares: &mut Shares) -> Option<Message> {
-        let (places, wanted) = self.places(bytes, shares);
+        let (places, wanted) = self.places(&message, bytes, shares);
         let Ok(permit) = places.try_acquire_many_owned(wanted) else { return Some(message) };
         self.queue.send((message, Place::Sent { _permit: permit })).err().map(|returned| returned.0.0)
     }
 
     /// The places for a message, and how many of them it takes.
-    fn places(&self, bytes: usize, shares: &mut Shares) -> (Arc<Semaphore>, u32) {
+    fn places(&self, message: &Message, bytes: usize, shares: &mut Shares) -> (Arc<Semaphore>, u32) {
         let (places, most) = match self.shared.share {
             Some(share) => (shares.of(&self.shared, share), share),
             None => (Arc::clone(&self.shared.places), self.shared.limit),
         };
-        (places, u32::try_from((1 + bytes / BYTES_IN_A_PLACE).min(most)).unwrap_or(u32::MAX))
+        (places, u32::try_from((message.count() + bytes / BYTES_IN_A_PLACE).min(most)).unwrap_or(u32::MAX))
     }
 
     /// Tells the process something without waiting, in its order among the messages. Only for what no peer can send at

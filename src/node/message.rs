@@ -10,7 +10,7 @@ use super::channel::Channel;
 use super::net_kernel::{MonitorOptions, NodeEvent, NodeType, NodedownReason};
 use super::system::system_reply;
 use super::{Destination, NodeInfo, Rights};
-use crate::dist::{self, Control, Flags, Flat, Target};
+use crate::dist::{self, Control, Flags, Flat, FlatCall, Target};
 use crate::metrics::calls::Meter;
 use crate::term::{as_atom, as_tuple, atom, list, tuple};
 
@@ -21,7 +21,7 @@ pub enum Message {
     Call(Caller, Term),
     /// `gen_server:cast`.
     Cast(Sender, Term),
-    /// Either of these, not yet decoded; only if the process [takes them flat](super::Process::take_flat).
+    /// Several of these, not yet decoded; only if the process [takes them flat](super::Process::take_flat).
     Flat(FlatMessage),
     /// `Module:Function(Args)` by `rpc` or `erpc`, for a module that the process exports.
     Apply {
@@ -63,6 +63,17 @@ pub enum Message {
     /// ([`NodeConfig::mailbox_limit`](super::NodeConfig::mailbox_limit)), because the process had not read those before.
     /// [`Node::nodes`](super::Node::nodes) says how things stand.
     Lagged(u64),
+}
+
+impl Message {
+    /// How many messages it stands for.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        match self {
+            Self::Flat(flat) => flat.count(),
+            _ => 1,
+        }
+    }
 }
 
 /// News of a node. What was not asked for is `None`.
@@ -135,7 +146,7 @@ impl Answer {
     }
 }
 
-/// Someone who waits for an answer. Dropping it answers a `gen_server:call` with nothing, so that it runs into its
+/// Someone who waits for an answer, or several who get the same. Dropping it answers a `gen_server:call` with nothing, so that it runs into its
 /// time-out; functions called by `rpc` and `erpc`, which may have none, end as if their process had died (`noproc`).
 #[derive(Debug)]
 pub struct Caller {
@@ -151,7 +162,7 @@ pub struct Caller {
 /// What there is of it, moved from hand to hand: small.
 #[derive(Debug)]
 enum To {
-    /// `gen_server:call`, not yet decoded.
+    /// `gen_server:call`, one or several, not yet decoded.
     Flat(Flat),
     Decoded(Box<ReplyTo>),
 }
@@ -192,11 +203,21 @@ impl Caller {
         self.channel.peer()
     }
 
-    /// Who calls.
+    /// How many wait.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match &self.to {
+            Some(To::Flat(calls)) => calls.iter().filter(FlatCall::is_call).count(),
+            Some(To::Decoded(_)) => 1,
+            None => 0,
+        }
+    }
+
+    /// Who calls; the first, if they are several.
     #[must_use]
     pub fn sender(&self) -> Sender {
         let pid = match &self.to {
-            Some(To::Flat(call)) => call.sender(),
+            Some(To::Flat(calls)) => calls.first().and_then(|call| call.sender()),
             Some(To::Decoded(to)) => Some(to.pid().clone()),
             None => None,
         };
@@ -214,7 +235,7 @@ impl Caller {
     pub fn reply_value(mut self, value: &Term) {
         self.count_value(value);
         match self.to.take() {
-            Some(To::Flat(call)) => self.answer_flat(&call, value),
+            Some(To::Flat(calls)) => self.answer_flat(&calls, value),
             Some(to) => self.answer(to, value.clone().into()),
             None => {}
         }
@@ -222,26 +243,37 @@ impl Caller {
 
     /// Answers. The bytes go out when the task that answers next waits, all that have gathered in one write.
     pub fn reply(mut self, answer: impl Into<Answer>) {
+        let answer = answer.into();
+        self.count_answer(&answer);
         if let Some(to) = self.to.take() {
-            let answer = answer.into();
-            self.count(&answer);
             self.answer(to, answer);
         }
     }
 
     fn answer(&self, to: To, answer: Answer) {
         match to {
-            To::Flat(call) => self.answer_flat(&call, &value_of(answer)),
+            To::Flat(calls) => self.answer_flat(&calls, &value_of(answer)),
             To::Decoded(to) => self.answer_decoded(*to, answer),
         }
     }
 
-    fn answer_flat(&self, call: &Flat, value: &Term) {
-        let connection = self.channel.way().as_ref().filter(|connection| call.is_of(&connection.peer.name));
-        if let Some(connection) = connection {
-            connection.reply(call, self.channel.plain_pid(self.us), value);
-        } else if let (Some(pid), Some(tag)) = (call.sender(), call.tag()) {
-            reply_gen(&self.channel, self.channel.pid(self.us), pid, tag, value.clone());
+    fn answer_flat(&self, calls: &Flat, value: &Term) {
+        let Some(connection) = self.channel.way() else { return };
+        let mut passed_on = Vec::new();
+        connection.push(|out| {
+            for call in calls.iter().filter(FlatCall::is_call) {
+                if call.is_of(&connection.peer.name) {
+                    call.reply(connection.peer.flags, self.channel.plain_pid(self.us), value, out);
+                } else {
+                    passed_on.push(call);
+                }
+            }
+        });
+        // The callers live on other nodes.
+        for call in passed_on {
+            if let (Some(pid), Some(tag)) = (call.sender(), call.tag()) {
+                reply_gen(&self.channel, self.channel.pid(self.us), pid, tag, value.clone());
+            }
         }
     }
 
@@ -288,7 +320,7 @@ impl Drop for Caller {
     }
 }
 
-/// A [`Message::Call`] or [`Message::Cast`] that lies in the bytes in which it came.
+/// Messages that could be [`Message::Call`] or [`Message::Cast`], and lie in the bytes in which they came together; never none.
 #[derive(Debug)]
 pub struct FlatMessage {
     channel: Channel,
@@ -314,28 +346,43 @@ impl FlatMessage {
         self.channel.rights()
     }
 
-    /// What is asked.
+    /// How many there are.
     #[must_use]
-    pub fn request(&self) -> dist::Request<'_> {
-        self.flat.request()
+    pub const fn count(&self) -> usize {
+        self.flat.len()
     }
 
-    /// Who waits for an answer; nobody, if it is a cast.
+    /// What is asked, one after the other.
+    pub fn requests(&self) -> impl Iterator<Item = dist::Request<'_>> {
+        self.flat.iter().map(|call| call.request())
+    }
+
+    /// All who wait, for the same answer; nobody, if all are casts.
     #[must_use]
-    pub fn into_caller(self) -> Option<Caller> {
+    pub fn into_callers(self) -> Option<Caller> {
         let Self { channel, us, flat, meter } = self;
-        flat.is_call().then(|| Caller { channel, us, to: Some(To::Flat(flat)), meter })
+        let is_awaited = flat.iter().any(|call| call.is_call());
+        is_awaited.then(|| Caller { channel, us, to: Some(To::Flat(flat)), meter })
     }
 
-    /// The message as everybody else gets it.
-    #[must_use]
-    pub fn open(self) -> Message {
-        let request = self.flat.request().to_term();
-        let sender = Sender { node: self.node().to_owned(), pid: self.flat.sender() };
-        match self.into_caller() {
+    /// Each alone.
+    pub fn split(&self) -> impl Iterator<Item = Self> {
+        self.flat.split().map(|flat| Self { channel: self.channel.clone(), us: self.us, flat, meter: self.meter })
+    }
+
+    /// The messages as everybody else gets them.
+    pub fn open(&self) -> impl Iterator<Item = Message> {
+        self.split().filter_map(Self::opened)
+    }
+
+    fn opened(self) -> Option<Message> {
+        let first = self.flat.first()?;
+        let (request, pid) = (first.request().to_term(), first.sender());
+        let sender = Sender { node: self.node().to_owned(), pid };
+        Some(match self.into_callers() {
             Some(caller) => Message::Call(caller, request),
             None => Message::Cast(sender, request),
-        }
+        })
     }
 }
 

@@ -17,14 +17,14 @@ impl Caller {
     /// Counts it, now that it is answered with a value.
     pub(super) fn count_value(&self, value: &Term) {
         if let Some(meter) = self.meter {
-            meter.answered(of_value(value));
+            meter.answered(of_value(value), self.count());
         }
     }
 
     /// Counts it, now that it is answered.
-    pub(super) fn count(&self, answer: &Answer) {
+    pub(super) fn count_answer(&self, answer: &Answer) {
         if let Some(meter) = self.meter {
-            meter.answered(outcome(answer));
+            meter.answered(outcome(answer), self.count());
         }
     }
 }

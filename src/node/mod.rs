@@ -86,6 +86,7 @@
 //! is one plain struct behind a mutex that is never held across an `.await`; a frame is delivered to the mailbox
 //! by the task that read it, so order is kept.
 
+mod buffers;
 mod builder;
 mod builtin;
 mod call;
@@ -148,6 +149,7 @@ pub use resolver::Resolver;
 pub use system::{SystemReply, refuse_io, system_reply};
 pub use tls::{Tls, TlsError, TlsSettings};
 
+use buffers::Buffers;
 use incarnation::{Incarnation, Running};
 use kernel::NetKernel;
 use state::State;
@@ -162,6 +164,7 @@ struct Inner {
     config: NodeConfig,
     state: Mutex<State>,
     net_kernel: NetKernel,
+    buffers: Buffers,
     /// What it holds while it is started. Held by whoever starts or stops it.
     running: tokio::sync::Mutex<Option<Running>>,
     /// The exit status with which a caller wants the program to end.
@@ -176,6 +179,7 @@ impl Node {
         let inner = Inner {
             net_kernel: NetKernel::new(&config),
             config,
+            buffers: Buffers::default(),
             state: Mutex::new(State::new(bars_lost_nodes)),
             running: tokio::sync::Mutex::default(),
             halting: tokio::sync::watch::Sender::new(None),

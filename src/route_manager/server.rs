@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use self::batch::{Growth, SLICE};
+use self::batch::{Growth, QUESTION, REPETITION, SHARE, WISH};
 use super::NAMES;
 use super::audit::Audit;
 use super::flush::Flush;
@@ -32,9 +32,6 @@ use crate::term::{Pid, Show, Term, atom, binary};
 
 /// How long a batch that failed as a whole waits for its next try.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// What a question costs; a wish, folded into the state, costs 1.
-const READ_EFFORT: usize = 8;
 
 /// What the loop has to be told.
 #[derive(Debug, Clone)]
@@ -115,7 +112,7 @@ impl RouteManager {
         settings: Settings,
     ) -> Self {
         let owners = Owners::restore(journal.policies().clone(), Instant::now());
-        let process = node.spawn_fair(SLICE);
+        let process = node.spawn_fair(SHARE);
         for name in NAMES {
             process.register(name);
             process.export(name);
@@ -204,10 +201,26 @@ impl RouteManager {
 
     fn message(&mut self, message: Message) {
         match message {
-            Message::Flat(message) if self.repeats(&message) => {
-                self.uncommitted.extend(message.into_caller().map(Waiting::that_is_ok));
+            Message::Flat(messages) if self.repeats(&messages) => {
+                self.effort += messages.count() * REPETITION;
+                self.uncommitted.extend(messages.into_callers().map(Waiting::that_is_ok));
             }
-            Message::Flat(message) => self.message(message.open()),
+            Message::Flat(messages) if messages.count() > 1 => {
+                for message in messages.split() {
+                    if self.stopped.is_some() {
+                        return;
+                    }
+                    self.message(Message::Flat(message));
+                }
+            }
+            Message::Flat(message) => message.open().for_each(|message| self.act(message)),
+            message => self.act(message),
+        }
+    }
+
+    fn act(&mut self, message: Message) {
+        self.effort += WISH;
+        match message {
             Message::Call(caller, request) => match Request::from_call(&request) {
                 Ok(request) => self.request(request, caller),
                 Err(Refusal::BadArgument(what)) => {
@@ -229,8 +242,8 @@ impl RouteManager {
             Message::NodeDown(news) => self.owners.node_down(&news.node, Instant::now()),
             Message::Lagged(_) => self.owners.see(&self.node.nodes(|_| true), Instant::now()),
             Message::Down { reference, .. } => self.teller.ended(&reference),
-            // Whoever links to it or sends it exit signals is not obeyed.
-            Message::Exit { .. } => {}
+            // Whoever links to it or sends it exit signals is not obeyed. And what is flat has been opened.
+            Message::Exit { .. } | Message::Flat(_) => {}
         }
     }
 
@@ -244,11 +257,17 @@ impl RouteManager {
         }
     }
 
-    /// Whether it says what is known of an interface's status, and its node may say so: there is nothing to do but to answer.
-    fn repeats(&self, message: &FlatMessage) -> bool {
-        let status = status_alone(&message.request());
-        let is_known = status.is_some_and(|(name, status)| self.state.repeats_status(name, status, None));
-        is_known && message.rights().write
+    /// Whether all say what is known of an interface's status, and their node may say so: there is nothing to do but to answer.
+    fn repeats(&self, messages: &FlatMessage) -> bool {
+        let mut known = None;
+        let is_known = messages.requests().all(|request| {
+            // Most often they are alike.
+            known == Some(request.bytes()) || {
+                known = Some(request.bytes());
+                status_alone(&request).is_some_and(|(name, status)| self.state.repeats_status(name, status, None))
+            }
+        });
+        is_known && messages.rights().write
     }
 
     fn request(&mut self, request: Request, caller: Caller) {
@@ -258,7 +277,7 @@ impl RouteManager {
             return caller.reply(Answer::Value(refusal));
         }
         if request.is_read() {
-            self.effort += READ_EFFORT;
+            self.effort += QUESTION;
             // What was asked before must be seen; what is asked later must not.
             self.commit();
             return self.read(request, caller);

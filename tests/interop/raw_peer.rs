@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::raw::{FLAGS, Raw, frame};
+use crate::support::talk::Talk;
 use crate::support::{Rig, eventually};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -44,6 +45,39 @@ fn two_calls_in_one_segment_get_two_replies() {
     let mut replies = 0;
     while replies < 2 {
         replies += usize::from(!raw.receive_frame().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn whatever_comes_together_is_done_in_its_order() {
+    let Some(rig) = Rig::start() else { return };
+    let mut talk = Talk::start(&rig.daemon);
+    let (mut said, mut replies) = (Vec::new(), Vec::new());
+    let call =
+        |to: &str, request: &str| format!("{{6, Me, '', {to}}} {{'$gen_call', {{Me, [alias | R1]}}, {request}}}");
+    let get = "{get, [<<\"interface\">>, <<\"eth0\">>, <<\"connection\">>]}";
+    for (round, status) in ["lan", "internet", "disconnected"].into_iter().cycle().take(12).enumerate() {
+        let set = format!("{{set_connection_status, <<\"eth0\">>, {status}}}");
+        // More of them than are delivered together.
+        for _ in 0..=round * 2 {
+            said.extend(talk.frame(&call("route_manager", &set)));
+            replies.push("ok");
+        }
+        said.extend([0; 4]);
+        said.extend(talk.frame("{19, Me, route_manager, R2}"));
+        said.extend(talk.frame(&call("'Elixir.VintageNet.RouteManager'", get)));
+        replies.push(status);
+        said.extend(talk.frame("{6, Me, '', route_manager} {'$gen_cast', {set_connection_status, <<\"eth0\">>, lan}}"));
+        said.extend(talk.frame("{20, Me, route_manager, R2}"));
+        said.extend(talk.frame("{6, Me, '', nobody} {'$gen_call', {Me, R1}, status}"));
+        said.extend(talk.frame(&call("route_manager", &set)));
+        said.extend(talk.frame("{6, Me, '', route_manager} {'$gen_cast', {set_connection_status, <<\"eth0\">>, lan}}"));
+        said.extend(talk.frame(&call("route_manager", get)));
+        replies.extend(["ok", "lan"]);
+    }
+    talk.raw.send(&said);
+    for reply in replies {
+        talk.hears(&format!("_ {{[alias | R1], {reply}}}"));
     }
 }
 

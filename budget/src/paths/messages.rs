@@ -63,11 +63,12 @@ pub fn repeated_status_and_reply() -> Result<Path> {
     let (us, mut out) = (PlainPid { node: NODE, id: 7, serial: 0, creation: 1 }, Vec::new());
     let mut path = move || {
         let body = frames.next(&mut BytesMut::from(frame.as_slice())).ok()??;
-        let flat = Flat::of(body).ok()?;
-        let (_, [Plain::Binary(name), Plain::Atom(status)]) = flat.request().words()? else { return None };
+        let flat = Flat::of(&body)?;
+        let call = flat.first()?;
+        let (_, [Plain::Binary(name), Plain::Atom(status)]) = call.request().words()? else { return None };
         let known = (IfName::new(name).ok()?, Status::parse(status)?);
         out.clear();
-        flat.reply(Flags::OFFERED, us, &atom("ok"), &mut out);
+        call.reply(Flags::OFFERED, us, &atom("ok"), &mut out);
         Some(out.len() + known.0.as_bytes().len())
     };
     path().context("it is not read")?;

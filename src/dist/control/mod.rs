@@ -6,7 +6,6 @@
 mod decode;
 mod encode;
 
-use bytes::Bytes;
 use eetf::{Atom, Pid, Reference, Term};
 
 use super::Flags;
@@ -222,7 +221,7 @@ impl Message {
     ///
     /// # Errors
     /// [`MessageError`]; the connection cannot go on then.
-    pub fn decode(body: &Bytes, limits: Limits) -> Result<Self, MessageError> {
+    pub fn decode(body: &[u8], limits: Limits) -> Result<Self, MessageError> {
         let Some((&PASS_THROUGH, rest)) = body.split_first() else {
             return Err(MessageError::Framing(body.first().copied()));
         };

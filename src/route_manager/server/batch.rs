@@ -5,11 +5,21 @@ use std::time::{Duration, Instant};
 use super::RouteManager;
 use crate::node::Message;
 
-/// Effort in one batch at most, so that a flood of messages cannot put the first replies off for ever.
-const MAX_BATCH: usize = 4096;
+/// What a message costs, in the time that it takes to see that a status is repeated: some 0.3 us.
+pub(super) const REPETITION: usize = 1;
+/// A wish, folded into the state; any other message too.
+pub(super) const WISH: usize = 8;
+/// A question, which is answered in full.
+pub(super) const QUESTION: usize = 64;
 
-/// Effort after which those who bring more messages have their turn; also how many of each connection wait at most.
-pub(super) const SLICE: usize = 16;
+/// Effort in one batch at most, so that a flood of messages cannot put the first replies off for ever.
+const MAX_BATCH: usize = 4096 * WISH;
+
+/// Effort after which those who bring more messages have their turn.
+const SLICE: usize = 128;
+
+/// How many messages of each connection wait at most.
+pub(super) const SHARE: usize = 16;
 
 /// How long a batch of questions and repetitions is let grow.
 const GROWTH: Duration = Duration::from_micros(30);
@@ -60,6 +70,14 @@ impl Growth {
     }
 }
 
+/// What one slice took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Taken {
+    messages: usize,
+    /// Of them, those that nobody waits for.
+    unawaited: usize,
+}
+
 impl RouteManager {
     /// One batch: all that waits, one commit, the replies.
     pub(super) async fn turn(&mut self, first: Option<Message>) {
@@ -71,34 +89,43 @@ impl RouteManager {
         }
         self.is_dirty |= self.kernel.pass(Instant::now());
         self.end_grace_times();
-        let mut next = first;
-        let mut batch = 0;
-        while batch < MAX_BATCH {
-            let others = self.slice(next.take());
-            batch += self.effort;
-            // Nothing more waits; or somebody does, who would wait for the messages of others.
-            if self.effort < SLICE || self.is_awaited_beside(others) {
-                break;
-            }
-            // Those who have more may bring it, and it is one batch with this.
-            tokio::task::yield_now().await;
-        }
+        self.gather(first).await;
         // Whatever changes a route is never put off.
-        if !self.is_dirty && self.growth.is_worth_it(self.uncommitted.len()) {
+        if !self.is_dirty && self.growth.is_worth_it(self.waiting_calls()) {
             self.grow().await;
         }
         self.commit();
         self.growth.end(Instant::now());
     }
 
+    /// Takes what waits, and what comes in its place, until those who wait already would wait for others.
+    async fn gather(&mut self, first: Option<Message>) {
+        let (mut next, mut batch) = (first, 0);
+        loop {
+            let taken = self.slice(next.take());
+            batch += self.effort;
+            // Nobody can have more; or somebody waits, who would wait for the messages of others.
+            let is_all = taken.messages < SHARE;
+            if is_all || batch >= MAX_BATCH || batch >= SLICE && self.is_awaited_beside(taken.unawaited) {
+                return;
+            }
+            // Those who have more may bring it, and it is one batch with this.
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Lets more calls come, and takes them on.
     async fn grow(&mut self) {
-        let waiting = self.uncommitted.len();
+        let waiting = self.waiting_calls();
         // The whole thread: a timer of the runtime is thirty times as long, and to look again and again is what costs.
         std::thread::sleep(GROWTH);
         tokio::task::yield_now().await;
         self.slice(None);
-        self.growth.learn(waiting, self.uncommitted.len());
+        self.growth.learn(waiting, self.waiting_calls());
+    }
+
+    fn waiting_calls(&self) -> usize {
+        self.uncommitted.iter().map(|waiting| waiting.caller.count()).sum()
     }
 
     /// Answers what is in the mailbox in the end.
@@ -115,25 +142,25 @@ impl RouteManager {
         }
     }
 
-    /// Takes what waits, and no more than a slice; says how many messages there were that nobody waits for.
-    fn slice(&mut self, first: Option<Message>) -> usize {
+    /// Takes what waits, and no more than a slice.
+    fn slice(&mut self, first: Option<Message>) -> Taken {
         self.effort = 0;
-        let mut others = 0;
+        let mut taken = Taken::default();
         let mut next = first;
         while self.stopped.is_none() && self.effort < SLICE {
             let Some(message) = next.take().or_else(|| self.process.try_receive()) else { break };
-            let waiting = self.uncommitted.len();
+            let (waiting, messages) = (self.uncommitted.len(), message.count());
             self.message(message);
-            self.effort += 1;
-            others += usize::from(self.uncommitted.len() == waiting);
+            taken.messages += messages;
+            taken.unawaited += usize::from(self.uncommitted.len() == waiting);
         }
-        others
+        taken
     }
 
     /// Whether callers wait for this batch, and it goes on because of somebody else.
-    fn is_awaited_beside(&self, others: usize) -> bool {
+    fn is_awaited_beside(&self, unawaited: usize) -> bool {
         let mut nodes = self.uncommitted.iter().map(|waiting| waiting.caller.node());
-        nodes.next().is_some_and(|first| others > 0 || nodes.any(|node| node != first))
+        nodes.next().is_some_and(|first| unawaited > 0 || nodes.any(|node| node != first))
     }
 }
 
