@@ -87,7 +87,9 @@ impl Monitor {
                 self.readiness.get_or_init(|| made)
             }
         };
-        readiness.readable().await.map(drop).map_err(socket("wait for route events"))
+        // It has one place for whoever waits: nothing to enter and to leave for each wait.
+        let ready = std::future::poll_fn(|cx| readiness.poll_read_ready(cx)).await;
+        ready.map(drop).map_err(socket("wait for route events"))
     }
 }
 

@@ -1,6 +1,8 @@
 //! One connection that is up: its reader, its writer, its end.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,8 +54,11 @@ pub(super) struct Connection {
     tick_changed: Notify,
     socket: Mutex<Socket>,
     reason: OnceLock<NodedownReason>,
+    /// Whether `closed` is cancelled, for those who ask it at every frame.
+    is_closed: AtomicBool,
     closed: CancellationToken,
-    flushing: CancellationToken,
+    /// It is closed, or is to be when what is queued has been written.
+    ending: CancellationToken,
 }
 
 /// The connection's socket, for its options alone.
@@ -76,8 +81,9 @@ impl Connection {
             tick_changed: Notify::new(),
             socket: Mutex::default(),
             reason: OnceLock::new(),
+            is_closed: AtomicBool::new(false),
             closed: CancellationToken::new(),
-            flushing: CancellationToken::new(),
+            ending: CancellationToken::new(),
         }
     }
 
@@ -108,7 +114,9 @@ impl Connection {
     /// Closes at once; the first reason counts.
     pub(super) fn close(&self, reason: NodedownReason) {
         let _ = self.reason.set(reason);
+        self.is_closed.store(true, Relaxed);
         self.closed.cancel();
+        self.ending.cancel();
     }
 
     /// Closes because of what the peer has sent.
@@ -119,13 +127,13 @@ impl Connection {
 
     /// Whether it was closed and has yet to go.
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.is_cancelled()
+        self.is_closed.load(Relaxed)
     }
 
     /// Closes when what is queued has been written.
     pub(super) fn close_after_flush(&self, reason: NodedownReason) {
         let _ = self.reason.set(reason);
-        self.flushing.cancel();
+        self.ending.cancel();
     }
 
     pub(super) fn info(&self) -> NodeInfo {
@@ -185,7 +193,7 @@ impl Connection {
 
     /// Lets `encode` append whole frames.
     pub(super) fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) {
-        if !self.closed.is_cancelled() && self.outbox.push(encode).is_err() {
+        if !self.is_closed() && self.outbox.push(encode).is_err() {
             warn!(parent: &self.span, "peer does not read; dropping the connection");
             self.close(NodedownReason::Busy);
         }
@@ -244,13 +252,22 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
     let closed = connection.closed.cancelled();
     tokio::pin!(closed);
     loop {
-        match incoming.take_all(&buffer).await {
-            Some(rest) => buffer.advance(buffer.len() - rest),
-            None => return,
+        let mut rest = &*buffer;
+        loop {
+            match incoming.take(&mut rest) {
+                Pause::None => break,
+                Pause::Full(delivery) => delivery.in_turn(&mut incoming.shares, &connection.closed).await,
+                Pause::Unread => connection.be_read().await,
+                Pause::Ended => return,
+            }
+            if connection.is_closed() {
+                return;
+            }
         }
+        let taken = buffer.len() - rest.len();
+        buffer.advance(taken);
         tokio::select! {
             biased;
-            () = &mut closed => return,
             got = node.inner.buffers.fill(&mut read, &mut buffer) => match got {
                 Ok(0) => return,
                 // There is more, perhaps without end: others have their turn.
@@ -258,6 +275,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
                 Ok(_) => {}
                 Err(error) => return debug!(parent: &connection.span, %error, "read failed"),
             },
+            () = &mut closed => return,
         }
     }
 }
@@ -274,6 +292,18 @@ struct Incoming<'a> {
     gathering: Gathering,
 }
 
+/// Why no more frames are taken.
+enum Pause {
+    /// There are no more whole ones.
+    None,
+    /// A mailbox has no room for this.
+    Full(Delivery),
+    /// The peer should read before it is heard again.
+    Unread,
+    /// The connection is closed.
+    Ended,
+}
+
 impl<'a> Incoming<'a> {
     fn new(node: &'a Node, connection: &'a Arc<Connection>) -> Self {
         let decoder = FrameDecoder::new(Header::Four, node.inner.config.frame_limit);
@@ -282,92 +312,88 @@ impl<'a> Incoming<'a> {
         Self { node, connection, decoder, channel, limits, shares: Shares::default(), gathering: Gathering::default() }
     }
 
-    /// Takes all whole frames at the front of `bytes`; says how many bytes are left. `None` if the connection has ended.
-    async fn take_all(&mut self, bytes: &[u8]) -> Option<usize> {
-        let (mut rest, mut is_alive) = (bytes, false);
+    /// Takes whole frames from the front of `rest`, until something has to be waited for. It does not wait itself: most often
+    /// there is no need to, and to be able to costs more than a frame.
+    fn take(&mut self, rest: &mut &[u8]) -> Pause {
+        let mut is_alive = false;
         loop {
             let (frame, later) = match self.decoder.split(rest) {
                 Ok(Some(split)) => split,
                 Ok(None) => break,
                 Err(error) => return self.refuse(&error),
             };
-            rest = later;
             // Whole frames are a sign of life, all that came together one; then what came during a wait.
             if !std::mem::replace(&mut is_alive, true) {
                 self.connection.tick().received(metrics::clock::read());
             }
-            if frame.is_empty() {
-                answer_tick(self.connection);
-                continue;
-            }
-            if self.gather(frame) {
+            if self.gather(frame, later.len()) {
+                *rest = later;
                 continue;
             }
             // What came before is delivered before.
-            is_alive &= !self.deliver().await;
-            if !self.gather(frame) {
-                is_alive &= !self.take(frame).await?;
+            if !self.gathering.is_empty() {
+                match self.gathered() {
+                    Some(delivery) => return Pause::Full(delivery),
+                    None => continue,
+                }
             }
-            if self.connection.is_closed() {
-                return None;
-            }
-            if self.connection.is_unread() {
-                self.connection.be_read().await;
-                is_alive = false;
+            *rest = later;
+            match self.act(frame) {
+                Pause::None => {}
+                pause => return pause,
             }
         }
-        self.deliver().await;
-        if self.connection.is_unread() {
-            self.connection.be_read().await;
+        if self.gathering.is_empty() {
+            return Pause::None;
         }
-        Some(rest.len())
+        match self.gathered() {
+            Some(delivery) => Pause::Full(delivery),
+            None if self.connection.is_unread() => Pause::Unread,
+            None => Pause::None,
+        }
     }
 
-    fn refuse<T>(&self, error: &dyn std::fmt::Display) -> Option<T> {
+    fn refuse(&self, error: &dyn std::fmt::Display) -> Pause {
         self.connection.refuse(error);
-        None
+        Pause::Ended
     }
 
     /// Puts a call or cast to those that are delivered together, if it is for a process that takes them so.
-    fn gather(&mut self, frame: &[u8]) -> bool {
+    fn gather(&mut self, frame: &[u8], more: usize) -> bool {
         let is_first = self.gathering.is_empty();
-        let is_taken = self.gathering.take(frame);
+        let is_taken = self.gathering.take(frame, more);
         if is_first && !self.gathering.name().is_none_or(|name| self.node.takes_flat(name)) {
-            self.gathering = Gathering::default();
+            let _ = self.gathering.finish();
             return false;
         }
         is_taken
     }
 
-    /// Delivers what was gathered; says whether that was a wait.
-    async fn deliver(&mut self) -> bool {
-        if self.gathering.is_empty() {
-            return false;
-        }
-        let delivery = self.node.deliver_flat(&self.channel, self.gathering.finish(), &mut self.shares);
-        self.in_turn(delivery).await
+    /// Delivers what was gathered; gives it back if the mailbox has no room now.
+    fn gathered(&mut self) -> Option<Delivery> {
+        self.node.deliver_flat(&self.channel, self.gathering.finish(), &mut self.shares)
     }
 
-    /// Does what a frame means to the node itself, and delivers what it brings to a process. Says whether that was a wait;
-    /// `None` if the connection cannot go on.
-    async fn take(&mut self, frame: &[u8]) -> Option<bool> {
-        let delivery = self.connection.span.in_scope(|| match Message::decode(frame, self.limits) {
-            Ok(message) => Ok(self.node.dispatch(&self.channel, message)),
-            Err(error) => Err(error),
-        });
-        let delivery = match delivery {
-            Ok(delivery) => delivery,
+    /// Does what a frame means to the node itself, and delivers what it brings to a process.
+    fn act(&mut self, frame: &[u8]) -> Pause {
+        if frame.is_empty() {
+            answer_tick(self.connection);
+            return Pause::None;
+        }
+        let message = self
+            .connection
+            .span
+            .in_scope(|| Message::decode(frame, self.limits).map(|message| self.node.dispatch(&self.channel, message)));
+        let delivery = match message {
+            Ok(delivery) => delivery.map(|delivery| delivery.of_bytes(frame.len())),
             Err(error) => return self.refuse(&error),
         };
-        let delivery = delivery.and_then(|delivery| delivery.of_bytes(frame.len()).if_there_is_room(&mut self.shares));
-        Some(self.in_turn(delivery).await)
-    }
-
-    /// Waits while a mailbox is full; says whether it was.
-    async fn in_turn(&mut self, delivery: Option<Delivery>) -> bool {
-        let Some(delivery) = delivery else { return false };
-        delivery.in_turn(&mut self.shares, &self.connection.closed).await;
-        true
+        match delivery.and_then(|delivery| delivery.if_there_is_room(&mut self.shares)) {
+            Some(delivery) => Pause::Full(delivery),
+            None if self.connection.is_closed() => Pause::Ended,
+            None if self.connection.is_unread() => Pause::Unread,
+            None => Pause::None,
+        }
     }
 }
 
@@ -382,24 +408,34 @@ fn answer_tick(connection: &Connection) {
 async fn write_frames(connection: &Connection, write: &mut WriteHalf) {
     let mut spent = Vec::new();
     // These last from one round to the next: to begin to wait costs more than to write a reply.
-    let (closed, flushing, due) =
-        (connection.closed.cancelled(), connection.flushing.cancelled(), tick_due(connection));
-    tokio::pin!(closed, flushing, due);
+    let (ready, ending, due) = (connection.outbox.ready(), connection.ending.cancelled(), tick_due(connection));
+    tokio::pin!(ready, ending, due);
     loop {
+        while let Some(frames) = connection.outbox.take(&mut spent) {
+            if connection.is_closed() {
+                return;
+            }
+            let rest = frames.get(write.write_now(&frames)..).unwrap_or_default();
+            if !rest.is_empty() && !write_all(connection, write, rest).await {
+                let is_tick = frames == TICK;
+                return connection.close(if is_tick {
+                    NodedownReason::SendNetTickFailed
+                } else {
+                    NodedownReason::ConnectionClosed
+                });
+            }
+            connection.tick().sent(Instant::now());
+            spent = frames;
+            spent.clear();
+            spent.shrink_to(READ_SIZE);
+        }
         tokio::select! {
             biased;
-            () = &mut closed => return,
-            frames = connection.outbox.take(std::mem::take(&mut spent)) => {
-                if !write_all(connection, write, &frames).await {
-                    let is_tick = frames == TICK;
-                    return connection.close(if is_tick { NodedownReason::SendNetTickFailed } else { NodedownReason::ConnectionClosed });
+            () = &mut ready => ready.set(connection.outbox.ready()),
+            () = &mut ending => {
+                if connection.is_closed() {
+                    return;
                 }
-                connection.tick().sent(Instant::now());
-                spent = frames;
-                spent.clear();
-                spent.shrink_to(READ_SIZE);
-            }
-            () = &mut flushing => {
                 write_all(connection, write, &connection.outbox.take_now()).await;
                 let _ = write.shutdown().await;
                 // Closing with bytes unread makes the kernel reset the connection, and the peer lose what it has not
@@ -442,6 +478,7 @@ async fn tick_due(connection: &Connection) {
     loop {
         let deadline = connection.tick().deadline();
         tokio::select! {
+            biased;
             () = tokio::time::sleep_until(deadline.into()) => return,
             () = connection.tick_changed.notified() => {}
         }

@@ -1,6 +1,7 @@
 //! A process's mailbox: bounded for what peers send, never in the way of what the node itself tells.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll};
 
 use eetf::Term;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -168,15 +169,17 @@ impl Mailbox {
 impl Inbox {
     /// The next message; `None` when the process has been ended.
     pub(super) async fn receive(&mut self) -> Option<Message> {
+        std::future::poll_fn(|cx| self.poll_receive(cx)).await
+    }
+
+    /// As [`Self::receive`], for those who wait for much else at the same time.
+    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         if self.ended().is_some() {
-            return None;
+            return Poll::Ready(None);
         }
         match self.next.take() {
-            Some(next) => Some(next),
-            None => {
-                let entry = self.queue.recv().await?;
-                self.taken(entry)
-            }
+            Some(next) => Poll::Ready(Some(next)),
+            None => self.queue.poll_recv(cx).map(|entry| self.taken(entry?)),
         }
     }
 

@@ -12,7 +12,7 @@ use super::system::system_reply;
 use super::{Destination, NodeInfo, Rights};
 use crate::dist::{self, Control, Flags, Flat, FlatCall, Target};
 use crate::metrics::calls::Meter;
-use crate::term::{as_atom, as_tuple, atom, list, tuple};
+use crate::term::{self, as_atom, as_tuple, atom, list, tuple};
 
 /// What arrives in a mailbox, in the order in which it was sent by each peer.
 #[derive(Debug)]
@@ -259,11 +259,15 @@ impl Caller {
 
     fn answer_flat(&self, calls: &Flat, value: &Term) {
         let Some(connection) = self.channel.way() else { return };
-        let mut passed_on = Vec::new();
+        let (mut both, mut passed_on) = (Vec::with_capacity(64), Vec::new());
+        self.channel.plain_pid(self.us).encode(&mut both);
+        let pid = both.len();
+        term::encode(value, &mut both);
+        let (us, reply) = both.split_at(pid);
         connection.push(|out| {
             for call in calls.iter().filter(FlatCall::is_call) {
                 if call.is_of(&connection.peer.name) {
-                    call.reply(connection.peer.flags, self.channel.plain_pid(self.us), value, out);
+                    call.reply(connection.peer.flags, us, reply, out);
                 } else {
                     passed_on.push(call);
                 }

@@ -47,18 +47,22 @@ impl Outbox {
         if is_full { Err(Full) } else { Ok(()) }
     }
 
-    /// Waits until there is something to write, and takes all of it; what was taken before has been written. `spent` is an
-    /// emptied buffer to go on with.
-    pub(super) async fn take(&self, spent: Vec<u8>) -> Vec<u8> {
-        let mut spent = Some(spent);
-        self.frames().writing = 0;
-        self.written.notify_waiters();
-        loop {
-            if let Some(frames) = self.try_take(&mut spent) {
-                return frames;
-            }
-            self.ready.notified().await;
+    /// Takes all that there is to write; what was taken before has been written. `spent` is an emptied buffer to go on with.
+    pub(super) fn take(&self, spent: &mut Vec<u8>) -> Option<Vec<u8>> {
+        let mut frames = self.frames();
+        let (written, waiting) = (frames.writing, frames.waiting.len());
+        frames.writing = waiting;
+        let taken = (waiting > 0).then(|| std::mem::replace(&mut frames.waiting, std::mem::take(spent)));
+        drop(frames);
+        if written > 0 {
+            self.written.notify_waiters();
         }
+        taken
+    }
+
+    /// Waits until there may be something to take.
+    pub(super) fn ready(&self) -> impl Future<Output = ()> {
+        self.ready.notified()
     }
 
     /// Waits while more than `most` bytes wait for the peer.
@@ -82,15 +86,6 @@ impl Outbox {
         std::mem::take(&mut self.frames().waiting)
     }
 
-    fn try_take(&self, spent: &mut Option<Vec<u8>>) -> Option<Vec<u8>> {
-        let mut frames = self.frames();
-        if frames.waiting.is_empty() {
-            return None;
-        }
-        frames.writing = frames.waiting.len();
-        Some(std::mem::replace(&mut frames.waiting, spent.take().unwrap_or_default()))
-    }
-
     fn frames(&self) -> MutexGuard<'_, Frames> {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,10 +100,10 @@ mod tests {
         let outbox = Outbox::new(10);
         let push = |bytes: usize| outbox.push(|out| out.resize(out.len() + bytes, 0));
         assert_eq!(push(8), Ok(()));
-        assert_eq!(outbox.take(Vec::new()).await.len(), 8);
+        assert_eq!(outbox.take(&mut Vec::new()).unwrap().len(), 8);
         assert_eq!(push(2), Ok(()));
         assert_eq!(push(1), Err(Full));
-        assert_eq!(outbox.take(Vec::new()).await.len(), 3, "the first is written");
+        assert_eq!(outbox.take(&mut Vec::new()).unwrap().len(), 3, "the first is written");
         assert_eq!(push(7), Ok(()));
     }
 
@@ -118,11 +113,11 @@ mod tests {
         outbox.push(|out| out.resize(8, 0)).unwrap();
         outbox.room(8).await;
         let written = async {
-            outbox.take(Vec::new()).await;
+            outbox.take(&mut Vec::new());
             tokio::task::yield_now().await;
             outbox.push(|out| out.resize(1, 0)).unwrap();
-            outbox.take(Vec::new()).await
+            outbox.take(&mut Vec::new())
         };
-        assert_eq!(tokio::join!(outbox.room(7), written).1.len(), 1);
+        assert_eq!(tokio::join!(outbox.room(7), written).1.unwrap().len(), 1);
     }
 }

@@ -107,6 +107,14 @@ impl ReadHalf {
 }
 
 impl WriteHalf {
+    /// Writes as much as the kernel takes at once, and says how much that was. What is wrong shows when the rest is written.
+    pub(super) fn write_now(&self, bytes: &[u8]) -> usize {
+        match self {
+            Self::Tcp(half) => half.try_write(bytes).unwrap_or_default(),
+            Self::Tls(_) => 0,
+        }
+    }
+
     /// Writes all of `bytes`: when it is done, the kernel has them.
     pub(super) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {

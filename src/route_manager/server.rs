@@ -21,7 +21,7 @@ use super::saved::Journal;
 use super::status::{View, posix};
 use super::steering::Steering;
 use super::tell::{self, Teller};
-use crate::deadline::reached;
+use crate::deadline::Alarm;
 use crate::metrics::{self, calls::Asked};
 use crate::netlink::Conntrack;
 use crate::node::{
@@ -161,18 +161,23 @@ impl RouteManager {
     pub async fn run(mut self, shutdown: CancellationToken) -> Ended {
         // What others had done before we came is news to us.
         self.turn(None).await;
+        // These last from one round to the next: to begin to wait costs more than to answer a call.
+        let (asker, mut alarm) = (self.steering.asked(), Alarm::new());
+        let (ends, asked) = (shutdown.cancelled(), asker.notified());
+        tokio::pin!(ends, asked);
         while self.stopped.is_none() {
             let due = self.due();
             let first = tokio::select! {
                 biased;
-                () = shutdown.cancelled() => break,
+                () = &mut ends => break,
                 () = self.kernel.changed() => None,
-                () = self.steering.asked() => {
+                () = &mut asked => {
+                    asked.set(asker.notified());
                     // As if a caller had asked; the log says what became of it.
                     self.write(Request::RefreshRouteMetrics, None, None);
                     None
                 }
-                () = reached(due.map(Into::into)) => None,
+                () = alarm.reached(due.map(Into::into)) => None,
                 message = self.process.receive() => message,
             };
             self.turn(first).await;

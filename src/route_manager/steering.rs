@@ -35,9 +35,9 @@ impl Steering {
         &self.ranking
     }
 
-    /// Waits until the ranking should be read again. Several requests may be one.
-    pub(super) async fn asked(&self) {
-        self.asked.notified().await;
+    /// Is told when the ranking should be read again. Several requests may be one.
+    pub(super) fn asked(&self) -> Arc<Notify> {
+        Arc::clone(&self.asked)
     }
 
     /// Reads the ranking again. If it is bad, the old one stays, and the sentence says why.

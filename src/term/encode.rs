@@ -76,8 +76,8 @@ pub fn encode(term: &Term, out: &mut Vec<u8>) {
 /// Appends the atom `name`.
 pub fn encode_atom(name: &str, out: &mut Vec<u8>) {
     if let Ok(len) = u8::try_from(name.len()) {
-        out.extend([tag::SMALL_ATOM_UTF8, len]);
-        out.extend(name.as_bytes());
+        out.extend_from_slice(&[tag::SMALL_ATOM_UTF8, len]);
+        out.extend_from_slice(name.as_bytes());
     } else {
         let len = u16::try_from(name.len()).unwrap_or(u16::MAX);
         out.push(tag::ATOM_UTF8);

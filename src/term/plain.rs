@@ -36,7 +36,7 @@ impl PlainPid<'_> {
         out.push(tag::NEW_PID);
         encode_atom(self.node, out);
         for field in [self.id, self.serial, self.creation] {
-            out.extend(field.to_be_bytes());
+            out.extend_from_slice(&field.to_be_bytes());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From a frame to a request, and from an answer to a frame.
 
 use anyhow::{Context as _, Result};
-use beamroute::dist::{Control, Flags, Flat, FrameDecoder, Header, Message};
+use beamroute::dist::{Control, Flags, FrameDecoder, Gathering, Header, Message};
 use beamroute::route::{IfName, Status};
 use beamroute::route_manager::Request;
 use beamroute::term::{
@@ -60,15 +60,18 @@ fn decode(request: Term) -> Result<Path> {
 pub fn repeated_status_and_reply() -> Result<Path> {
     let request = tuple([atom("set_connection_status"), binary("eth0"), atom("internet")]);
     let (frame, frames) = (frame(request), FrameDecoder::new(Header::Four, 16 << 20));
-    let (us, mut out) = (PlainPid { node: NODE, id: 7, serial: 0, creation: 1 }, Vec::new());
+    let (mut us, mut ok, mut out) = (Vec::new(), Vec::new(), Vec::new());
+    PlainPid { node: NODE, id: 7, serial: 0, creation: 1 }.encode(&mut us);
+    beamroute::term::encode(&atom("ok"), &mut ok);
+    let mut gathering = Gathering::default();
     let mut path = move || {
         let body = frames.next(&mut BytesMut::from(frame.as_slice())).ok()??;
-        let flat = Flat::of(&body)?;
+        let flat = gathering.take(&body, 0).then(|| gathering.finish())?;
         let call = flat.first()?;
         let (_, [Plain::Binary(name), Plain::Atom(status)]) = call.request().words()? else { return None };
         let known = (IfName::new(name).ok()?, Status::parse(status)?);
         out.clear();
-        call.reply(Flags::OFFERED, us, &atom("ok"), &mut out);
+        call.reply(Flags::OFFERED, &us, &ok, &mut out);
         Some(out.len() + known.0.as_bytes().len())
     };
     path().context("it is not read")?;
