@@ -29,6 +29,7 @@ pub mod demo;
 pub mod dist;
 pub mod epmd;
 mod glob;
+mod listening;
 pub mod metrics;
 pub mod netlink;
 pub mod node;

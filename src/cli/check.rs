@@ -1,6 +1,7 @@
 //! `beamroute check`: whether `run` would work here with this configuration. Looks only: changes nothing, and asks no daemon.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,6 +12,7 @@ use super::ask::{block_on, columns};
 use super::{ExitCode, Printed};
 use crate::config::{Config, CookieSource, Flush, NameKind, Options, Surroundings};
 use crate::epmd::{self, EpmdMode};
+use crate::listening;
 use crate::netlink::{self, Conntrack, Missing, check_support};
 use crate::node::Tls;
 use crate::route_manager::JournalError;
@@ -252,7 +254,13 @@ fn addresses(config: &Config, findings: &mut Findings) {
     let listening = config.listening();
     let all: Vec<_> = listening.addresses.iter().map(ToString::to_string).collect();
     match listening.unreachable {
-        None => findings.add("listen", Outcome::Ok, all.join(" ")),
+        None => match listening.addresses.iter().find(|ip| listening::is_absent(SocketAddr::new(**ip, 0))) {
+            Some(ip) => {
+                let detail = format!("no interface has {ip} yet: peers reach the node when one has");
+                findings.add("listen", Outcome::Warning, detail);
+            }
+            None => findings.add("listen", Outcome::Ok, all.join(" ")),
+        },
         Some(address) => {
             let all = all.join(" ");
             let detail =

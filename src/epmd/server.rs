@@ -11,7 +11,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -22,6 +21,7 @@ use tracing::{debug, warn};
 
 use super::codec::{Reply, Request, RequestReader};
 use crate::crowd::{Source, oldest_of_most};
+use crate::listening;
 
 use super::registry::{ConnectionId, Refusal, Registry, random_creation};
 
@@ -91,7 +91,7 @@ impl Server {
         let mut port = port;
         for ip in addresses {
             let address = SocketAddr::new(ip, port);
-            match listen(address) {
+            match listening::listen(address, true).and_then(TcpListener::from_std) {
                 Ok(listener) => {
                     port = listener.local_addr()?.port();
                     listeners.push(listener);
@@ -136,18 +136,6 @@ fn addresses(also: &[IpAddr]) -> Vec<IpAddr> {
         }
     }
     out
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), None)?;
-    // A mapper that was restarted must not wait for the old one's closed connections.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(128)?;
-    TcpListener::from_std(socket.into())
 }
 
 /// A connection's question to the owner, and the way back. No answer: close.

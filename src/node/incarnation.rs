@@ -16,6 +16,7 @@ use super::config::Listen;
 use super::net_kernel::{Start, TickTime};
 use super::{CookieError, HostName, Node, NodeNameError, NodedownReason, listener, node_name};
 use crate::epmd::{Epmd, EpmdError, EpmdHandle, EpmdState, random_creation};
+use crate::listening;
 
 /// How long the start waits for the creation that a port mapper gives, once its first answer is overdue.
 const EPMD_PATIENCE: Duration = Duration::from_millis(200);
@@ -111,7 +112,7 @@ impl Node {
         let name = node_name(&start.name, start.domain, &HostName::of_this_host())?;
         let (mut listeners, mut epmd) = (Listeners::default(), None);
         if start.dist_listen.unwrap_or(true) {
-            listeners = Listeners::bind(&config.listen).await?;
+            listeners = Listeners::bind(&config.listen)?;
             let port = listeners.address.map_or(0, |address| address.port());
             epmd = Some(Epmd::start(config.listen.epmd.clone(), name.name(), port).await?);
         }
@@ -217,13 +218,13 @@ struct Listeners {
 
 impl Listeners {
     /// Listens on all addresses, with one port.
-    async fn bind(listen: &Listen) -> Result<Self, StartError> {
+    fn bind(listen: &Listen) -> Result<Self, StartError> {
         let mut listeners = Self::default();
         for ip in &listen.addresses {
             let port = listeners.address.map_or(listen.port, |address| address.port());
             let address = SocketAddr::new(*ip, port);
             let failed = |source| StartError::Listen { address, source };
-            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let listener = listening::listen(address, false).and_then(TcpListener::from_std).map_err(failed)?;
             if listeners.address.is_none() {
                 listeners.address = Some(listener.local_addr().map_err(failed)?);
             }

@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::ServiceError;
 use super::supervision::routes;
+use crate::listening;
 use crate::metrics::{Gauges, Process, Routes, page, switch_on};
 use crate::node::Node;
 
@@ -40,11 +41,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// [`ServiceError::Metrics`].
 pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, ServiceError> {
-    let opened = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    let listener = opened.map_err(|source| ServiceError::Metrics { address, source })?;
+    let listener = listening::listen(address, false).map_err(|source| ServiceError::Metrics { address, source })?;
     Process::started();
     switch_on();
     Ok(listener)

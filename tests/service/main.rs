@@ -2,6 +2,7 @@
 //! under a real systemd, the page of metrics while values move.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
+mod early;
 mod http;
 mod journal;
 mod machine;
