@@ -6,16 +6,25 @@
 //! The address is looked at for each message, not connected to once: the manager may be replaced while we run
 //! (`systemctl daemon-reexec`). It checks who sends by the credentials that the kernel attaches, so nothing here needs a
 //! privilege; of system calls it needs `sendto` alone.
+//!
+//! A manager that is busy has a full queue. What it could not be told is kept and told later, the last word of each kind: it
+//! need not hear what is over, but must not believe that a reload goes on for ever.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
+
+/// How long after a failure the next try comes. No socket says when the other end's queue has room.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The variables that matter, as they are set.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +66,34 @@ impl Surroundings {
 pub struct Notifier {
     socket: UnixDatagram,
     address: SocketAddr,
+    unsent: Mutex<Unsent>,
+    /// There is something unsent.
+    kept: Notify,
+}
+
+/// What the manager could not be told, and has to know.
+#[derive(Debug, Default)]
+struct Unsent {
+    /// Ready, reloading or stopping.
+    state: Option<String>,
+    /// `STATUS=` and the text.
+    status: Option<String>,
+    /// When it is tried again.
+    due: Option<Instant>,
+}
+
+impl Unsent {
+    /// Puts `message` over what is kept, and gives all of it as one message: the manager takes its assignments together.
+    fn put(&mut self, message: &str) -> String {
+        let (statuses, others): (Vec<_>, Vec<_>) = message.lines().partition(|line| line.starts_with("STATUS="));
+        let (food, states): (Vec<_>, Vec<_>) = others.into_iter().partition(|line| *line == FOOD);
+        if !states.is_empty() {
+            self.state = Some(states.join("\n"));
+        }
+        self.status = statuses.last().map(|status| (*status).to_owned()).or(self.status.take());
+        let kept = self.state.as_deref().into_iter().chain(self.status.as_deref());
+        kept.chain(food).collect::<Vec<_>>().join("\n")
+    }
 }
 
 impl Notifier {
@@ -67,17 +104,50 @@ impl Notifier {
         let opened = address(name).and_then(|address| {
             let socket = UnixDatagram::unbound()?;
             socket.set_nonblocking(true)?;
-            Ok(Self { socket, address })
+            Ok(Self { socket, address, unsent: Mutex::default(), kept: Notify::new() })
         });
         opened.inspect_err(|error| warn!(?name, %error, "NOTIFY_SOCKET cannot be used; nobody is told")).ok()
     }
 
-    /// Tells it `message`: assignments, one a line. A manager that does not listen keeps nobody waiting.
+    /// Tells it `message`: assignments, one a line; and what it could not be told before. A manager that does not listen keeps
+    /// nobody waiting: what it has to know is kept, for [`Self::behind`] and the next message.
     pub fn tell(&self, message: &str) {
-        match self.socket.send_to_addr(message.as_bytes(), &self.address) {
-            Ok(_) => debug!(message, "told the service manager"),
-            Err(error) => warn!(message, %error, "the service manager cannot be told"),
+        let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        let message = unsent.put(message);
+        if message.is_empty() {
+            return;
         }
+        match self.socket.send_to_addr(message.as_bytes(), &self.address) {
+            Ok(_) => {
+                debug!(message, "told the service manager");
+                *unsent = Unsent::default();
+            }
+            Err(error) => {
+                // Said once, not at every try.
+                if unsent.due.is_none() {
+                    warn!(message, %error, "the service manager cannot be told; trying again");
+                }
+                let is_kept = unsent.state.is_some() || unsent.status.is_some();
+                unsent.due = is_kept.then(|| Instant::now() + RETRY);
+                self.kept.notify_one();
+            }
+        }
+    }
+
+    /// Returns when it is time to try again to tell what is unsent, by [`Self::catch_up`].
+    pub async fn behind(&self) {
+        loop {
+            let due = self.unsent.lock().unwrap_or_else(PoisonError::into_inner).due;
+            match due {
+                Some(due) => return sleep_until(due).await,
+                None => self.kept.notified().await,
+            }
+        }
+    }
+
+    /// Tells what is unsent.
+    pub fn catch_up(&self) {
+        self.tell("");
     }
 
     /// Reloading begins, at this time: what it had told us to do before then is done.
@@ -102,6 +172,9 @@ pub(super) fn one_line(text: &str) -> String {
 }
 
 const MAX_TEXT: usize = 500;
+
+/// What keeps the watchdog from barking. The next comes by itself, so it is not kept.
+pub(super) const FOOD: &str = "WATCHDOG=1";
 
 #[cfg(test)]
 mod tests {
@@ -134,6 +207,23 @@ mod tests {
             assert!(Notifier::open(&around(none)).is_none(), "{none}");
         }
         assert!(Notifier::open(&Surroundings::default()).is_none());
+    }
+
+    #[test]
+    fn the_last_word_of_each_kind_is_kept() {
+        let mut unsent = Unsent::default();
+        for (message, all) in [
+            ("WATCHDOG=1", "WATCHDOG=1"),
+            ("STATUS=a", "STATUS=a"),
+            ("RELOADING=1\nMONOTONIC_USEC=7", "RELOADING=1\nMONOTONIC_USEC=7\nSTATUS=a"),
+            ("WATCHDOG=1", "RELOADING=1\nMONOTONIC_USEC=7\nSTATUS=a\nWATCHDOG=1"),
+            ("READY=1\nSTATUS=b", "READY=1\nSTATUS=b"),
+            ("STATUS=c", "READY=1\nSTATUS=c"),
+            ("", "READY=1\nSTATUS=c"),
+            ("STOPPING=1\nSTATUS=d", "STOPPING=1\nSTATUS=d"),
+        ] {
+            assert_eq!(unsent.put(message), all, "{message}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::warn;
 
-use super::notify::{Notifier, one_line};
+use super::notify::{FOOD, Notifier, one_line};
 use crate::deadline::reached;
 use crate::epmd::EpmdState;
 use crate::metrics::{self, Routes};
@@ -112,6 +112,7 @@ impl Supervisor {
                 self.notifier.tell(&format!("STATUS={}", self.status));
             }
             sleep(LOOK_AGAIN).await;
+            self.notifier.catch_up();
         }
         self.status = self.describe().await.1;
         self.notifier.tell(&format!("READY=1\nSTATUS={}", self.status));
@@ -138,6 +139,7 @@ impl Supervisor {
                     self.tell_status().await;
                 }
                 Ok(()) = self.files.changed() => is_news |= self.reread().await,
+                () = self.notifier.behind() => self.notifier.catch_up(),
             }
         }
     }
@@ -146,7 +148,7 @@ impl Supervisor {
     async fn feed(&mut self) -> bool {
         match self.describe().await {
             (true, status) => {
-                self.notifier.tell("WATCHDOG=1");
+                self.notifier.tell(FOOD);
                 status != self.status
             }
             (false, _) => {
@@ -233,7 +235,7 @@ mod tests {
         node: Node,
         files: watch::Sender<Files>,
         supervision: Supervision,
-        _dir: tempfile::TempDir,
+        dir: tempfile::TempDir,
     }
 
     impl Rig {
@@ -250,7 +252,7 @@ mod tests {
             assert!(owner.register("route_manager"));
             let files = watch::Sender::default();
             let supervision = Supervision::begin(notifier, Some(watchdog), node.clone(), files.subscribe());
-            Self { socket, owner, node, files, supervision, _dir: dir }
+            Self { socket, owner, node, files, supervision, dir }
         }
 
         /// The owner answers the next question.
@@ -302,6 +304,48 @@ mod tests {
         assert_eq!(rig.socket.recv(&mut [0; 8]).map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock));
         rig.supervision.stopping();
         assert!(!rig.node.name().is_empty());
+    }
+
+    /// A manager that is busy for a while, during which a reload is told to begin, or to begin and end.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_full_queue_did_not_take_is_told_later() {
+        let mut rig = Rig::new(Duration::from_secs(1_000_000));
+        rig.answer(5).await;
+        rig.answer(5).await;
+        sleep(Duration::from_secs(2)).await;
+        let stranger = UnixDatagram::unbound().unwrap();
+        stranger.set_nonblocking(true).unwrap();
+        let fill = |rig: &Rig| {
+            rig.told();
+            let path = rig.dir.path().join("notify");
+            while stranger.send_to(b"X=1", &path).is_ok() {}
+        };
+        let ours = |rig: &Rig| rig.told().into_iter().filter(|text| text != "X=1").collect::<Vec<_>>();
+        fill(&rig);
+        rig.supervision.reloading();
+        rig.files.send_modify(|files| files.begin(None));
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(ours(&rig), [""; 0], "the queue was full");
+        sleep(Duration::from_secs(2)).await;
+        let told = ours(&rig);
+        assert!(told.len() == 1 && told.concat().starts_with("RELOADING=1\nMONOTONIC_USEC="), "{told:?}");
+        fill(&rig);
+        rig.files.send_modify(|files| files.end(None));
+        rig.answer(4).await;
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(ours(&rig), [""; 0], "the queue was full");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(ours(&rig), ["READY=1\nSTATUS=0 peers; 4 of 5 routes and rules installed"]);
+        // Both at once: that a reload had begun is no news any more. And what is told is told once.
+        fill(&rig);
+        rig.supervision.reloading();
+        rig.files.send_modify(|files| files.begin(None));
+        rig.files.send_modify(|files| files.end(None));
+        rig.answer(5).await;
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(ours(&rig), [""; 0], "the queue was full");
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(ours(&rig), ["READY=1\nSTATUS=0 peers; 5 of 5 routes and rules installed"]);
     }
 
     #[tokio::test(start_paused = true)]
