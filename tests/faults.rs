@@ -4,7 +4,10 @@
 
 mod support;
 
-use support::{Hammer, Link, Site, eventually};
+use beamroute::netlink::{Config, Netlink};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+use support::{Hammer, Link, Site, Talk, eventually, have};
 
 /// Lines of `ip ARGS`, without what is always there.
 fn shown(site: &Site, args: &str) -> Vec<String> {
@@ -344,10 +347,55 @@ fn fault_18_what_someone_deletes_is_repaired() {
         eventually(deletion, || ours() == before);
     }
     // The kernel deletes the first that fits, and what has no source fits any.
-    for imitation in ["192.168.1.0/24 dev eth0 metric 10 proto 110", "192.168.1.0/24 dev eth0 table 100 proto 110"] {
+    for imitation in ["192.168.1.0/24 dev eth0 metric 50 proto 110", "192.168.1.0/24 dev eth0 table 100 proto 110"] {
         site.net.ip(&["route", "append"].into_iter().chain(imitation.split(' ')).collect::<Vec<_>>());
         eventually(imitation, || ours() == before);
     }
+}
+
+/// The reply comes after the look that follows a deletion which may have hit another route than the one that was meant.
+///
+/// Our route and its imitation of an earlier run have no wish that explains them. Once a caller wants ours, the imitation is
+/// deleted, and the kernel takes ours, which it finds first. The daemon runs when nobody else wants its processor, which is
+/// the test's: after the reply it does nothing before the test has looked.
+#[test]
+fn fault_18_a_reply_waits_for_the_look_after_a_doubtful_deletion() {
+    let Some(site) = Site::new() else { return };
+    if !have("chrt") || !have("taskset") {
+        return;
+    }
+    let look = || {
+        let config = Config { netns: Some(site.net.path()), ..Config::default() };
+        Netlink::open(&config).unwrap().1.ours
+    };
+    let mut first = site.start();
+    site.beam.expect(&[("Set(eth0, 1).", "ok")]);
+    let wanted = look();
+    first.kill();
+    std::fs::remove_dir_all(site.state_dir()).unwrap();
+    let imitation = "route append 192.168.1.0/24 dev eth0 metric 50 proto 110";
+    site.net.ip(&imitation.split(' ').collect::<Vec<_>>());
+    assert_eq!(look().len(), wanted.len() + 1);
+    let processor = one_processor();
+    let daemon = site.options().wrap(&["taskset", "-c", &processor.to_string(), "chrt", "-i", "0"]).start();
+    let mut talk = Talk::start(&daemon);
+    assert_eq!(look().len(), wanted.len() + 1, "all of it stays until a caller wants it");
+    talk.say(
+        "{6, Me, '', route_manager} {'$gen_call', {Me, 7}, {set_route, eth0, [{{192,168,1,50},24}], {192,168,1,1}}}",
+    );
+    talk.hears("{22, _, Me} {7, ok}");
+    assert_eq!(look(), wanted);
+}
+
+/// Keeps this thread to one of its processors.
+fn one_processor() -> usize {
+    let us = Pid::from_raw(0);
+    let ours = sched_getaffinity(us).unwrap();
+    let first = (0..CpuSet::count()).find(|number| ours.is_set(*number).unwrap()).unwrap();
+    let mut only = CpuSet::new();
+    only.set(first).unwrap();
+    sched_setaffinity(us, &only).unwrap();
+    first
 }
 
 #[test]

@@ -199,7 +199,49 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::{Instant, sleep};
+
     use super::*;
+    use crate::node::{Cookie, Message, NodeConfig};
+    use crate::route_manager::counts_request;
+    use crate::term::{integer, tuple};
+
+    /// The owner is busy: it takes no message, and what lies in its mailbox is counted.
+    #[tokio::test]
+    async fn however_many_ask_the_owner_has_one_question() {
+        const CLIENTS: usize = 12;
+        let node = Node::new(NodeConfig::new(&Cookie::parse(b"c", "test").unwrap()));
+        let mut owner = node.spawn();
+        assert!(owner.register("route_manager"));
+        let listener = listening::listen(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(listener, node.clone()));
+        let mut clients = Vec::new();
+        for _ in 0..CLIENTS {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").await.unwrap();
+            clients.push(client);
+        }
+        let mut questions = VecDeque::new();
+        let end = Instant::now() + OWNERS_PATIENCE / 4;
+        while Instant::now() < end {
+            while let Some(message) = owner.try_receive() {
+                let Message::Call(caller, request) = message else { panic!("{message:?}") };
+                assert_eq!(request, counts_request());
+                questions.push_back(caller);
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(questions.len(), 1);
+        questions.pop_front().unwrap().reply(tuple([5, 4, 2, 1].map(integer)));
+        for mut client in clients {
+            let mut page = String::new();
+            client.read_to_string(&mut page).await.unwrap();
+            assert!(page.contains("\nbeamroute_routes_installed 4\n"), "{page}");
+        }
+        assert!(owner.try_receive().is_none(), "the answer was for all who waited");
+        serving.abort();
+    }
 
     #[test]
     fn what_is_asked_for() {

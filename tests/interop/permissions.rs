@@ -107,6 +107,29 @@ fn the_first_pattern_that_fits_the_callers_node_says_what_it_may() {
 }
 
 #[test]
+fn who_may_only_read_may_not_repeat_what_is_known_either() {
+    let Some(site) = Site::start(FILE, &["look", "set"], &[]) else { return };
+    let [look, set] = site.beams.as_slice() else { panic!("two nodes") };
+    // Names as binaries: these calls are answered without being decoded, if they say what is known.
+    let known = "gen_server:call(RM, {set_connection_status, <<\"eth0\">>, internet}).";
+    let write = format!("gen_server:call(RM, {SET}).");
+    set.expect(&[(&write, "ok"), (known, "ok"), (known, "ok")]);
+    let eth0 = || look.ok("maps:get(<<\"eth0\">>, maps:get(interfaces, gen_server:call(RM, status))).");
+    let (before, routes) = (eth0(), site.ours());
+    assert!(before.contains("internet"), "{before}");
+    for (status, why) in [("internet", ""), ("internet", ", <<\"x\">>"), ("lan", "")] {
+        let request = format!("{{set_connection_status, <<\"eth0\">>, {status}{why}}}");
+        look.expect(&[
+            (&format!("gen_server:call(RM, {request})."), NOT_ALLOWED),
+            (&format!("rpc:call(N, route_manager, set_connection_status, [<<\"eth0\">>, {status}])."), NOT_ALLOWED),
+            (&format!("gen_server:cast(RM, {request})."), "ok"),
+        ]);
+    }
+    // The casts came before this question.
+    assert_eq!((eth0(), site.ours()), (before, routes));
+}
+
+#[test]
 fn nodes_that_are_not_allowed_do_not_get_in() {
     // The flag goes over the file.
     for (flags, answer) in [(&[][..], "pong"), (&["--allow", "127.0.0.9"], "pang")] {

@@ -46,6 +46,16 @@ fn systemd_finds_nothing_wrong_with_it() {
     assert!(!fs::read_to_string(&unit).unwrap().contains("notify-reload"));
 }
 
+/// systemd gives up after five starts in ten seconds, unless told otherwise; under `[Service]` it would not hear of it.
+#[test]
+fn it_is_tried_for_ever() {
+    let text = fs::read_to_string(repository("packaging/beamroute.service")).unwrap();
+    let section = |name: &str| text.split("\n[").find_map(|part| part.strip_prefix(name)).unwrap().to_owned();
+    let has = |name: &str, setting: &str| section(name).lines().any(|line| line == setting);
+    assert!(has("Unit]", "StartLimitIntervalSec=0"), "{text}");
+    assert!(has("Service]", "Restart=on-failure"), "{text}");
+}
+
 #[test]
 fn as_hardened_as_it_was() {
     if !have("systemd-analyze") {
