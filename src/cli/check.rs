@@ -204,8 +204,8 @@ fn kernel(config: &Config, findings: &mut Findings) {
             (true, true) => {
                 let hint =
                     if what == Missing::NetAdmin { "; check as the user that runs it, such as root" } else { "" };
-                let code = ExitCode::from(&ServiceError::Missing(what));
-                findings.add(check, Outcome::Failed(code), format!("no {what}{hint}"));
+                let error = ServiceError::Missing(what);
+                findings.add(check, Outcome::Failed(ExitCode::from(&error)), format!("{error}{hint}"));
             }
         }
     }

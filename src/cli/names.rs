@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use clap::Args;
 use serde_json::json;
 
-use super::ask::{block_on, columns};
+use super::ask::{FIREWALL, block_on, columns};
 use super::{ExitCode, Failure, Printed};
 use crate::config::{Surroundings, epmd_port};
 use crate::epmd::{self, EpmdError};
@@ -71,6 +71,9 @@ fn no_epmd(error: &Option<EpmdError>) -> Failure {
         Some(EpmdError::NotEpmd { .. }) => ExitCode::Failed,
         _ => ExitCode::NoSuchNode,
     };
-    let next = "a node brings one along (`beamroute run`, `erl -name`); ERL_EPMD_PORT names another port";
+    let next = match error {
+        Some(error) if error.is_silence() => FIREWALL,
+        _ => "a node brings one along (`beamroute run`, `erl -name`); ERL_EPMD_PORT names another port",
+    };
     Failure { code, message: format!("{why}; {next}") }
 }

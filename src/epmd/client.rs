@@ -86,6 +86,16 @@ pub enum EpmdError {
 }
 
 impl EpmdError {
+    /// Whether nothing came back at all.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        match self {
+            EpmdError::Silent { .. } => true,
+            EpmdError::Connect { source, .. } => source.kind() == io::ErrorKind::TimedOut,
+            _ => false,
+        }
+    }
+
     /// Whether the same question may well be answered a moment later.
     pub fn is_transient(&self) -> bool {
         match self {

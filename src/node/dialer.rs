@@ -33,10 +33,11 @@ pub(super) struct Failure {
     reason: String,
     is_refused: bool,
     is_about_tls: bool,
+    is_silence: bool,
 }
 
 impl Failure {
-    const NONE: Self = Self { reason: String::new(), is_refused: false, is_about_tls: false };
+    const NONE: Self = Self { reason: String::new(), is_refused: false, is_about_tls: false, is_silence: false };
 }
 
 impl From<&str> for Failure {
@@ -47,7 +48,12 @@ impl From<&str> for Failure {
 
 impl From<&SetupError> for Failure {
     fn from(error: &SetupError) -> Self {
-        Self { reason: error.to_string(), is_refused: error.is_refusal(), is_about_tls: error.is_about_tls() }
+        Self {
+            reason: error.to_string(),
+            is_refused: error.is_refusal(),
+            is_about_tls: error.is_about_tls(),
+            is_silence: error.is_silence(),
+        }
     }
 }
 
@@ -67,6 +73,12 @@ impl DialError {
     #[must_use]
     pub const fn is_about_tls(&self) -> bool {
         self.failure.is_about_tls
+    }
+
+    /// Whether nothing came back at all, as when a firewall drops what we send.
+    #[must_use]
+    pub const fn is_silence(&self) -> bool {
+        self.failure.is_silence
     }
 }
 

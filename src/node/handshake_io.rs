@@ -69,6 +69,16 @@ impl SetupError {
         )
     }
 
+    /// Whether the other side, or its epmd, has said nothing at all.
+    pub(super) fn is_silence(&self) -> bool {
+        match self {
+            Self::Timeout => true,
+            Self::Io(error) => error.kind() == io::ErrorKind::TimedOut,
+            Self::Epmd(error) => error.is_silence(),
+            _ => false,
+        }
+    }
+
     /// What an operator must see of those who dial us: a node that would have come in with the right cookie, a newer release,
     /// another certificate, or another `-proto_dist`.
     pub(super) const fn is_for_operators(&self) -> bool {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::asking::{ask, error, text};
 use crate::support::epmd::Place;
-use crate::support::{Daemon, Monitor, Rig, Site, beam::home_with, repository};
+use crate::support::{Daemon, Monitor, Netns, Rig, Site, beam::home_with, repository};
 
 fn json_of(out: &Output) -> Value {
     serde_json::from_str(&text(out)).unwrap()
@@ -161,7 +161,12 @@ fn check_ends_as_run_would() {
         (&[][..], &["--config", file][..], 5, "unknown key lissten (did you mean listen?)"),
         (&[], &["--cookie-file", open], 5, "cookie"),
         (&[], &["--user", "nobody-of-this-name"], 5, "there is no user nobody-of-this-name"),
-        (&unprivileged, &[], 4, "check as the user that runs it"),
+        (
+            &unprivileged,
+            &[],
+            4,
+            "cannot manage routes without the capability CAP_NET_ADMIN in this network namespace; check as the user that runs it",
+        ),
     ] {
         let out = check(&site, program, flags, Some("secret"));
         let table = String::from_utf8(out.stdout.clone()).unwrap();
@@ -169,6 +174,24 @@ fn check_ends_as_run_would() {
         assert!(table.lines().any(|line| line.starts_with("failed") && line.contains(words)), "{table}");
         assert!(String::from_utf8_lossy(&out.stderr).contains("`beamroute run` would not start here"), "{out:?}");
     }
+}
+
+/// The packets go to a host that is not there, and that nobody says is not there.
+#[test]
+fn who_hears_nothing_at_all_is_told_of_firewalls() {
+    let Some(net) = Netns::two_interfaces() else { return };
+    net.ip(&["link", "set", "lo", "up"]);
+    net.ip(&["neigh", "add", "192.168.1.77", "lladdr", "02:00:00:00:00:77", "dev", "eth0"]);
+    let mut ping = net.command(env!("CARGO_BIN_EXE_beamroute"));
+    ping.args(["ping", "gw@192.168.1.77"]).env("BEAMROUTE_COOKIE", "secret");
+    let (code, why) = error(&ping.output().unwrap());
+    assert_eq!(code, Some(3), "{why}");
+    assert!(why.contains("no answer within the setup time; does a firewall stand between?"), "{why}");
+    // An end that is there says so at once.
+    let mut ping = net.command(env!("CARGO_BIN_EXE_beamroute"));
+    ping.args(["ping", "gw@192.168.1.50"]).env("BEAMROUTE_COOKIE", "secret");
+    let (code, why) = error(&ping.output().unwrap());
+    assert!(code == Some(3) && why.contains("is it running?"), "{why}");
 }
 
 #[test]

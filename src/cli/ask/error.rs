@@ -28,7 +28,7 @@ pub enum AskError {
         reason: &'static str,
     },
     /// The node is not there.
-    #[error("{0}; is it running? `beamroute names HOST` lists the nodes of a host")]
+    #[error("{error}; {hint}", error = .0, hint = absence_hint(.0))]
     NoNode(DialError),
     /// The node would not have us.
     #[error("{error}; {hint}", error = .0, hint = refusal_hint(.0))]
@@ -59,6 +59,17 @@ pub enum AskError {
     System(std::io::Error),
 }
 
+/// Nothing is there, or nothing comes through.
+const fn absence_hint(error: &DialError) -> &'static str {
+    if error.is_silence() { FIREWALL } else { IS_IT_RUNNING }
+}
+
+const IS_IT_RUNNING: &str = "is it running? `beamroute names HOST` lists the nodes of a host";
+
+/// Where nothing at all has come back.
+pub(in crate::cli) const FIREWALL: &str =
+    "does a firewall stand between? epmd's port must be open, and the node's own, which --port fixes";
+
 /// A node refuses for its name or for the cookie.
 fn refusal_hint(error: &DialError) -> &'static str {
     if error.to_string().ends_with(" answered") {
@@ -75,7 +86,7 @@ fn permission_hint(answer: &str) -> &'static str {
 /// What to try when there was no answer.
 fn next_step(to: &str, error: &CallError) -> &'static str {
     match error {
-        CallError::NotConnected(_) => "is it running? `beamroute names HOST` lists the nodes of a host",
+        CallError::NotConnected(_) => IS_IT_RUNNING,
         CallError::Down(_) if to == "route_manager" => {
             "is it a beamroute? `beamroute call --to NAME` calls other processes"
         }

@@ -11,6 +11,7 @@ use clap::Args;
 
 pub(super) use asker::{Asker, PATIENCE, block_on, is_error};
 pub use error::AskError;
+pub(super) use error::FIREWALL;
 pub(super) use json::{text as json_text, to_json};
 pub(super) use plan::IRRELEVANT;
 pub use plan::{PlanArgs, PlanError};
