@@ -2,23 +2,31 @@
 //!
 //! Pure: pictures of the state come in, terms for each subscriber go out. Who has ended is told from outside.
 //!
+//! The last [`LAST`] events are kept, with their times, for whoever asks later.
+//!
 //! The numbers are each subscriber's own, from 1. Nothing is dropped and nothing waits here: what a node does not read is
 //! bounded by its connection ([`NodeConfig::outbox_limit`](crate::node::NodeConfig::outbox_limit)), which is closed
 //! when it is exceeded, and its subscriptions end with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use eetf::{Pid, Reference};
 
 use super::status::Install;
-use crate::route::{IfName, Reason};
+use crate::route::{IfName, Reason, Status};
 use crate::term::{Term, atom, binary, integer, list, tuple};
 
-/// The subscribers, and what they know.
+/// How many events are kept.
+const LAST: usize = 200;
+
+/// The subscribers, what they know, and what has happened lately.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     subscribers: Vec<Subscriber>,
     picture: Picture,
+    /// The oldest first, with Unix times in milliseconds.
+    last: VecDeque<(u64, Event)>,
 }
 
 #[derive(Debug)]
@@ -32,43 +40,69 @@ struct Subscriber {
 /// All that events are about.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Picture {
-    /// VintageNet's properties, by path: what `{get, Path}` answers. In the order in which they are told.
-    pub properties: BTreeMap<Path, Term>,
     /// How the interfaces stand that are known.
     pub installs: BTreeMap<IfName, Install>,
-}
-
-/// A property's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Path {
-    /// `["interface", IfName, "connection"]`
-    Interface(IfName),
+    /// `["interface", IfName, "connection"]`, also of those that are known no more.
+    pub statuses: BTreeMap<IfName, Status>,
     /// `["connection"]`
-    Connection,
+    pub connection: Option<Status>,
     /// `["available_interfaces"]`
-    AvailableInterfaces,
+    pub available: Option<Arc<[IfName]>>,
 }
 
-/// What happened, for all subscribers alike; the number comes in front.
-type Event = Vec<Term>;
+/// What happened, for all subscribers alike. Small, for it is kept: [`Self::words`] are for those who are told.
+#[derive(Debug, Clone)]
+enum Event {
+    Install(IfName, Option<Install>),
+    Healed(IfName),
+    /// Of an interface, or of all: before and after.
+    Connection(Option<IfName>, [Option<Status>; 2]),
+    Available([Option<Arc<[IfName]>>; 2]),
+    Foreign(Term),
+}
 
 /// A message and the process that it is for.
 pub(super) type Told = (Pid, Term);
 
-impl Path {
-    pub(super) fn to_term(self) -> Term {
+impl Event {
+    /// What stands after the number.
+    fn words(&self) -> Vec<Term> {
+        let name_of = |name: &IfName| binary(name.as_bytes());
+        let property = |path: Term, [old, new]: [Term; 2]| vec![atom("property"), path, old, new];
         match self {
-            Self::AvailableInterfaces => list([binary("available_interfaces")]),
-            Self::Connection => list([binary("connection")]),
-            Self::Interface(name) => list([binary("interface"), binary(name.as_bytes()), binary("connection")]),
+            Self::Install(name, install) => {
+                vec![atom("install"), name_of(name), install.map_or_else(nil, Install::to_term)]
+            }
+            Self::Healed(name) => vec![atom("healed"), name_of(name)],
+            Self::Connection(name, values) => {
+                let last = binary("connection");
+                let path = match name {
+                    Some(name) => list([binary("interface"), name_of(name), last]),
+                    None => list([last]),
+                };
+                property(path, values.map(|status| status.map_or_else(nil, |status| atom(status.as_str()))))
+            }
+            Self::Available(values) => {
+                let names = |names: &Arc<[IfName]>| list(names.iter().map(name_of).collect::<Vec<_>>());
+                let values = values.each_ref().map(|value| value.as_ref().map_or_else(nil, names));
+                property(list([binary("available_interfaces")]), values)
+            }
+            Self::Foreign(what) => vec![atom("foreign"), what.clone()],
         }
     }
 }
 
 impl Events {
-    /// Whether anybody listens. If not, pictures need not be taken.
-    pub(super) fn is_heard(&self) -> bool {
-        !self.subscribers.is_empty()
+    /// Things are as in `picture`, and that is no news.
+    pub(super) fn begin(&mut self, picture: Picture) {
+        self.picture = picture;
+    }
+
+    /// What has happened lately: a list of `{UnixMs, {Kind, ...}}`, the oldest first.
+    pub(super) fn last(&self) -> Term {
+        let timed =
+            |(ms, event): &(u64, Event)| tuple([integer(i64::try_from(*ms).unwrap_or(i64::MAX)), tuple(event.words())]);
+        list(self.last.iter().map(timed).collect::<Vec<_>>())
     }
 
     pub(super) fn has(&self, pid: &Pid) -> bool {
@@ -93,7 +127,7 @@ impl Events {
         self.picture = picture;
         let mut subscriber = Subscriber { pid, reference, last: 0 };
         let present = changes(&Picture::default(), &self.picture).into_iter().chain(foreign_events(foreign));
-        let told = present.map(|event| subscriber.told(node, event)).collect();
+        let told = present.map(|event| subscriber.told(node, &event)).collect();
         self.subscribers.push(subscriber);
         told
     }
@@ -109,14 +143,20 @@ impl Events {
         self.subscribers.retain(|subscriber| subscriber.reference != *reference);
     }
 
-    /// Things are as in `picture` now, and `foreign` has happened: what to tell whom.
-    pub(super) fn changed(&mut self, node: &str, picture: Picture, foreign: Vec<Term>) -> Vec<Told> {
+    /// Things are as in `picture` now, at `now_ms`, and `foreign` has happened: what to tell whom.
+    pub(super) fn changed(&mut self, node: &str, picture: Picture, foreign: Vec<Term>, now_ms: u64) -> Vec<Told> {
         let mut events = changes(&self.picture, &picture);
         events.extend(foreign_events(foreign));
         self.picture = picture;
         let mut told = Vec::new();
         for subscriber in &mut self.subscribers {
-            told.extend(events.iter().map(|event| subscriber.told(node, event.clone())));
+            told.extend(events.iter().map(|event| subscriber.told(node, event)));
+        }
+        for event in events {
+            if self.last.len() >= LAST {
+                self.last.pop_front();
+            }
+            self.last.push_back((now_ms, event));
         }
         told
     }
@@ -124,44 +164,50 @@ impl Events {
 
 impl Subscriber {
     /// `{route_manager, Node, {Seq, ...}}`
-    fn told(&mut self, node: &str, event: Event) -> Told {
+    fn told(&mut self, node: &str, event: &Event) -> Told {
         self.last += 1;
-        let numbered = std::iter::once(integer(self.last)).chain(event).collect::<Vec<_>>();
+        let numbered = std::iter::once(integer(self.last)).chain(event.words()).collect::<Vec<_>>();
         (self.pid.clone(), tuple([atom("route_manager"), atom(node), tuple(numbered)]))
     }
 }
 
 fn foreign_events(foreign: Vec<Term>) -> impl Iterator<Item = Event> {
-    foreign.into_iter().map(|what| vec![atom("foreign"), what])
+    foreign.into_iter().map(Event::Foreign)
 }
 
 /// What leads from one picture to another: the interfaces' own changes first, what follows from them last.
 fn changes(old: &Picture, new: &Picture) -> Vec<Event> {
-    let nil = || atom("nil");
     let mut events = Vec::new();
     for (name, install) in &new.installs {
         let before = old.installs.get(name);
         if before != Some(install) {
-            events.push(vec![atom("install"), binary(name.as_bytes()), install.to_term()]);
+            events.push(Event::Install(*name, Some(*install)));
         }
         if before.is_some_and(is_broken) && !is_broken(install) {
-            events.push(vec![atom("healed"), binary(name.as_bytes())]);
+            events.push(Event::Healed(*name));
         }
     }
-    for name in old.installs.keys().filter(|name| !new.installs.contains_key(name)) {
-        events.push(vec![atom("install"), binary(name.as_bytes()), nil()]);
-    }
-    let gone = old.properties.iter().filter(|(path, _)| !new.properties.contains_key(path));
-    for (path, before) in gone {
-        events.push(vec![atom("property"), path.to_term(), before.clone(), nil()]);
-    }
-    for (path, after) in &new.properties {
-        let before = old.properties.get(path).cloned().unwrap_or_else(nil);
-        if before != *after {
-            events.push(vec![atom("property"), path.to_term(), before, after.clone()]);
+    let gone = old.installs.keys().filter(|name| !new.installs.contains_key(name));
+    events.extend(gone.map(|name| Event::Install(*name, None)));
+    let gone = old.statuses.iter().filter(|(name, _)| !new.statuses.contains_key(name));
+    events.extend(gone.map(|(name, before)| Event::Connection(Some(*name), [Some(*before), None])));
+    for (name, after) in &new.statuses {
+        let before = old.statuses.get(name).copied();
+        if before != Some(*after) {
+            events.push(Event::Connection(Some(*name), [before, Some(*after)]));
         }
+    }
+    if old.connection != new.connection {
+        events.push(Event::Connection(None, [old.connection, new.connection]));
+    }
+    if old.available != new.available {
+        events.push(Event::Available([old.available.clone(), new.available.clone()]));
     }
     events
+}
+
+fn nil() -> Term {
+    atom("nil")
 }
 
 /// Whether the kernel lacks something. While an interface is held, what counts of it is in.
@@ -191,9 +237,10 @@ mod tests {
     }
 
     fn picture(connection: &str, installs: &[(&str, Install)]) -> Picture {
-        let mut properties = BTreeMap::from([(Path::Connection, atom(connection))]);
-        properties.extend(installs.iter().map(|(text, _)| (Path::Interface(name(text)), atom(connection))));
-        Picture { properties, installs: installs.iter().map(|(text, install)| (name(text), *install)).collect() }
+        let connection = Status::parse(connection).unwrap();
+        let statuses = installs.iter().map(|(text, _)| (name(text), connection)).collect();
+        let installs = installs.iter().map(|(text, install)| (name(text), *install)).collect();
+        Picture { installs, statuses, connection: Some(connection), available: None }
     }
 
     /// The numbers and the words of what one subscriber is told.
@@ -223,7 +270,7 @@ mod tests {
         };
         assert_eq!(heard(&told, &pid(1)), numbered(1, &present));
         let up = picture("internet", &[("eth0", Install::Installed)]);
-        let late = events.changed(NODE, up.clone(), vec![atom("something")]);
+        let late = events.changed(NODE, up.clone(), vec![atom("something")], 7);
         let change = [
             "install <<\"eth0\">> installed",
             "healed <<\"eth0\">>",
@@ -236,8 +283,8 @@ mod tests {
         let present = heard(&second, &pid(2));
         assert_eq!(present.len(), 4, "its own numbers, from 1");
         assert_eq!(present[3], (4, "foreign something".to_owned()), "what is not over, last");
-        assert!(events.changed(NODE, up, Vec::new()).is_empty());
-        let cleared = events.changed(NODE, picture("disconnected", &[]), Vec::new());
+        assert!(events.changed(NODE, up, Vec::new(), 7).is_empty());
+        let cleared = events.changed(NODE, picture("disconnected", &[]), Vec::new(), 8);
         let gone = "property [<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>] internet nil".to_owned();
         let end = ["install <<\"eth0\">> nil", gone.as_str(), "property [<<\"connection\">>] internet disconnected"];
         assert_eq!(heard(&cleared, &pid(1)), numbered(9, &end));
@@ -251,7 +298,7 @@ mod tests {
         let mut is_healed = |before, after| {
             let [before, after] = [before, after].map(|why| picture("lan", &[("eth0", install(why))]));
             events.subscribe(NODE, pid(1), reference(1), before, Vec::new());
-            let told = heard(&events.changed(NODE, after, Vec::new()), &pid(1));
+            let told = heard(&events.changed(NODE, after, Vec::new(), 7), &pid(1));
             events.unsubscribe(&pid(1));
             told.iter().any(|(_, words)| words.starts_with("healed"))
         };
@@ -266,11 +313,12 @@ mod tests {
         for id in [1, 2] {
             events.subscribe(NODE, pid(id), reference(id), Picture::default(), Vec::new());
         }
-        assert!(events.has(&pid(1)) && events.is_heard());
+        assert!(events.has(&pid(1)));
         events.ended(&reference(1));
-        assert_eq!(events.changed(NODE, picture("lan", &[]), Vec::new()).len(), 1);
+        assert_eq!(events.changed(NODE, picture("lan", &[]), Vec::new(), 7).len(), 1);
         assert_eq!(events.unsubscribe(&pid(2)), Some(reference(2)));
         assert_eq!(events.unsubscribe(&pid(2)), None);
-        assert!(!events.is_heard());
+        assert!(events.changed(NODE, picture("internet", &[]), Vec::new(), 8).is_empty());
+        assert_eq!(crate::term::as_list(&events.last()).unwrap().len(), 2, "kept all the same");
     }
 }

@@ -8,6 +8,8 @@
 //! the kernel; their replies follow the kernel's acknowledgement. What the kernel cannot hold yet stays wanted, and is
 //! tried again on the event that may heal it.
 //!
+//! What happens is told to subscribers, and the last 200 events are kept with their times: `{get, [<<"events">>]}`.
+//!
 //! Stands on [`crate::node`], [`crate::route`] and [`crate::netlink`]; parses terms, not bytes.
 
 mod adopt;
@@ -41,6 +43,7 @@ pub use saved::rewrite;
 pub use saved::{Journal, JournalError, Restored};
 pub use server::{Ended, RouteManager, Settings};
 pub use steering::{ReadRanking, Steering};
+pub use tell::EVENTS;
 
 /// The names under which the process is registered, and the modules whose functions it answers.
 pub const NAMES: [&str; 2] = ["route_manager", "Elixir.VintageNet.RouteManager"];

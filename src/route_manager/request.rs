@@ -53,7 +53,7 @@ pub enum Request {
     Plan,
     /// The whole state, as a map.
     Status,
-    /// One of VintageNet's properties.
+    /// One of VintageNet's properties, or `["events"]`, the last of those that subscribers hear.
     Get(Term),
     /// End the daemon.
     Stop,

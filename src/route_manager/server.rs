@@ -159,6 +159,9 @@ impl RouteManager {
     /// Serves until `shutdown` is cancelled or a caller stops it. What is in the mailbox then is still answered, and
     /// monitors and links are told.
     pub async fn run(mut self, shutdown: CancellationToken) -> Ended {
+        let mut teller = std::mem::take(&mut self.teller);
+        teller.begin(&self.view());
+        self.teller = teller;
         // What others had done before we came is news to us.
         self.turn(None).await;
         // These last from one round to the next: to begin to wait costs more than to answer a call.
@@ -310,7 +313,10 @@ impl RouteManager {
 
     fn read(&mut self, request: Request, caller: Caller) {
         match request {
-            Request::Get(path) => caller.reply(self.view().property(&path)),
+            Request::Get(path) => {
+                let ours = self.teller.property(&path);
+                caller.reply(ours.unwrap_or_else(|| self.view().property(&path)));
+            }
             Request::Plan => {
                 let changes = self.kernel.planned();
                 caller.reply(planned(&changes, self.kernel.world(), self.kernel.protocol()));
@@ -546,7 +552,7 @@ fn set_by(from: &Sender) -> Option<SetBy> {
     Some(SetBy { node: from.node.clone(), id: pid.id, serial: pid.serial, creation: pid.creation })
 }
 
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

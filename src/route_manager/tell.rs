@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 
 use eetf::{Pid, Reference};
 
-use super::events::{Events, Path, Picture, Told};
+use super::events::{Events, Picture, Told};
 use super::kernel::Kernel;
 use super::news::{News, Watch};
+use super::server::now_ms;
 use super::status::{Install, View};
 use crate::node::Process;
-use crate::term::{Term, atom, tuple};
+use crate::route::{Status, available_interfaces, connection};
+use crate::term::{Term, as_list, as_text, atom, tuple};
+
+/// The name of the property that has the last events.
+pub const EVENTS: &str = "events";
 
 /// Who is told, and what was told last.
 #[derive(Debug, Default)]
@@ -47,15 +52,24 @@ impl Teller {
         self.events.ended(reference);
     }
 
-    /// Tells what is new. Costs little when nobody listens.
+    /// How things are when there is nothing to tell yet.
+    pub(super) fn begin(&mut self, view: &View<'_>) {
+        self.events.begin(picture(view));
+    }
+
+    /// The property that is ours: `["events"]`, what was told last, whether anybody listened or not.
+    pub(super) fn property(&self, path: &Term) -> Option<Term> {
+        let [word] = as_list(path)? else { return None };
+        (as_text(word)? == EVENTS.as_bytes()).then(|| self.events.last())
+    }
+
+    /// Tells what is new.
     pub(super) fn tell(&mut self, process: &Process, view: &View<'_>) {
         let kernel: &Kernel = view.kernel;
         let news = self.watch.compare(kernel.contested(view.state), kernel.shadows(view.state, view.ranking));
         let links = &kernel.world().links;
         news.iter().for_each(|news| news.log(|ifindex| links.get(&ifindex).map(|link| link.name)));
-        if self.events.is_heard() {
-            send(process, self.events.changed(&view.node.name(), picture(view), terms(&news, view)));
-        }
+        send(process, self.events.changed(&view.node.name(), picture(view), terms(&news, view), now_ms()));
     }
 }
 
@@ -75,8 +89,10 @@ fn picture(view: &View<'_>) -> Picture {
     let pending = view.pending();
     let install = |name| pending.get(name).map_or(Install::Installed, |why| Install::Pending(*why));
     let installs = state.interfaces().keys().map(|name| (*name, install(name))).collect();
-    let names = state.interfaces().keys().copied().chain(state.cleared());
-    let paths = [Path::Connection, Path::AvailableInterfaces].into_iter().chain(names.map(Path::Interface));
-    let properties: BTreeMap<Path, Term> = paths.map(|path| (path, view.property(&path.to_term()))).collect();
-    Picture { properties, installs }
+    let mut statuses: BTreeMap<_, _> = state.interfaces().iter().map(|(name, wish)| (*name, wish.status)).collect();
+    for name in state.cleared() {
+        statuses.entry(name).or_insert(Status::Disconnected);
+    }
+    let available = available_interfaces(state, view.ranking).into();
+    Picture { installs, statuses, connection: Some(connection(state)), available: Some(available) }
 }

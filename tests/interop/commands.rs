@@ -231,7 +231,16 @@ fn a_bundle_has_what_is_needed_and_no_secret() {
     assert_eq!(read("plan.txt"), "nothing to change\n");
     assert!(read("environment.txt").contains("BEAMROUTE_COOKIE=(left out)\n"));
     assert!(read("configuration.json").contains("ops@*"));
-    assert!(read("events.txt").contains("eth0: installed"), "{}", read("events.txt"));
+    // What was before, in order; nobody had subscribed.
+    let events = read("events.txt");
+    let words: Vec<_> = events.lines().map(|line| line.split_once("Z  ").unwrap().1).collect();
+    let expected = [
+        "eth0: installed",
+        "interface eth0 connection: lan",
+        "connection: disconnected -> lan",
+        "available_interfaces: none -> eth0",
+    ];
+    assert_eq!(words, expected, "{events}");
     let routes: Value = serde_json::from_str(&read("ip/routes4.json")).unwrap();
     assert!(routes.as_array().unwrap().iter().any(|route| route["gateway"] == "192.168.1.1"), "{routes}");
     let again = error(&command.output().unwrap());

@@ -58,6 +58,50 @@ fn a_subscriber_hears_the_present_first_and_then_every_change_in_order() {
 }
 
 #[test]
+fn the_last_events_are_kept_with_their_times_for_whoever_asks() {
+    let Some(rig) = Rig::start() else { return };
+    let set = "gen_server:call(RM, {set_route, \"eth0\", [{{192,168,1,50}, 24}], {192,168,1,1}}).";
+    rig.beam.ok("Last = fun() -> gen_server:call(RM, {get, [<<\"events\">>]}) end, Now = fun() -> erlang:system_time(millisecond) end, ok.");
+    rig.beam.expect(&[("Last().", "[]"), ("Begun = Now(), ok.", "ok"), (set, "ok")]);
+    rig.net.ip(&["link", "set", "eth0", "down"]);
+    eventually("it is seen", || rig.beam.ok("length(Last()).") == "5");
+    rig.net.ip(&["link", "set", "eth0", "up"]);
+    eventually("it is seen", || rig.beam.ok("length(Last()).") == "7");
+    rig.beam.expect(&[
+        ("gen_server:call(RM, {clear_route, eth0}).", "ok"),
+        ("Ended = Now(), ok.", "ok"),
+        // Asking is no event, and neither is what changes nothing.
+        ("gen_server:call(RM, {clear_route, eth0}).", "ok"),
+        ("{Times, Events} = lists:unzip(Last()), ok.", "ok"),
+        ("Times =:= lists:sort(Times) andalso hd(Times) >= Begun andalso lists:last(Times) =< Ended.", "true"),
+        ("lists:last(Times) > hd(Times).", "true"),
+    ]);
+    let expected = [
+        "{install,<<\"eth0\">>,installed}",
+        "{property,[<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>],nil,lan}",
+        &format!("{CONNECTION}disconnected,lan}}"),
+        &format!("{AVAILABLE}[],[<<\"eth0\">>]}}"),
+        "{install,<<\"eth0\">>,{pending,link_down}}",
+        "{install,<<\"eth0\">>,installed}",
+        "{healed,<<\"eth0\">>}",
+        "{install,<<\"eth0\">>,nil}",
+        "{property,[<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>],lan,disconnected}",
+        &format!("{CONNECTION}lan,disconnected}}"),
+        &format!("{AVAILABLE}[<<\"eth0\">>],[]}}"),
+    ];
+    rig.beam.expect(&[("Events.", &format!("[{}]", expected.join(",")))]);
+    // A thousand more: the last 200 are there, and `status` knows nothing of them.
+    rig.beam.expect(&[
+        ("[ok = gen_server:call(RM, {set_connection_status, eth0, S}) || _ <- lists:seq(1, 250), S <- [lan, internet]], ok.", "ok"),
+        ("Kept = rpc:call(N, route_manager, get, [[\"events\"]]), length(Kept).", "200"),
+        ("lists:all(fun({Time, _}) -> Time >= Ended end, Kept).", "true"),
+        ("element(2, lists:last(Kept)).", &format!("{CONNECTION}lan,internet}}")),
+        ("lists:usort([element(1, E) || {_, E} <- Kept]).", "[property]"),
+        ("maps:is_key(events, gen_server:call(RM, status)).", "false"),
+    ]);
+}
+
+#[test]
 fn a_cast_subscribes_the_process_that_it_names_and_no_other() {
     let Some(rig) = Rig::start() else { return };
     number(&rig.beam);

@@ -30,8 +30,8 @@ pub struct DebugArgs {
 pub enum DebugCommand {
     /// Write a tar file for a report of a fault
     ///
-    /// In it are the version, the configuration, what check says, status, plan, the present state and the events of the
-    /// next second, `ip -j` dumps of rules, routes, addresses and links of this machine, and the last lines of the journal.
+    /// In it are the version, the configuration, what check says, status, plan, the last events, `ip -j` dumps of rules, routes,
+    /// addresses and links of this machine, and the last lines of the journal.
     /// It has addresses and names of interfaces and nodes, and no cookie and no key.
     Bundle(BundleArgs),
 }

@@ -1,25 +1,19 @@
 //! What is in a bundle.
 
 use std::process::Command;
-use std::time::Duration;
-
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use super::super::ask::{AskError, Asker, Question, block_on};
 use super::super::check::check;
-use super::super::watch::{Event, follow};
+use super::super::watch::Event;
 use super::super::{ReachArgs, version};
 use super::secrets;
 use crate::config::{Config, Surroundings};
 use crate::netlink;
-use crate::term::Term;
+use crate::route_manager::EVENTS;
+use crate::term::{Term, as_list, atom, binary, list, tuple};
 
 /// A file in the bundle.
 type Part = (String, Vec<u8>);
-
-/// How long events are waited for.
-const LISTENING: Duration = Duration::from_secs(1);
 
 /// What `ip` shows, as it is asked.
 const DUMPS: [(&str, &[&str]); 6] = [
@@ -65,7 +59,9 @@ fn answers(config: &Config, node: Option<String>) -> Vec<Part> {
         let asker = Asker::connect(config, node).await?;
         let status = asker.ask(Question::Status.request()).await;
         let plan = asker.ask(Question::Plan.request()).await;
-        Ok((status, plan, events(config, asker).await))
+        let events = events(&asker).await;
+        asker.stop().await;
+        Ok((status, plan, events))
     });
     let (status, plan, events) = match asked.and_then(|asked| asked) {
         Ok(answers) => answers,
@@ -83,26 +79,16 @@ fn answers(config: &Config, node: Option<String>) -> Vec<Part> {
     ]
 }
 
-/// The daemon keeps no events of before: a new subscriber is told how things stand, and then what happens.
-async fn events(config: &Config, asker: Asker) -> String {
-    let mut text = "how things stand, and the events of one second (older ones: log.txt)\n".to_owned();
-    let (sender, mut news) = mpsc::channel(1);
-    let node = asker.peer.clone();
-    let listened = timeout(LISTENING, async {
-        let mut following = std::pin::pin!(follow(config, asker, sender, false));
-        loop {
-            let news = tokio::select! {
-                error = &mut following => return error,
-                Some(news) = news.recv() => news,
-            };
-            if let Some(event) = Event::of(&node, news) {
-                text += &format!("{}\n", event.line());
-            }
-        }
-    });
-    match listened.await {
-        Ok(error) => format!("{text}{error}\n"),
-        Err(_) => text,
+/// The last events that the daemon has told anybody, or would have.
+async fn events(asker: &Asker) -> String {
+    let request = tuple([atom("get"), list([binary(EVENTS)])]);
+    let events = match asker.ask(request).await {
+        Ok(events) => events,
+        Err(error) => return format!("{error}\n"),
+    };
+    match as_list(&events) {
+        Some(events) => events.iter().filter_map(Event::past).map(|event| event.dated_line() + "\n").collect(),
+        None => "the node keeps no events; what it has told its log is in log.txt\n".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::super::ask::to_json;
 use super::follow::News;
-use crate::term::{Show, Term, as_atom, as_integer, as_list, as_text, as_tuple};
+use crate::term::{Show, Term, as_atom, as_integer, as_list, as_text, as_tuple, atom};
 
 /// One thing that has happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,14 +29,31 @@ impl Event {
                 let words = format!("{node} is gone ({why}); its routes stay in the kernel; connecting again");
                 ("gone", fields([("why", Value::from(why))]), words)
             }
-            News::Event(term) => told(&term),
+            News::Event(term) => {
+                let event = as_tuple::<3>(&term).map(|[_, _, event]| event);
+                told(event.map(elements).unwrap_or_default(), &term)
+            }
         };
-        fields.insert("event".into(), kind.into());
         fields.insert("node".into(), node.into());
-        let at = SystemTime::now();
+        Some(Self::at(SystemTime::now(), kind, fields, words))
+    }
+
+    /// An event of the property `events`: `{UnixMs, {Kind, ...}}`.
+    pub(in crate::cli) fn past(event: &Term) -> Option<Self> {
+        let [ms, event] = as_tuple::<2>(event)?;
+        let ms = as_integer(ms).and_then(|ms| u64::try_from(ms).ok())?;
+        // As subscribers get it, but for the number.
+        let numbered: Vec<Term> = std::iter::once(atom("nil")).chain(elements(event).iter().cloned()).collect();
+        let (kind, fields, words) = told(&numbered, event);
+        let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))?;
+        Some(Self::at(at, kind, fields, words))
+    }
+
+    fn at(at: SystemTime, kind: &'static str, mut fields: Map<String, Value>, words: String) -> Self {
+        fields.insert("event".into(), kind.into());
         let ms = u64::try_from(since_epoch(at).as_millis()).unwrap_or(u64::MAX);
         fields.insert("time_ms".into(), ms.into());
-        Some(Self { at, fields, words })
+        Self { at, fields, words }
     }
 
     pub(in crate::cli) fn json(&self) -> String {
@@ -49,20 +66,34 @@ impl Event {
         let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
         format!("{hours:02}:{minutes:02}:{:02}Z  {}", seconds % 60, self.words)
     }
+
+    /// With the date as well.
+    pub(in crate::cli) fn dated_line(&self) -> String {
+        format!("{}T{}", date(since_epoch(self.at).as_secs() / 86_400), self.line())
+    }
 }
 
 fn since_epoch(at: SystemTime) -> Duration {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// `{route_manager, Node, {Seq, Kind, ...}}`
-fn told(message: &Term) -> (&'static str, Map<String, Value>, String) {
-    let event = as_tuple::<3>(message).map(|[_, _, event]| event);
-    let words = match event {
-        Some(Term::Tuple(tuple)) => tuple.elements.as_slice(),
-        _ => &[],
-    };
-    let (kind, mut all, words) = match words {
+/// The date of a day counted from 1970-01-01, in the Gregorian calendar: whole cycles of 400 years, then years from March on, so
+/// that the leap day is the last (Hinnant, "chrono-compatible low-level date algorithms").
+fn date(days: u64) -> String {
+    // From 0000-03-01.
+    let days = days.saturating_add(719_468);
+    let (cycle, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    format!("{:04}-{month:02}-{day:02}", cycle * 400 + year + next)
+}
+
+/// `{Seq, Kind, ...}`, and the whole message that it is in.
+fn told(event: &[Term], message: &Term) -> (&'static str, Map<String, Value>, String) {
+    let (kind, mut all, words) = match event {
         [_, kind, name, install] if as_atom(kind) == Some("install") => installed(name, install),
         [_, kind, name] if as_atom(kind) == Some("healed") => {
             let name = text(name);
@@ -77,7 +108,7 @@ fn told(message: &Term) -> (&'static str, Map<String, Value>, String) {
             ("other", fields([("term", shown.clone().into())]), shown)
         }
     };
-    if let Some(seq) = event.and_then(first).and_then(as_integer) {
+    if let Some(seq) = event.first().and_then(as_integer) {
         all.insert("seq".into(), seq.into());
     }
     (kind, all, words)
@@ -119,10 +150,10 @@ fn text(term: &Term) -> String {
     }
 }
 
-fn first(tuple: &Term) -> Option<&Term> {
+fn elements(tuple: &Term) -> &[Term] {
     match tuple {
-        Term::Tuple(tuple) => tuple.elements.first(),
-        _ => None,
+        Term::Tuple(tuple) => &tuple.elements,
+        _ => &[],
     }
 }
 
@@ -180,6 +211,27 @@ mod tests {
         }
         assert_eq!(event(r#"{6,install,<<"eth0">>,nil}"#).1, "eth0: forgotten");
         assert_eq!(event("{7,new_kind}").0["event"], "other");
+    }
+
+    #[test]
+    fn of_the_past_with_their_dates() {
+        for (ms, expected) in [
+            (0_u64, "1970-01-01T00:00:00Z"),
+            (951_782_399_999, "2000-02-28T23:59:59Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (951_868_800_000, "2000-03-01T00:00:00Z"),
+            (1_798_761_599_000, "2026-12-31T23:59:59Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+        ] {
+            let event = parse(&format!("{{{ms},{{install,<<\"eth0\">>,installed}}}}")).unwrap();
+            let event = Event::past(&event).unwrap();
+            assert_eq!(event.dated_line(), format!("{expected}  eth0: installed"));
+            let json: Value = serde_json::from_str(&event.json()).unwrap();
+            assert_eq!(json, json!({"event": "install", "interface": "eth0", "install": "installed", "time_ms": ms}));
+        }
+        for wrong in ["nil", "{x,{healed,<<\"eth0\">>}}", "{-1,{healed,<<\"eth0\">>}}"] {
+            assert_eq!(Event::past(&parse(wrong).unwrap()), None, "{wrong}");
+        }
     }
 
     #[test]

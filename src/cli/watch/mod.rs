@@ -19,7 +19,7 @@ use super::ask::{Asker, block_on};
 use super::{ExitCode, Failure, Printed, ReachArgs};
 use crate::config::Config;
 pub(in crate::cli) use event::Event;
-pub(in crate::cli) use follow::follow;
+use follow::follow;
 use screen::Screen;
 use terminal::{Key, Terminal};
 
