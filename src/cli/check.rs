@@ -2,15 +2,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use nix::unistd::{AccessFlags, User, access};
 use serde_json::json;
 
 use super::ask::{block_on, columns};
-use super::{ExitCode, Printed};
-use crate::config::{Config, CookieSource, Flush, NameKind, Options, Surroundings};
+use super::{ExitCode, FileArgs, Printed};
+use crate::config::{Config, CookieSource, Flush, NameKind, Options};
 use crate::epmd::{self, EpmdMode};
 use crate::listening;
 use crate::netlink::{self, Conntrack, Missing, check_support};
@@ -25,9 +25,9 @@ pub struct CheckArgs {
     /// Print JSON: ok, and for each thing that was checked its name, outcome and detail
     #[arg(long)]
     pub json: bool,
-    /// Configuration file [default: /etc/beamroute/beamroute.toml, if it is there]
-    #[arg(long, value_name = "FILE.toml")]
-    pub config: Option<PathBuf>,
+    /// The file.
+    #[command(flatten)]
+    pub file: FileArgs,
     /// As for `beamroute run`.
     #[command(flatten)]
     pub options: Options,
@@ -105,7 +105,7 @@ impl CheckArgs {
     /// Checks all; the exit status is the one that `run` would end with.
     #[must_use]
     pub fn check(self) -> Printed {
-        let findings = match Config::resolve(self.options, self.config.as_deref(), &Surroundings::of_this_process()) {
+        let findings = match self.file.resolve(self.options) {
             Ok(config) => check(&config),
             Err(error) => {
                 let mut findings = Findings::default();

@@ -16,7 +16,6 @@ mod version;
 mod watch;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -28,12 +27,12 @@ pub use manual::{CompletionsArgs, ManArgs};
 pub use names::NamesArgs;
 pub use ping::PingArgs;
 pub use printed::{Failure, Printed};
-pub use reach::{ReachArgs, TlsArgs};
+pub use reach::{FileArgs, NodeArgs, ReachArgs, TlsArgs};
 pub use reference::markdown as reference;
 pub use version::VERSION;
 pub use watch::WatchArgs;
 
-use crate::config::{Config, ConfigError, Options, Surroundings, options};
+use crate::config::{Config, ConfigError, Options, options};
 use crate::demo;
 
 /// An Erlang node that keeps the kernel's routes.
@@ -94,9 +93,9 @@ pub enum Command {
 /// Of `beamroute run`.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// Configuration file [default: /etc/beamroute/beamroute.toml, if it is there]
-    #[arg(long, value_name = "FILE.toml")]
-    pub config: Option<PathBuf>,
+    /// The file.
+    #[command(flatten)]
+    pub file: FileArgs,
     /// The options that every layer has.
     #[command(flatten)]
     pub options: Options,
@@ -109,7 +108,7 @@ impl RunArgs {
     ///
     /// See [`Config::resolve`]; the program ends with [`ExitCode::Configuration`] then.
     pub fn resolve(self) -> Result<Config, ConfigError> {
-        Config::resolve(self.options, self.config.as_deref(), &Surroundings::of_this_process())
+        self.file.resolve(self.options)
     }
 }
 
@@ -192,7 +191,7 @@ mod tests {
             (run.options.sname.as_deref(), run.options.port, run.options.visible),
             (Some("a"), Some(7), Some(true))
         );
-        assert_eq!(run.config, Some("x.toml".into()));
+        assert_eq!(run.file.config, Some("x.toml".into()));
         assert!(matches!(
             parse("beamroute demo --keep").unwrap().command,
             Command::Demo(DemoArgs { keep: true, client: None })

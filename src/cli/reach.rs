@@ -1,4 +1,4 @@
-//! How a command reaches a node: as `run` would, by the same file, cookie and certificates.
+//! What commands have in common: the file, and how they reach a node, as `run` would, by the same cookie and certificates.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,41 @@ use clap::Args;
 
 use crate::config::{Config, ConfigError, Options, Surroundings, TlsVerify};
 
-/// What commands that ask a node have in common.
+/// Which file the configuration is in.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ReachArgs {
+pub struct FileArgs {
     /// Configuration file [default: /etc/beamroute/beamroute.toml, if it is there]
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
+}
+
+impl FileArgs {
+    /// The configuration that this file, the flags in `options` and the process's surroundings make.
+    ///
+    /// # Errors
+    /// See [`Config::resolve`].
+    pub fn resolve(&self, options: Options) -> Result<Config, ConfigError> {
+        Config::resolve(options, self.config.as_deref(), &Surroundings::of_this_process())
+    }
+}
+
+/// The node that a command is about.
+#[derive(Debug, Clone, Default, Args)]
+pub struct NodeArgs {
+    /// The node to ask [default: the one that `beamroute run` would be here]
+    #[arg(long, value_name = "NODE@HOST")]
+    pub node: Option<String>,
+    /// How to reach it.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+}
+
+/// What commands that ask a node have in common.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReachArgs {
+    /// The file.
+    #[command(flatten)]
+    pub file: FileArgs,
     /// File that holds the cookie [default: as for run]
     #[arg(long, value_name = "PATH")]
     pub cookie_file: Option<PathBuf>,
@@ -27,7 +56,7 @@ impl ReachArgs {
     /// See [`Config::resolve`].
     pub fn resolve(self) -> Result<Config, ConfigError> {
         let options = Options { cookie_file: self.cookie_file, ..self.tls.into_options() };
-        Config::resolve(options, self.config.as_deref(), &Surroundings::of_this_process())
+        self.file.resolve(options)
     }
 }
 

@@ -17,22 +17,19 @@ pub(super) use plan::IRRELEVANT;
 pub use plan::{PlanArgs, PlanError};
 pub(super) use table::{columns, status as status_table};
 
-use super::{Failure, Printed, ReachArgs};
+use super::{Failure, NodeArgs, Printed};
 use crate::config::Config;
 use crate::term::{Term, atom};
 
 /// Of `beamroute status` and its like.
 #[derive(Debug, Clone, Args)]
 pub struct AskArgs {
-    /// The node to ask [default: the one that `beamroute run` would be here]
-    #[arg(long, value_name = "NODE@HOST")]
-    pub node: Option<String>,
     /// Print JSON, with the keys of the status map
     #[arg(long)]
     pub json: bool,
-    /// How to reach it.
+    /// The node, and how to reach it.
     #[command(flatten)]
-    pub reach: ReachArgs,
+    pub node: NodeArgs,
 }
 
 /// What is asked for.
@@ -75,8 +72,8 @@ impl AskArgs {
     /// # Errors
     /// A sentence for the operator: see [`AskError`].
     pub fn ask(self, question: Question) -> Result<Printed, Failure> {
-        let config = self.reach.resolve()?;
-        Ok(Printed::text(question.show(&ask_now(&config, self.node, question)?, self.json)))
+        let NodeArgs { node, reach } = self.node;
+        Ok(Printed::text(question.show(&ask_now(&reach.resolve()?, node, question)?, self.json)))
     }
 }
 

@@ -1,12 +1,12 @@
 //! `beamroute plan`: a daemon that answers is asked; without one, or when told to, what was saved is planned here.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 
 use super::{AskError, Question, ask_now};
-use crate::cli::{ExitCode, Printed};
-use crate::config::{Config, ConfigError, Options, Surroundings};
+use crate::cli::{ExitCode, FileArgs, Printed};
+use crate::config::{Config, ConfigError, Options};
 use crate::service::{self, Offline, ServiceError};
 use crate::term::Term;
 
@@ -22,9 +22,9 @@ pub struct PlanArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Configuration file [default: /etc/beamroute/beamroute.toml, if it is there]
-    #[arg(long, value_name = "FILE.toml")]
-    pub config: Option<PathBuf>,
+    /// The file.
+    #[command(flatten)]
+    pub file: FileArgs,
     /// As for `beamroute run`: they name the node to ask, and what is planned without it.
     #[command(flatten)]
     pub options: Options,
@@ -97,7 +97,7 @@ impl PlanArgs {
     /// [`PlanError`], in a sentence for the operator.
     pub fn plan(self) -> Result<Printed, PlanError> {
         let given = self.options.given();
-        let config = Config::resolve(self.options, self.config.as_deref(), &Surroundings::of_this_process())?;
+        let config = self.file.resolve(self.options)?;
         let node = self.node.clone().unwrap_or_else(|| config.node_name.to_string());
         let is_own = self.node.is_none();
         let show = |answer: &Term| Question::Plan.show(answer, self.json);

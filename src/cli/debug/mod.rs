@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{ExitCode, Failure, Printed, ReachArgs};
+use super::{ExitCode, Failure, NodeArgs, Printed};
 
 /// Of `beamroute debug`.
 #[derive(Debug, Clone, Args)]
@@ -42,15 +42,12 @@ pub struct BundleArgs {
     /// The file to write, which must not be there yet, or - for standard output [default: beamroute-debug-TIME.tar]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// The node to ask [default: the one that `beamroute run` would be here]
-    #[arg(long, value_name = "NODE@HOST")]
-    pub node: Option<String>,
     /// Print JSON: the file, and the names of what is in it
     #[arg(long)]
     pub json: bool,
-    /// How to reach it.
+    /// The node, and how to reach it.
     #[command(flatten)]
-    pub reach: ReachArgs,
+    pub node: NodeArgs,
 }
 
 impl DebugArgs {
@@ -68,7 +65,7 @@ impl DebugArgs {
 impl BundleArgs {
     fn bundle(self) -> Result<Printed, Failure> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let parts = parts::collect(self.reach, self.node);
+        let parts = parts::collect(self.node);
         let archive = tar::archive(&parts, now);
         let file = self.file.unwrap_or_else(|| PathBuf::from(format!("beamroute-debug-{now}.tar")));
         let written = if file == Path::new("-") { io::stdout().write_all(&archive) } else { write(&file, &archive) };

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::super::ask::{AskError, Asker, Question, block_on};
 use super::super::check::check;
 use super::super::watch::Event;
-use super::super::{ReachArgs, version};
+use super::super::{NodeArgs, version};
 use super::secrets;
 use crate::config::{Config, Surroundings};
 use crate::netlink;
@@ -28,13 +28,13 @@ const DUMPS: [(&str, &[&str]); 6] = [
 /// The last lines of the log of the service.
 const LOG: [&str; 6] = ["-u", "beamroute", "-n", "1000", "--no-pager", "--output=short-iso"];
 
-/// Everything. `node` is the one to ask.
-pub(super) fn collect(reach: ReachArgs, node: Option<String>) -> Vec<Part> {
+/// Everything, of this node.
+pub(super) fn collect(NodeArgs { node, reach }: NodeArgs) -> Vec<Part> {
     let around = Surroundings::of_this_process();
     let mut parts =
         vec![part("version.txt", &format!("beamroute {}\n{}", version::long(), command("uname", &["-srvm"])))];
     parts.push(part("environment.txt", &secrets::environment(&around.variables)));
-    let asked = reach.config.clone().or_else(|| std::env::var_os("BEAMROUTE_CONFIG").map(Into::into));
+    let asked = reach.file.config.clone().or_else(|| std::env::var_os("BEAMROUTE_CONFIG").map(Into::into));
     let file = asked.unwrap_or(around.default_file);
     parts.push(part("configuration.json", &secrets::file(&file)));
     match reach.resolve() {

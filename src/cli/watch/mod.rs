@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::ask::{Asker, block_on};
-use super::{ExitCode, Failure, Printed, ReachArgs};
+use super::{ExitCode, Failure, NodeArgs, Printed};
 use crate::config::Config;
 pub(in crate::cli) use event::Event;
 use follow::follow;
@@ -26,15 +26,12 @@ use terminal::{Key, Terminal};
 /// Of `beamroute watch`.
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
-    /// The node to watch [default: the one that `beamroute run` would be here]
-    #[arg(long, value_name = "NODE@HOST")]
-    pub node: Option<String>,
     /// Print a JSON object a line for each event
     #[arg(long)]
     pub json: bool,
-    /// How to reach it.
+    /// The node, and how to reach it.
     #[command(flatten)]
-    pub reach: ReachArgs,
+    pub node: NodeArgs,
 }
 
 impl WatchArgs {
@@ -43,11 +40,12 @@ impl WatchArgs {
     /// # Errors
     /// A sentence for the operator, if the node cannot be reached at first, or refuses us.
     pub fn watch(self) -> Result<Printed, Failure> {
-        let config = self.reach.resolve()?;
+        let NodeArgs { node, reach } = self.node;
+        let config = reach.resolve()?;
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let has_screen = io::stdout().is_terminal() && !is_dumb && !self.json;
         block_on(async {
-            let asker = Asker::connect(&config, self.node).await?;
+            let asker = Asker::connect(&config, node).await?;
             if has_screen { on_screen(&config, asker).await } else { as_lines(&config, asker, self.json).await }
         })??;
         Ok(Printed::text(String::new()))
