@@ -42,6 +42,30 @@ fn without_a_beam_our_own_client_calls() {
     });
 }
 
+/// The build for users takes minutes; in its place stands the one that all tests have.
+#[test]
+fn the_script_builds_it_and_plays() {
+    on_a_host(|| {
+        let (bin, target) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let cargo = bin.path().join("cargo");
+        let ours = env!("CARGO_BIN_EXE_beamroute");
+        let builds = format!(
+            "#!/bin/sh\n[ \"$*\" = 'build --locked --release' ] && mkdir {0}/release && ln -s {ours} {0}/release/beamroute\n",
+            target.path().display()
+        );
+        fs::write(&cargo, builds).unwrap();
+        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", bin.path().display());
+        let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/demo"));
+        script.args(["--client", "own"]).env("PATH", path).env("CARGO_TARGET_DIR", target.path()).stdin(Stdio::null());
+        let mut output = script.output().unwrap();
+        let said = "Building beamroute (the first time takes some minutes) ...\n";
+        assert_eq!(text(&output.stderr), said);
+        output.stderr.clear();
+        check_story(&output, "beamroute's own client");
+    });
+}
+
 #[test]
 fn a_beam_that_does_not_start_is_done_without() {
     on_a_host(|| {

@@ -192,6 +192,24 @@ fn limits_and_their_refusals() {
 }
 
 #[test]
+fn the_readmes_permissions_and_cookies() {
+    let readme = include_str!("../../README.md");
+    let shown = |table: &str| {
+        let block = readme.split("```toml\n").find(|block| block.starts_with(table)).unwrap();
+        resolved(block.split("```").next().unwrap()).unwrap()
+    };
+    let permissions = shown("[[permission]]").permissions;
+    for (node, rights) in
+        [("ops@gw1", [true, true, true]), ("me@127.0.0.1", [true, true, true]), ("me@127.0.0.2", [true, false, false])]
+    {
+        let of = permissions.of(node);
+        assert_eq!([of.read, of.write, of.admin], rights, "{node}");
+    }
+    let cookies = shown("[[cookie]]").cookies;
+    assert_eq!(cookies.iter().map(|(nodes, _)| nodes.to_string()).collect::<Vec<_>>(), ["ops@*"]);
+}
+
+#[test]
 fn cookies_of_nodes_and_their_refusals() {
     let resolve = |text: &str| {
         resolved(text)

@@ -27,6 +27,7 @@ mod pg;
 mod processes;
 mod raw_peer;
 mod reach;
+mod readme;
 mod replay;
 mod rpc;
 mod status;

@@ -11,7 +11,8 @@ use nix::unistd::Pid;
 use crate::http::Page;
 use crate::machine::Machine;
 use crate::moves::{Moves, routes};
-use crate::support::{eventually, have};
+use crate::support::readme::blocks;
+use crate::support::{eventually, have, repository};
 
 /// Beside the unit: a name, the strictest of filters, metrics, a log that a test can read, and less patience.
 const DROP_IN: &str = "[Service]\n\
@@ -20,6 +21,28 @@ const DROP_IN: &str = "[Service]\n\
     WatchdogSec=2\n";
 
 const COOKIE: &str = "CredentialSecret";
+
+/// Without a package: the binary is where `cargo install` has it.
+#[test]
+fn the_readmes_lines_install_the_unit() {
+    let Some(machine) = Machine::start(Path::new("/")) else { return };
+    let bin = machine.path("/root/.cargo/bin");
+    fs::create_dir_all(&bin).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_beamroute"), bin.join("beamroute")).unwrap();
+    fs::write(machine.path("/root/.erlang.cookie"), COOKIE).unwrap();
+    let blocks = blocks("systemd");
+    let [(language, lines)] = &blocks[..] else { panic!("one block: {blocks:?}") };
+    assert_eq!(language, "sh");
+    for line in lines {
+        let shown = machine.output("bash", &["-c", &format!("cd '{}' && {line}", repository("").display())]);
+        if line.starts_with("systemctl status") {
+            assert!(shown.contains("Status: \"0 peers; 0 of 0 routes and rules installed\""), "{shown}");
+        }
+    }
+    assert_eq!([machine.show("ActiveState"), machine.show("UnitFileState")], ["active", "enabled"]);
+    let cookie = machine.path("/etc/beamroute/cookie");
+    assert_eq!(fs::metadata(cookie).unwrap().permissions().mode() & 0o777, 0o400);
+}
 
 /// Why `systemctl` failed, and the log of the service.
 fn log(machine: &Machine) -> String {

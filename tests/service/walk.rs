@@ -3,13 +3,12 @@
 //! The machine has the files of the folder `BEAMROUTE_WALK_ROOT`, a Debian of its own that boots whole (`scripts/walk`),
 //! or else of this one. The package has the debug binary, or with `BEAMROUTE_WALK_RELEASE=1` is the one for users.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::machine::Machine;
 use crate::moves::{Moves, routes};
-use crate::support::readme::{blocks, fits};
+use crate::support::readme::{Step, at_elixir, blocks, fits, steps, type_at_iex};
 use crate::support::{eventually, have, output, repository};
 
 /// What the package is to have, besides man pages.
@@ -23,28 +22,9 @@ const FILES: [&str; 7] = [
     "/usr/share/zsh/vendor-completions/_beamroute",
 ];
 
-/// What is typed after a prompt, and what the README says is shown.
-type Step<'a> = (&'a str, Vec<&'a str>);
-
-fn steps(lines: &[String], typed: fn(&str) -> Option<&str>) -> Vec<Step<'_>> {
-    let mut steps: Vec<Step<'_>> = Vec::new();
-    for line in lines {
-        match typed(line) {
-            Some(typed) => steps.push((typed, Vec::new())),
-            None => steps.last_mut().expect("a prompt").1.push(line),
-        }
-    }
-    steps
-}
-
 /// Behind root's prompt.
 fn at_root(line: &str) -> Option<&str> {
     line.strip_prefix("# ")
-}
-
-/// Behind iex's.
-fn at_elixir(line: &str) -> Option<&str> {
-    line.split_once("> ").filter(|(prompt, _)| prompt.starts_with("iex(")).map(|(_, rest)| rest)
 }
 
 /// Makes the package, as the README says, and a later one.
@@ -123,16 +103,10 @@ fn shell(machine: &Machine, command: &str, said: &[&str]) {
 }
 
 fn at_iex(machine: &Machine, command: &str, steps: &[Step<'_>]) {
-    let mut iex = machine.command("bash", &["-c", &format!("LC_ALL=C.UTF-8 TERM=dumb {command} --dot-iex /dev/null")]);
-    let mut iex = iex.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let lines: String = steps.iter().map(|(typed, _)| format!("{typed}\n")).collect();
-    iex.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    let shown = String::from_utf8(iex.wait_with_output().unwrap().stdout).unwrap();
-    // A prompt has no line end of its own.
-    let results = shown.lines().map(|line| at_elixir(line).unwrap_or(line));
-    let said: Vec<&str> = steps.iter().flat_map(|(_, said)| said.clone()).collect();
-    let said = [&["..."], &said[..], &["..."]].concat();
-    assert!(fits(&results.collect::<Vec<_>>(), &said), "{shown}\nbut the README says\n{said:#?}");
+    type_at_iex(
+        machine.command("bash", &["-c", &format!("LC_ALL=C.UTF-8 TERM=dumb {command} --dot-iex /dev/null")]),
+        steps,
+    );
 }
 
 fn installed(machine: &Machine) {

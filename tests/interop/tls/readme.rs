@@ -4,16 +4,8 @@ use std::fs;
 use std::process::Command;
 
 use super::{Site, fresh};
-use crate::support::{Beam, Daemon, eventually, have, output, repository};
-
-/// The fenced blocks of the section, each with its language.
-fn blocks() -> Vec<(String, String)> {
-    let readme = fs::read_to_string(repository("README.md")).unwrap();
-    let (_, section) = readme.split_once("\n## TLS\n").expect("the section");
-    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
-    let fenced = section.split("```").skip(1).step_by(2);
-    fenced.map(|block| block.split_once('\n').unwrap()).map(|(kind, text)| (kind.to_owned(), text.to_owned())).collect()
-}
+use crate::support::readme::blocks;
+use crate::support::{Beam, Daemon, eventually, have, output};
 
 #[test]
 fn the_readme_s_commands_make_nodes_that_meet_in_both_directions() {
@@ -21,7 +13,7 @@ fn the_readme_s_commands_make_nodes_that_meet_in_both_directions() {
     if !have("openssl") {
         return;
     }
-    let blocks = blocks();
+    let blocks: Vec<_> = blocks("TLS").into_iter().map(|(kind, lines)| (kind, lines.join("\n"))).collect();
     let kinds: Vec<_> = blocks.iter().map(|(kind, _)| kind.as_str()).collect();
     assert_eq!(kinds, ["sh", "erlang", "sh"]);
     let dir = site.authority.path();
