@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::support::epmd::Place;
 use crate::support::{Daemon, Link, Netns, eventually, have};
 
@@ -41,9 +43,19 @@ fn an_address_that_comes_later_is_reached_then() {
             daemon.log().lines().find(|line| line.contains(absent) && line.contains("no interface has")).is_some();
         assert!(line, "{absent}: {}", daemon.log());
     }
+    let check = || {
+        let mut check = net.command(env!("CARGO_BIN_EXE_beamroute"));
+        check.args(["check", "--name", NODE, "--listen", "192.168.1.50", "--json"]).env("BEAMROUTE_COOKIE", "early");
+        check.env("BEAMROUTE_STATE_DIR", daemon.dir()).env("BEAMROUTE_EPMD", "embedded");
+        let all: Value = serde_json::from_slice(&place.tell(&mut check).output().unwrap().stdout).unwrap();
+        let listen = all["checks"].as_array().unwrap().iter().find(|check| check["check"] == "listen").unwrap();
+        listen["outcome"].as_str().unwrap().to_owned() + ": " + listen["detail"].as_str().unwrap()
+    };
+    assert_eq!(check(), "warning: no interface has 192.168.1.50 yet: peers reach the node when one has");
     let ping = || over_there(&net, env!("CARGO_BIN_EXE_beamroute"), &["ping", NODE], &place).output().unwrap();
     net.ip(&["addr", "add", "192.168.1.50/24", "dev", "eth0"]);
     net.ip(&["addr", "add", "2001:db8::50/64", "dev", "eth0", "nodad"]);
+    assert_eq!(check(), "ok: 192.168.1.50");
     eventually("the node answers", || String::from_utf8_lossy(&ping().stdout).starts_with("pong"));
     let url = format!("http://{PAGE}/metrics");
     let page = || over_there(&net, "curl", &["-gs", "-m", "5", &url], &place).output().unwrap();
