@@ -23,6 +23,11 @@ impl Audit {
         self.0.push(Accepted { node: from.node.clone(), pid: from.pid.clone(), request });
     }
 
+    /// Whether there is anything to tell.
+    pub(super) const fn has_news(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Tells all of them, now that they are in the kernel, or wait for it; `unsaved` is why they could not be saved.
     pub(super) fn tell(&mut self, unsaved: Option<i32>) {
         for Accepted { node, pid, request } in self.0.drain(..) {

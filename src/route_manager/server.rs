@@ -78,10 +78,23 @@ pub struct RouteManager {
     is_dirty: bool,
     /// So many changes have been made since, because they had been foreseen.
     ahead: usize,
+    /// What is left to be done for the last commits.
+    after: FollowUp,
     /// A caller ended us, for this reason.
     stopped: Option<Term>,
     /// The atom `ok`.
     ok: Term,
+}
+
+/// What commits have left to be done when their callers have their replies.
+#[derive(Debug, Default)]
+struct FollowUp {
+    /// Somebody may notice if it is put off.
+    is_due: bool,
+    /// Something was planned.
+    is_new: bool,
+    /// So many changes were made.
+    changed: usize,
 }
 
 /// A caller, its reply, and whether that reply promises something that outlives us.
@@ -140,6 +153,7 @@ impl RouteManager {
             // Nothing to change, but perhaps something to tell.
             is_dirty: true,
             ahead: 0,
+            after: FollowUp::default(),
             stopped: None,
             ok: atom("ok"),
         }
@@ -287,7 +301,7 @@ impl RouteManager {
         if request.is_read() {
             self.effort += QUESTION;
             // What was asked before must be seen; what is asked later must not.
-            self.commit();
+            self.commit_all();
             return self.read(request, caller);
         }
         let from = caller.sender();
@@ -299,11 +313,11 @@ impl RouteManager {
             Ok(request) if !self.permits(&request, &from.node) => _ = not_allowed(&request, &from.node),
             // Without a pid it would be for whoever sent it, and a cast is nobody's.
             Ok(Request::Subscribe(Some(pid))) => {
-                self.commit();
+                self.commit_all();
                 self.subscribe(pid, |reply| debug!(reply = %Show(&reply), "subscribed by a cast"));
             }
             Ok(Request::Unsubscribe(Some(pid))) => {
-                self.commit();
+                self.commit_all();
                 self.teller.unsubscribe(&self.process, &pid);
             }
             Ok(request) if !request.is_read() => self.write(request, Some(from), None),
@@ -451,7 +465,20 @@ impl RouteManager {
             let failed = not_saved.as_ref().filter(|_| is_promise).or(reply.as_ref());
             caller.reply_value(failed.unwrap_or(&self.ok));
         }
-        // After the replies, so that no caller waits for a log line.
+        self.after.is_due |= is_new || self.audit.has_news();
+        self.after.is_new |= is_new;
+        self.after.changed += changed;
+    }
+
+    /// A commit and all that follows it.
+    fn commit_all(&mut self) {
+        self.commit();
+        self.follow_up();
+    }
+
+    /// What follows a commit, and no caller should wait for: the log, the subscribers, and what may be needed next.
+    fn follow_up(&mut self) {
+        let FollowUp { is_new, changed, .. } = std::mem::take(&mut self.after);
         self.audit.tell(self.journal.unsaved());
         if changed > 0 {
             let best = best_interface(&self.state, self.steering.ranking());
@@ -485,7 +512,7 @@ impl RouteManager {
 
     /// `sys`: reads what was asked before, and ends for those who may.
     fn system(&mut self, caller: Caller, request: &Term) {
-        self.commit();
+        self.commit_all();
         let (pid, rights) = (self.process.pid(), self.node.rights_of(caller.node()));
         let state = || if rights.read { self.view().status() } else { atom("not_allowed") };
         let answer = system_reply(request, pid, state, rights.admin);

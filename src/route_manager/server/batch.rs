@@ -1,5 +1,6 @@
 //! What goes into one batch, and when it ends.
 
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::RouteManager;
@@ -95,6 +96,11 @@ impl RouteManager {
             self.grow().await;
         }
         self.commit();
+        if self.after.is_due {
+            // The writers come first.
+            others_turn().await;
+        }
+        self.follow_up();
         self.growth.end(Instant::now());
     }
 
@@ -162,6 +168,19 @@ impl RouteManager {
         let mut nodes = self.uncommitted.iter().map(|waiting| waiting.caller.node());
         nodes.next().is_some_and(|first| unawaited > 0 || nodes.any(|node| node != first))
     }
+}
+
+/// Lets every task that is ready go on once. (`yield_now` would look for new work for them as well.)
+async fn others_turn() {
+    let mut was_polled = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut was_polled, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 #[cfg(test)]
