@@ -27,6 +27,9 @@ pub struct FrameDecoder {
     limit: usize,
 }
 
+/// A packet, and what follows it.
+pub type Split<'a> = (&'a [u8], &'a [u8]);
+
 /// The peer declared a packet that we do not take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a packet of {declared} bytes is over the limit of {limit}")]
@@ -59,7 +62,7 @@ impl FrameDecoder {
     ///
     /// # Errors
     /// As [`Self::next`].
-    pub fn split<'a>(&self, bytes: &'a [u8]) -> Result<Option<(&'a [u8], &'a [u8])>, FrameError> {
+    pub fn split<'a>(&self, bytes: &'a [u8]) -> Result<Option<Split<'a>>, FrameError> {
         let Some((header, rest)) = bytes.split_at_checked(self.header.len()) else { return Ok(None) };
         let declared = header.iter().fold(0, |len, byte| len << 8 | usize::from(*byte));
         if declared > self.limit {
