@@ -33,7 +33,7 @@ pub(super) fn get<'a>(variables: &'a Variables, name: &str) -> Option<&'a OsStr>
 pub fn from_environment(variables: &Variables) -> Result<Options, ConfigError> {
     let mut options = Options::default();
     for key in keys() {
-        let variable = variable(&key);
+        let variable = variable(key);
         let Some(value) = get(variables, &variable) else { continue };
         let mut flag = OsString::from(format!("--{}=", key.replace('_', "-")));
         flag.push(value);

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{Args, CommandFactory, Parser};
 
@@ -213,8 +214,11 @@ pub(super) struct Alone {
 }
 
 /// All options' names, with underscores, as in the file.
-pub fn keys() -> Vec<String> {
-    Alone::command().get_arguments().map(|argument| argument.get_id().to_string()).collect()
+pub fn keys() -> &'static [String] {
+    // To make the definition takes as long as half of a start.
+    static KEYS: LazyLock<Vec<String>> =
+        LazyLock::new(|| Alone::command().get_arguments().map(|argument| argument.get_id().to_string()).collect());
+    &KEYS
 }
 
 /// The environment variable of an option.

@@ -106,12 +106,14 @@ impl RouteManager {
 
     /// Takes what waits, and what comes in its place, until those who wait already would wait for others.
     async fn gather(&mut self, first: Option<Message>) {
-        let (mut next, mut batch) = (first, 0);
+        let (mut next, mut batch, mut are_many) = (first, 0, false);
         loop {
             let taken = self.slice(next.take());
             batch += self.effort;
-            // Nobody can have more; or somebody waits, who would wait for the messages of others.
-            let is_all = taken.messages < SHARE;
+            // Somebody may have more than the mailbox takes of it: then all has come when nothing comes any more.
+            are_many |= taken.messages >= SHARE;
+            let is_all = taken.messages == 0 || !are_many;
+            // Or somebody waits, who would wait for the messages of others.
             if is_all || batch >= MAX_BATCH || batch >= SLICE && self.is_awaited_beside(taken.unawaited) {
                 return;
             }
