@@ -87,7 +87,8 @@ impl Monitor {
                 self.readiness.get_or_init(|| made)
             }
         };
-        // It has one place for whoever waits: nothing to enter and to leave for each wait.
+        // It has one place for whoever waits: nothing to enter and to leave for each wait. (Reading takes the place, too, but
+        // nobody waits meanwhile: it wants us for itself.)
         let ready = std::future::poll_fn(|cx| readiness.poll_read_ready(cx)).await;
         ready.map(drop).map_err(socket("wait for route events"))
     }

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 
 use super::transport::ReadHalf;
 
-/// How much is read at once at most.
+/// How much is read at once at least, if there is so much.
 pub(super) const READ_SIZE: usize = 16 << 10;
 
 /// How many wait for the next reader.

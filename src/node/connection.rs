@@ -105,9 +105,12 @@ impl Connection {
         self.outbox.len() > ROOM
     }
 
-    /// Waits a little: whoever does not read is heard slowly, so that until it is dropped others pay little for the answers
-    /// that it lets lie. Not for ever: it may read when it has written all.
+    /// Waits a little if so much waits for the peer: whoever does not read is heard slowly, so that until it is dropped others
+    /// pay little for the answers that it lets lie. Not for ever: it may read when it has written all.
     async fn be_read(&self) {
+        if !self.is_unread() {
+            return;
+        }
         let _ = tokio::time::timeout(RELUCTANCE, self.room()).await;
     }
 
@@ -256,13 +259,20 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
         loop {
             match incoming.take(&mut rest) {
                 Pause::None => break,
-                Pause::Full(delivery) => delivery.in_turn(&mut incoming.shares, &connection.closed).await,
+                Pause::Full(delivery) => {
+                    delivery.in_turn(&mut incoming.shares, &connection.closed).await;
+                    connection.be_read().await;
+                }
                 Pause::Unread => connection.be_read().await,
                 Pause::Ended => return,
             }
             if connection.is_closed() {
                 return;
             }
+        }
+        // A peer that never pauses is left all the same.
+        if connection.is_closed() {
+            return;
         }
         let taken = buffer.len() - rest.len();
         buffer.advance(taken);
@@ -320,7 +330,8 @@ impl<'a> Incoming<'a> {
             let (frame, later) = match self.decoder.split(rest) {
                 Ok(Some(split)) => split,
                 Ok(None) => break,
-                Err(error) => return self.refuse(&error),
+                // What came before it counts.
+                Err(error) => return self.flush().unwrap_or_else(|| self.refuse(&error)),
             };
             // Whole frames are a sign of life, all that came together one; then what came during a wait.
             if !std::mem::replace(&mut is_alive, true) {
@@ -332,8 +343,8 @@ impl<'a> Incoming<'a> {
             }
             // What came before is delivered before.
             if !self.gathering.is_empty() {
-                match self.gathered() {
-                    Some(delivery) => return Pause::Full(delivery),
+                match self.flush() {
+                    Some(pause) => return pause,
                     None => continue,
                 }
             }
@@ -343,14 +354,7 @@ impl<'a> Incoming<'a> {
                 pause => return pause,
             }
         }
-        if self.gathering.is_empty() {
-            return Pause::None;
-        }
-        match self.gathered() {
-            Some(delivery) => Pause::Full(delivery),
-            None if self.connection.is_unread() => Pause::Unread,
-            None => Pause::None,
-        }
+        self.flush().unwrap_or(Pause::None)
     }
 
     fn refuse(&self, error: &dyn std::fmt::Display) -> Pause {
@@ -369,9 +373,15 @@ impl<'a> Incoming<'a> {
         is_taken
     }
 
-    /// Delivers what was gathered; gives it back if the mailbox has no room now.
-    fn gathered(&mut self) -> Option<Delivery> {
-        self.node.deliver_flat(&self.channel, self.gathering.finish(), &mut self.shares)
+    /// Delivers what was gathered, if there is anything; says why no more frames are to be taken now.
+    fn flush(&mut self) -> Option<Pause> {
+        if self.gathering.is_empty() {
+            return None;
+        }
+        match self.node.deliver_flat(&self.channel, self.gathering.finish(), &mut self.shares) {
+            Some(delivery) => Some(Pause::Full(delivery)),
+            None => self.connection.is_unread().then_some(Pause::Unread),
+        }
     }
 
     /// Does what a frame means to the node itself, and delivers what it brings to a process.

@@ -119,6 +119,9 @@ async fn turns<S: GenServer>(server: &mut S, message: Message, process: &Process
         if let stop @ Next::Stop(_) = turn(server, message, process).await {
             return stop;
         }
+        if process.ended().is_some() {
+            break;
+        }
     }
     Next::Continue
 }

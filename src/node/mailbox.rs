@@ -77,7 +77,7 @@ impl Shares {
 /// Of so many bytes a message takes one place.
 const BYTES_IN_A_PLACE: usize = 4096;
 
-/// A mailbox in which `limit` messages of peers may wait, or `share` of each connection; and `limit` news of nodes.
+/// A mailbox in which `limit` messages of peers (or one entry of several) may wait, or `share` of each connection; and `limit` news of nodes.
 pub(super) fn mailbox(limit: usize, share: Option<usize>) -> (Mailbox, Inbox) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let (limit, share) = (limit.clamp(1, Semaphore::MAX_PERMITS), share.map(|share| share.clamp(1, limit.max(1))));

@@ -259,22 +259,18 @@ impl Caller {
 
     fn answer_flat(&self, calls: &Flat, value: &Term) {
         let Some(connection) = self.channel.way() else { return };
-        let (mut both, mut passed_on) = (Vec::with_capacity(64), Vec::new());
+        let mut both = Vec::with_capacity(64);
         self.channel.plain_pid(self.us).encode(&mut both);
         let pid = both.len();
         term::encode(value, &mut both);
         let (us, reply) = both.split_at(pid);
         connection.push(|out| {
-            for call in calls.iter().filter(FlatCall::is_call) {
-                if call.is_of(&connection.peer.name) {
-                    call.reply(connection.peer.flags, us, reply, out);
-                } else {
-                    passed_on.push(call);
-                }
+            for call in calls.iter().filter(|call| call.is_of(&connection.peer.name)) {
+                call.reply(connection.peer.flags, us, reply, out);
             }
         });
-        // The callers live on other nodes.
-        for call in passed_on {
+        // Those that were passed on for callers on other nodes, which are there even if this one is not.
+        for call in calls.iter().filter(|call| call.is_call() && !call.is_of(&connection.peer.name)) {
             if let (Some(pid), Some(tag)) = (call.sender(), call.tag()) {
                 reply_gen(&self.channel, self.channel.pid(self.us), pid, tag, value.clone());
             }

@@ -91,7 +91,8 @@ impl Process {
     }
 
     /// Calls and casts to its names arrive as [`Message::Flat`] if they are plain enough: for a process that has an answer to
-    /// most of them without a term being built.
+    /// most of them without a term being built. They come several at a time; if the name passes to a process that does not
+    /// take them so while they come, they reach nobody.
     pub fn take_flat(&self) {
         self.node.state().processes.set_manners(self.id, |manners| manners.takes_flat = true);
     }

@@ -2,6 +2,7 @@
 
 mod batch;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio_util::sync::CancellationToken;
@@ -69,6 +70,8 @@ pub struct RouteManager {
     flush: Option<Flush>,
     /// Callers whose requests are in the desired state, and not yet in the kernel.
     uncommitted: Vec<Waiting>,
+    /// What came together and has to be looked at one by one; before all that is in the mailbox.
+    parted: VecDeque<FlatMessage>,
     /// What has been done since the last turn of the others.
     effort: usize,
     growth: Growth,
@@ -147,6 +150,7 @@ impl RouteManager {
             audit: Audit::default(),
             flush: None,
             uncommitted: Vec::new(),
+            parted: VecDeque::new(),
             effort: 0,
             growth: Growth::default(),
             is_unsaved: false,
@@ -187,6 +191,7 @@ impl RouteManager {
             let first = tokio::select! {
                 biased;
                 () = &mut ends => break,
+                () = std::future::ready(()), if !self.parted.is_empty() => None,
                 () = self.kernel.changed() => None,
                 () = &mut asked => {
                     asked.set(asker.notified());
@@ -227,14 +232,8 @@ impl RouteManager {
                 self.effort += messages.count() * REPETITION;
                 self.uncommitted.extend(messages.into_callers().map(Waiting::that_is_ok));
             }
-            Message::Flat(messages) if messages.count() > 1 => {
-                for message in messages.split() {
-                    if self.stopped.is_some() {
-                        return;
-                    }
-                    self.message(Message::Flat(message));
-                }
-            }
+            // One by one, each with its own effort.
+            Message::Flat(messages) if messages.count() > 1 => self.parted.extend(messages.split()),
             Message::Flat(message) => message.open().for_each(|message| self.act(message)),
             message => self.act(message),
         }

@@ -1,6 +1,9 @@
 //! What no BEAM node sends: broken frames, refused flags, silence. Other connections must not notice.
 
+use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
 
 use crate::support::raw::{FLAGS, Raw, frame};
 use crate::support::talk::Talk;
@@ -78,6 +81,30 @@ fn whatever_comes_together_is_done_in_its_order() {
     for reply in replies {
         talk.hears(&format!("_ {{[alias | R1], {reply}}}"));
     }
+}
+
+#[test]
+fn what_comes_before_a_length_that_is_too_large_is_delivered() {
+    let Some(rig) = Rig::start() else { return };
+    let mut talk = Talk::start(&rig.daemon);
+    let cast = "{6, Me, '', route_manager} {'$gen_cast', {set_connection_status, <<\"eth0\">>, internet}}";
+    let said = [talk.frame(cast), vec![0xff; 4]].concat();
+    talk.raw.send(&said);
+    assert!(talk.raw.is_closed_within(SOON));
+    rig.beam
+        .expect(&[("gen_server:call(RM, {get, [<<\"interface\">>, <<\"eth0\">>, <<\"connection\">>]}).", "internet")]);
+}
+
+#[test]
+fn a_peer_that_never_pauses_is_left_all_the_same() {
+    let Some(mut rig) = Rig::start() else { return };
+    let mut raw = Raw::connect(&rig.daemon, "zeros@127.0.0.1");
+    // Ticks, which nobody counts as messages.
+    let flood = thread::spawn(move || (0..1_000_000).any(|_| !raw.try_send(&[0; 64 << 10])));
+    rig.beam.expect(&[("gen_server:call(RM, {get, [<<\"connection\">>]}).", "disconnected")]);
+    rig.daemon.signal(Signal::SIGTERM);
+    assert_eq!(rig.daemon.exit_code(), Some(0));
+    assert!(flood.join().unwrap(), "it had not paused");
 }
 
 #[test]

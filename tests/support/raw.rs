@@ -155,7 +155,12 @@ impl Raw {
 
     /// Bytes as they are. The daemon may have closed already: then the error is the point.
     pub fn send(&mut self, bytes: &[u8]) {
-        let _ = self.stream.write_all(bytes);
+        let _ = self.try_send(bytes);
+    }
+
+    /// The same; says whether they went.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
     }
 
     /// The next frame; empty for a tick.

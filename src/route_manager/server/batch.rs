@@ -112,7 +112,7 @@ impl RouteManager {
             batch += self.effort;
             // Somebody may have more than the mailbox takes of it: then all has come when nothing comes any more.
             are_many |= taken.messages >= SHARE;
-            let is_all = taken.messages == 0 || !are_many;
+            let is_all = self.parted.is_empty() && (taken.messages == 0 || !are_many);
             // Or somebody waits, who would wait for the messages of others.
             if is_all || batch >= MAX_BATCH || batch >= SLICE && self.is_awaited_beside(taken.unawaited) {
                 return;
@@ -156,7 +156,8 @@ impl RouteManager {
         let mut taken = Taken::default();
         let mut next = first;
         while self.stopped.is_none() && self.effort < SLICE {
-            let Some(message) = next.take().or_else(|| self.process.try_receive()) else { break };
+            let parted = self.parted.pop_front().map(Message::Flat);
+            let Some(message) = parted.or_else(|| next.take()).or_else(|| self.process.try_receive()) else { break };
             let (waiting, messages) = (self.uncommitted.len(), message.count());
             self.message(message);
             taken.messages += messages;
