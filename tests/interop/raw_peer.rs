@@ -1,9 +1,6 @@
 //! What no BEAM node sends: broken frames, refused flags, silence. Other connections must not notice.
 
-use std::thread;
 use std::time::{Duration, Instant};
-
-use nix::sys::signal::Signal;
 
 use crate::support::raw::{FLAGS, Raw, frame};
 use crate::support::talk::Talk;
@@ -93,18 +90,6 @@ fn what_comes_before_a_length_that_is_too_large_is_delivered() {
     assert!(talk.raw.is_closed_within(SOON));
     rig.beam
         .expect(&[("gen_server:call(RM, {get, [<<\"interface\">>, <<\"eth0\">>, <<\"connection\">>]}).", "internet")]);
-}
-
-#[test]
-fn a_peer_that_never_pauses_is_left_all_the_same() {
-    let Some(mut rig) = Rig::start() else { return };
-    let mut raw = Raw::connect(&rig.daemon, "zeros@127.0.0.1");
-    // Ticks, which nobody counts as messages.
-    let flood = thread::spawn(move || (0..1_000_000).any(|_| !raw.try_send(&[0; 64 << 10])));
-    rig.beam.expect(&[("gen_server:call(RM, {get, [<<\"connection\">>]}).", "disconnected")]);
-    rig.daemon.signal(Signal::SIGTERM);
-    assert_eq!(rig.daemon.exit_code(), Some(0));
-    assert!(flood.join().unwrap(), "it had not paused");
 }
 
 #[test]

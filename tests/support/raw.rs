@@ -155,12 +155,7 @@ impl Raw {
 
     /// Bytes as they are. The daemon may have closed already: then the error is the point.
     pub fn send(&mut self, bytes: &[u8]) {
-        let _ = self.try_send(bytes);
-    }
-
-    /// The same; says whether they went.
-    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).is_ok()
+        let _ = self.stream.write_all(bytes);
     }
 
     /// The next frame; empty for a tick.
