@@ -6,10 +6,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use beamroute::metrics::{Kind, TABLE};
+use nix::sys::signal::Signal;
 
 use crate::http::{Page, connect, exchange, read};
 use crate::support::epmd::Place;
 use crate::support::raw::{FLAGS, Raw};
+use crate::support::talk::Talk;
 use crate::support::{Beam, Daemon, Epmd, Netns, eventually};
 
 struct Rig {
@@ -50,6 +52,35 @@ impl Rig {
         let seen = || names.map(|name| self.page().of(&format!("beamroute_{name}")));
         eventually(&format!("{names:?} are {expected:?}"), || seen() == expected);
     }
+}
+
+#[test]
+fn a_thousand_changes_that_wait_cost_one_batch() {
+    let Some(rig) = Rig::start(&[]) else { return };
+    rig.beam.know(&rig.daemon);
+    rig.beam.expect(&[
+        ("gen_server:call(RM, {set_route, eth0, [{{192,168,1,50},24}], {192,168,1,1}}).", "ok"),
+        ("gen_server:call(RM, {set_connection_status, eth0, internet}).", "ok"),
+    ]);
+    let batches = || rig.page().of("beamroute_netlink_batches_total");
+    let mut talk = Talk::start(&rig.daemon);
+    let mut change = |metrics: std::ops::Range<u32>| {
+        let call = |metric| {
+            talk.frame(&format!(
+                "{{6, Me, '', route_manager}} {{'$gen_call', {{Me, [alias | R1]}}, {{set_metric, <<\"eth0\">>, {metric}}}}}"
+            ))
+        };
+        let (count, said, before) = (metrics.len(), metrics.flat_map(call).collect::<Vec<u8>>(), batches());
+        rig.daemon.signal(Signal::SIGSTOP);
+        talk.raw.send(&said);
+        rig.daemon.signal(Signal::SIGCONT);
+        for _ in 0..count {
+            talk.hears("_ {[alias | R1], ok}");
+        }
+        batches() - before
+    };
+    let (one, thousand) = (change(900..901), change(1000..2000));
+    assert!(one > 0.5 && thousand < 1.5 * one, "one: {one}, a thousand: {thousand}");
 }
 
 #[test]

@@ -158,8 +158,11 @@ impl RouteManager {
         while self.stopped.is_none() && self.effort < SLICE {
             let parted = self.parted.pop_front().map(Message::Flat);
             let Some(message) = parted.or_else(|| next.take()).or_else(|| self.process.try_receive()) else { break };
-            let (waiting, messages) = (self.uncommitted.len(), message.count());
+            let (waiting, parted, messages) = (self.uncommitted.len(), self.parted.len(), message.count());
             self.message(message);
+            if self.parted.len() > parted {
+                continue;
+            }
             taken.messages += messages;
             taken.unawaited += usize::from(self.uncommitted.len() == waiting);
         }
