@@ -23,7 +23,7 @@ const fn claim(section: &'static str, first: &'static str, by: &'static [(&'stat
 
 const HERE: &str = "tests/interop/readme.rs";
 
-const CLAIMS: [Claim; 15] = [
+const CLAIMS: [Claim; 14] = [
     claim("", "iex(me@127.0.0.1)1> ", &[(HERE, "fn the_first_screen_is_right()")]),
     claim("", "$ ip rule; ip route", &[(HERE, "fn the_first_screen_is_right()")]),
     claim(
@@ -49,8 +49,6 @@ const CLAIMS: [Claim; 15] = [
     claim("Running it", "[[permission]]", &[("tests/config/file.rs", "fn the_readmes_permissions_and_cookies()")]),
     claim("Running it", "[[cookie]]", &[("tests/config/file.rs", "fn the_readmes_permissions_and_cookies()")]),
     claim("Running it", "[limits]", &[("tests/config/file.rs", "fn limits_and_their_refusals()")]),
-    // No test: NetworkManager would take over the links of the machine.
-    claim(BESIDE, "nmcli connection modify NAME ipv4.never-default yes ipv6.never-default yes", &[]),
     claim(BESIDE, "echo 'unset new_routers' ", &[(HERE, "fn the_hook_takes_the_gateway_from_dhclient()")]),
     claim("Choosing the way out", "", &[("tests/interop/steering.rs", "fn the_readme_is_right()")]),
     claim(
