@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use clap::Args;
 use clap_complete::Shell;
 
+use super::date::date_of;
 use super::reference::{VARIABLES, settings};
 use super::{ExitCode, Failure, Printed, VERSION, command};
 
@@ -128,19 +129,7 @@ fn configuration() -> String {
 fn date() -> String {
     let asked = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
     let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    day_of(asked.unwrap_or_else(now))
-}
-
-/// Year, month and day of a Unix time (H. Hinnant, "chrono-compatible low-level date algorithms").
-fn day_of(unix_seconds: u64) -> String {
-    let days = unix_seconds / 86_400 + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    format!("{:04}-{month:02}-{day:02}", era * 400 + year + later)
+    date_of(asked.unwrap_or_else(now))
 }
 
 /// At the beginning of a line, a point or an apostrophe would be a request.
@@ -173,13 +162,6 @@ mod tests {
             assert!(file.contains(&format!("\\fB{key}\\fR (default: ")), "{key}");
         }
         assert!(file.contains("limits.connections\\fR (default: 1024)"));
-    }
-
-    #[test]
-    fn days() {
-        for (seconds, day) in [(0, "1970-01-01"), (951_782_400, "2000-02-29"), (1_795_344_008, "2026-11-22")] {
-            assert_eq!(day_of(seconds), day);
-        }
     }
 
     #[test]

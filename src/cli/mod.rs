@@ -3,6 +3,7 @@
 pub mod ask;
 mod call;
 mod check;
+mod date;
 mod debug;
 mod exit;
 mod manual;

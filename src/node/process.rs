@@ -1,6 +1,5 @@
 //! A process: a pid, names, and a mailbox that some task reads.
 
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use eetf::{Pid, Reference, Term};
@@ -118,11 +117,6 @@ impl Process {
     /// The next message; `None` when an exit signal has ended the process. Dropping this future loses no message.
     pub async fn receive(&mut self) -> Option<Message> {
         self.inbox.receive().await
-    }
-
-    /// As [`Self::receive`], for those who wait for much else at the same time.
-    pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        self.inbox.poll_receive(cx)
     }
 
     /// The next message, if one is waiting.

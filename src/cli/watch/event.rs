@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value};
 
 use super::super::ask::to_json;
+use super::super::date::date_of;
 use super::follow::News;
 use crate::term::{Show, Term, as_atom, as_integer, as_list, as_text, as_tuple, atom};
 
@@ -69,26 +70,12 @@ impl Event {
 
     /// With the date as well.
     pub(in crate::cli) fn dated_line(&self) -> String {
-        format!("{}T{}", date(since_epoch(self.at).as_secs() / 86_400), self.line())
+        format!("{}T{}", date_of(since_epoch(self.at).as_secs()), self.line())
     }
 }
 
 fn since_epoch(at: SystemTime) -> Duration {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
-
-/// The date of a day counted from 1970-01-01, in the Gregorian calendar: whole cycles of 400 years, then years from March on, so
-/// that the leap day is the last (Hinnant, "chrono-compatible low-level date algorithms").
-fn date(days: u64) -> String {
-    // From 0000-03-01.
-    let days = days.saturating_add(719_468);
-    let (cycle, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    format!("{:04}-{month:02}-{day:02}", cycle * 400 + year + next)
 }
 
 /// `{Seq, Kind, ...}`, and the whole message that it is in.
@@ -215,14 +202,7 @@ mod tests {
 
     #[test]
     fn of_the_past_with_their_dates() {
-        for (ms, expected) in [
-            (0_u64, "1970-01-01T00:00:00Z"),
-            (951_782_399_999, "2000-02-28T23:59:59Z"),
-            (951_782_400_000, "2000-02-29T00:00:00Z"),
-            (951_868_800_000, "2000-03-01T00:00:00Z"),
-            (1_798_761_599_000, "2026-12-31T23:59:59Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
-        ] {
+        for (ms, expected) in [(0_u64, "1970-01-01T00:00:00Z"), (951_782_400_000, "2000-02-29T00:00:00Z")] {
             let event = parse(&format!("{{{ms},{{install,<<\"eth0\">>,installed}}}}")).unwrap();
             let event = Event::past(&event).unwrap();
             assert_eq!(event.dated_line(), format!("{expected}  eth0: installed"));
