@@ -1,5 +1,6 @@
 //! The kernel as the loop sees it: what it has, what was planned for it, and what it would not take.
 
+mod rehearsal;
 mod standing;
 
 use std::borrow::Cow;
@@ -8,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 
+use self::rehearsal::Rehearsals;
 use super::adopt;
 use super::contest::Contests;
 use super::recheck::Recheck;
-use super::rehearsal::Rehearsals;
 use crate::metrics;
 use crate::netlink::{Meddling, Netlink, NetlinkError, Outcome, Refused};
 use crate::route::{
@@ -272,16 +273,6 @@ impl Kernel {
         done
     }
 
-    /// Does at once what was [rehearsed](Self::rehearse), if that is what has happened, and says how many changes that took.
-    /// A [commit](Self::commit) has to follow.
-    pub fn act_as_rehearsed(&mut self, state: &DesiredState, ranking: &Ranking) -> usize {
-        let Some(mut foreseen) = self.rehearsals.take(&self.touched, &self.world) else { return 0 };
-        let result = self.netlink.apply_prepared(&mut foreseen);
-        debug!("as foreseen");
-        self.catch_up(state, ranking, &foreseen.changes);
-        self.applied(&foreseen.changes, result).0
-    }
-
     /// Takes in what became of `changes`: how many were made, and whether there is nothing more to be made now.
     fn applied(&mut self, changes: &Changes, result: Result<Outcome, NetlinkError>) -> (usize, bool) {
         let outcome = match result {
@@ -309,32 +300,6 @@ impl Kernel {
         outcome.refused.into_iter().for_each(|refused| self.refused(refused));
         self.complained.retain(|change, _| self.refused.contains_key(change));
         (outcome.applied.len(), outcome.withheld.is_empty())
-    }
-
-    /// Plans what has been done already, as it was foreseen. Should it be something else, the next round sees to it.
-    fn catch_up(&mut self, state: &DesiredState, ranking: &Ranking, foreseen: &Changes) {
-        let is_as_foreseen = self.changes(state, ranking) == *foreseen;
-        debug_assert!(is_as_foreseen, "what was foreseen is not what is needed");
-        self.touched.everything |= !is_as_foreseen;
-    }
-
-    /// Works out beforehand what is to be done once a link that is down comes up.
-    pub fn rehearse(&mut self, state: &DesiredState, ranking: &Ranking) {
-        self.rehearsals.clear();
-        if self.fault.is_some() || !self.touched.is_empty() || !self.refused.is_empty() || !self.orphans.is_empty() {
-            return;
-        }
-        for rehearsal in Rehearsals::due(&self.plan, &self.world, state) {
-            let ifindex = rehearsal.ifindex;
-            let Some(was) = self.world.bring_up(ifindex) else { continue };
-            self.touched.links.insert(ifindex);
-            let changes = self.changes(state, ranking);
-            let prepared = self.netlink.prepare(changes);
-            self.rehearsals.add(rehearsal, &self.world, prepared);
-            self.world.let_down(was);
-            self.touched.links.insert(ifindex);
-            let _ = self.changes(state, ranking);
-        }
     }
 
     /// Plans, and says what is to be done; not what was refused before.

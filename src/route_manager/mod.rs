@@ -24,7 +24,6 @@ mod news;
 mod owners;
 mod planned;
 mod recheck;
-mod rehearsal;
 mod replies;
 mod request;
 mod saved;

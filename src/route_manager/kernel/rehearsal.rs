@@ -7,8 +7,11 @@
 
 use std::net::IpAddr;
 
+use tracing::debug;
+
+use super::Kernel;
 use crate::netlink::Prepared;
-use crate::route::{DesiredState, OneLink, Plan, Reason, Touched, World};
+use crate::route::{Changes, DesiredState, OneLink, Plan, Ranking, Reason, Touched, World};
 
 /// So many links that are down at the most.
 const MAX_LINKS: usize = 4;
@@ -62,5 +65,43 @@ impl Rehearsals {
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.0.clear();
+    }
+}
+
+impl Kernel {
+    /// Does at once what was [rehearsed](Self::rehearse), if that is what has happened, and says how many changes that took.
+    /// A [commit](Self::commit) has to follow.
+    pub fn act_as_rehearsed(&mut self, state: &DesiredState, ranking: &Ranking) -> usize {
+        let Some(mut foreseen) = self.rehearsals.take(&self.touched, &self.world) else { return 0 };
+        let result = self.netlink.apply_prepared(&mut foreseen);
+        debug!("as foreseen");
+        self.catch_up(state, ranking, &foreseen.changes);
+        self.applied(&foreseen.changes, result).0
+    }
+
+    /// Plans what has been done already, as it was foreseen. Should it be something else, the next round sees to it.
+    fn catch_up(&mut self, state: &DesiredState, ranking: &Ranking, foreseen: &Changes) {
+        let is_as_foreseen = self.changes(state, ranking) == *foreseen;
+        debug_assert!(is_as_foreseen, "what was foreseen is not what is needed");
+        self.touched.everything |= !is_as_foreseen;
+    }
+
+    /// Works out beforehand what is to be done once a link that is down comes up.
+    pub fn rehearse(&mut self, state: &DesiredState, ranking: &Ranking) {
+        self.rehearsals.clear();
+        if self.fault.is_some() || !self.touched.is_empty() || !self.refused.is_empty() || !self.orphans.is_empty() {
+            return;
+        }
+        for rehearsal in Rehearsals::due(&self.plan, &self.world, state) {
+            let ifindex = rehearsal.ifindex;
+            let Some(was) = self.world.bring_up(ifindex) else { continue };
+            self.touched.links.insert(ifindex);
+            let changes = self.changes(state, ranking);
+            let prepared = self.netlink.prepare(changes);
+            self.rehearsals.add(rehearsal, &self.world, prepared);
+            self.world.let_down(was);
+            self.touched.links.insert(ifindex);
+            let _ = self.changes(state, ranking);
+        }
     }
 }
