@@ -124,21 +124,16 @@ impl Plan {
         let shifted = self.rank_ipv6(wanted, &names);
         names.extend(shifted);
         let mut moved = BTreeSet::new();
-        for name in &names {
-            self.take_out(*name, &mut moved);
-        }
+        let mut shares = Vec::with_capacity(names.len());
         for name in names {
             let (planned, pending) = self.planned(name, wanted, world);
+            self.take_out(name, planned.as_ref(), &mut moved);
+            shares.push((name, planned, pending));
+        }
+        // When all that goes is out: tables pass from one to another.
+        for (name, planned, pending) in shares {
             for (object, turn) in planned.iter().flat_map(|planned| &planned.objects) {
-                self.wanted.insert(*object, *turn);
-                object.as_stand_in().map(|route| self.stand_ins.insert(route.place()));
-                if let Some(queue) = object.queue() {
-                    let waiting = self.queues.entry(queue).or_default();
-                    if let Err(place) = waiting.binary_search(&(*turn, *object)) {
-                        waiting.insert(place, (*turn, *object));
-                    }
-                }
-                moved.insert(*object);
+                self.put_in(*object, *turn, &mut moved);
             }
             self.take_in(name, planned, pending);
         }
@@ -272,12 +267,17 @@ impl Plan {
         shifted
     }
 
-    fn take_out(&mut self, name: IfName, moved: &mut BTreeSet<Object>) {
+    /// Takes out what was planned for `name`, but for the objects that its new share has in the same place.
+    fn take_out(&mut self, name: IfName, new: Option<&Planned>, moved: &mut BTreeSet<Object>) {
         self.pending.remove(&name);
         let Some(planned) = self.planned.remove(&name) else { return };
         self.tables.remove(&planned.table);
         planned.ifindex.map(|ifindex| self.names.remove(&ifindex));
-        for (object, turn) in planned.objects {
+        let stays = |at, there| new.is_some_and(|new| new.objects.get(at) == Some(&there));
+        for (at, (object, turn)) in planned.objects.into_iter().enumerate() {
+            if stays(at, (object, turn)) {
+                continue;
+            }
             self.wanted.remove(&object);
             object.as_stand_in().map(|route| self.stand_ins.remove(&route.place()));
             if let Some(queue) = object.queue() {
@@ -289,6 +289,21 @@ impl Plan {
             }
             moved.insert(object);
         }
+    }
+
+    /// Puts in one object of a share, unless it is there.
+    fn put_in(&mut self, object: Object, turn: Turn, moved: &mut BTreeSet<Object>) {
+        if self.wanted.insert(object, turn) == Some(turn) {
+            return;
+        }
+        object.as_stand_in().map(|route| self.stand_ins.insert(route.place()));
+        if let Some(queue) = object.queue() {
+            let waiting = self.queues.entry(queue).or_default();
+            if let Err(place) = waiting.binary_search(&(turn, object)) {
+                waiting.insert(place, (turn, object));
+            }
+        }
+        moved.insert(object);
     }
 
     /// The default routes in main that `name` would have. (Their IPv6 metrics may be others in a whole plan.)
