@@ -57,7 +57,8 @@ impl Wish {
     }
 
     /// Whether both make the same plan.
-    fn is_planned_like(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn is_planned_like(&self, other: &Self) -> bool {
         let planned = |wish: &Self| (wish.status, wish.gateway, wish.table);
         planned(self) == planned(other) && self.subnets == other.subnets
     }

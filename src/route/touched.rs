@@ -43,6 +43,13 @@ impl Touched {
         self.links.first().copied().filter(|_| is_of_links && self.links.len() == 1)
     }
 
+    /// The interface that alone is wanted otherwise.
+    #[must_use]
+    pub fn only_name(&self) -> Option<IfName> {
+        let is_of_names = !self.everything && self.links.is_empty() && self.objects.is_empty();
+        self.names.first().copied().filter(|_| is_of_names && self.names.len() == 1)
+    }
+
     /// Takes in what else has happened.
     pub fn extend(&mut self, more: Self) {
         let Self { everything, names, links, objects } = more;

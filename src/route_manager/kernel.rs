@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 
-use self::rehearsal::Rehearsals;
+use self::rehearsal::{Owed, Rehearsals};
 use super::adopt;
 use super::contest::Contests;
 use super::recheck::Recheck;
@@ -41,6 +41,10 @@ pub struct Kernel {
     contests: Contests,
     recheck: Recheck,
     rehearsals: Rehearsals,
+    /// What the kernel has, and nothing here knows of yet: see [`Self::catch_up`].
+    owed: Option<Owed>,
+    /// The interface that the last commit was about, if it was about one.
+    last_name: Option<IfName>,
     /// The whole batch failed: the error number, until a batch goes through again.
     fault: Option<i32>,
     /// The last look failed, so the next is due without an event, but not at once.
@@ -100,6 +104,8 @@ impl Kernel {
             contests: Contests::default(),
             recheck: Recheck::default(),
             rehearsals: Rehearsals::default(),
+            owed: None,
+            last_name: None,
             fault: None,
             is_blind: false,
             is_stirred: false,
@@ -250,9 +256,16 @@ impl Kernel {
     }
 
     /// Brings the kernel to what `state` wants, and says how many changes that took. What it will not take is pending
-    /// afterwards; nothing fails. Only what was [touched](Self::touch) since the last time is looked at.
+    /// afterwards; nothing fails. Only what was [touched](Self::touch) since the last time is looked at. Once the callers have
+    /// their replies, [`Self::catch_up`] has to follow.
     pub fn commit(&mut self, state: &DesiredState, ranking: &Ranking) -> usize {
-        let mut done = 0;
+        self.last_name = self.touched.only_name().or(self.last_name);
+        let mut done = self.begin_as_rehearsed(state, ranking).unwrap_or(0);
+        if self.is_only_behind() {
+            return done;
+        }
+        self.rehearsals.clear();
+        self.catch_up(state, ranking);
         // What waited for something that is refused goes on without it.
         for _ in 0..COMMIT_TRIES {
             if std::mem::take(&mut self.is_mistaken) {

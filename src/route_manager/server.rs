@@ -201,6 +201,12 @@ impl RouteManager {
                 }
                 () = alarm.reached(due.map(Into::into)) => None,
                 message = self.process.receive() => message,
+                () = std::future::ready(()), if self.kernel.has_to_rehearse() => {
+                    self.kernel.rehearse(&self.state, self.steering.ranking());
+                    // Whoever has something to say goes first.
+                    tokio::task::yield_now().await;
+                    continue;
+                }
             };
             self.turn(first).await;
             // One who may has killed it.
@@ -478,6 +484,7 @@ impl RouteManager {
     /// What follows a commit, and no caller should wait for: the log, the subscribers, and what may be needed next.
     fn follow_up(&mut self) {
         let FollowUp { is_new, changed, .. } = std::mem::take(&mut self.after);
+        self.kernel.catch_up(&self.state, self.steering.ranking());
         self.audit.tell(self.journal.unsaved());
         if changed > 0 {
             let best = best_interface(&self.state, self.steering.ranking());
@@ -492,7 +499,7 @@ impl RouteManager {
         }
         self.journal.compact();
         if is_new {
-            self.kernel.rehearse(&self.state, self.steering.ranking());
+            self.kernel.expect(&self.state, self.steering.ranking());
         }
     }
 

@@ -1,70 +1,104 @@
-//! What the next commit would change if a link that is down came up as it is now, made while nobody waits.
+//! What is likely to be next, worked out while nobody waits: messages and all.
 //!
-//! When that happens, most of the daemon's code and data is in no cache, and what takes two or three microseconds in a
-//! loop takes dozens. So the likely case is planned when the link goes down, messages and all, and comes to one comparison.
-//! Nothing is taken on trust: unless that link is all that has changed, and looks exactly as foreseen, the commit plans
-//! as always; and it does so all the same once the messages are out.
+//! When a link or an interface fails, or is there again, most of the daemon's code and data is in no cache, and what takes two
+//! or three microseconds in a loop takes dozens. So what the next commit would change then is planned beforehand, and comes to
+//! one comparison. Nothing is taken on trust: unless all that has happened is one of
+//!
+//! - a link that was down is up, and looks exactly as foreseen,
+//! - another status counts of an interface, and the metric that follows from it is the one foreseen,
+//!
+//! the commit plans as always; and it does so all the same once the messages are out, or the callers have their replies.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use tracing::debug;
 
 use super::Kernel;
-use crate::netlink::Prepared;
-use crate::route::{Changes, DesiredState, OneLink, Plan, Ranking, Reason, Touched, World};
+use crate::netlink::{NetlinkError, Outcome, Prepared};
+use crate::route::{
+    Change, Changes, DesiredState, Family, IfName, Metric, OneLink, Plan, Ranking, Reason, Status, Touched, Wish,
+    World, way_out,
+};
 
 /// So many links that are down at the most.
 const MAX_LINKS: usize = 4;
 
-/// One link that may come up.
+/// What may happen.
 #[derive(Debug)]
-pub(super) struct Rehearsal {
-    pub ifindex: u32,
-    /// Those of the wish.
-    pub addresses: Vec<IpAddr>,
+pub(super) enum Likely {
+    /// A link comes up.
+    Up(u32),
+    /// Another status counts of an interface.
+    Counts(IfName, Status),
 }
 
-/// What was foreseen: how a link must look, and what is to be changed then.
+/// That it has happened.
+#[derive(Debug)]
+enum Cue {
+    /// A link looks like this.
+    Link {
+        ifindex: u32,
+        /// Those of the wish.
+        addresses: Vec<IpAddr>,
+        then: OneLink,
+    },
+    /// The wish for an interface is this one, and has this metric.
+    Wish { name: IfName, then: Wish, metric: Metric },
+}
+
+/// What may happen, and what is to be changed then.
 #[derive(Debug, Default)]
-pub(super) struct Rehearsals(Vec<(Rehearsal, OneLink, Prepared)>);
+pub(super) struct Rehearsals {
+    due: Vec<Likely>,
+    done: Vec<(Cue, Prepared)>,
+}
+
+/// Changes that were made as foreseen, and are in no plan yet.
+#[derive(Debug)]
+pub(super) struct Owed {
+    changes: Changes,
+    result: Result<Outcome, NetlinkError>,
+}
+
+impl Cue {
+    /// For the log.
+    const fn what(&self) -> &'static str {
+        match self {
+            Self::Link { .. } => "a link came up",
+            Self::Wish { .. } => "another status counts",
+        }
+    }
+
+    /// Whether this is all that has happened.
+    fn is_given(&self, touched: &Touched, world: &World, state: &DesiredState, ranking: &Ranking) -> bool {
+        match self {
+            Self::Link { ifindex, addresses, then } => {
+                touched.only_link() == Some(*ifindex) && world.one_link(*ifindex, addresses).as_ref() == Some(then)
+            }
+            Self::Wish { name, then, metric } => {
+                let is_then = |wish: &Wish| wish.is_planned_like(then);
+                touched.only_name() == Some(*name)
+                    && state.interfaces().get(name).is_some_and(is_then)
+                    && state.metric(*name, ranking) == *metric
+            }
+        }
+    }
+}
 
 impl Rehearsals {
-    /// What to rehearse: the links that `plan`, made for `state`, has to wait for.
-    pub(super) fn due(plan: &Plan, world: &World, state: &DesiredState) -> Vec<Rehearsal> {
-        let down = plan.pending().iter().filter(|(_, reason)| **reason == Reason::LinkDown);
-        let rehearsal = |name| {
-            let (ifindex, _) = world.links.named(name)?;
-            let addresses = state.interfaces().get(&name)?.subnets.iter().map(|subnet| subnet.ip()).collect();
-            Some(Rehearsal { ifindex, addresses })
-        };
-        down.filter_map(|(name, _)| rehearsal(*name)).take(MAX_LINKS).collect()
-    }
-
-    /// Notes what is to be changed once the link of `rehearsal` is as it is in `world`.
-    pub(super) fn add(&mut self, rehearsal: Rehearsal, world: &World, prepared: Prepared) {
-        if let Some(then) = world.one_link(rehearsal.ifindex, &rehearsal.addresses) {
-            self.0.push((rehearsal, then, prepared));
-        }
-    }
-
     /// What was foreseen for what has happened, if it was. Then nothing else that was foreseen holds any longer.
-    pub(super) fn take(&mut self, touched: &Touched, world: &World) -> Option<Prepared> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let ifindex = touched.only_link()?;
-        let is_so = |(rehearsal, then, _): &(Rehearsal, OneLink, Prepared)| {
-            rehearsal.ifindex == ifindex && world.one_link(ifindex, &rehearsal.addresses).as_ref() == Some(then)
-        };
-        let at = self.0.iter().position(is_so)?;
-        let (_, _, prepared) = self.0.swap_remove(at);
-        self.0.clear();
-        Some(prepared)
+    fn take(&mut self, is_given: impl Fn(&Cue) -> bool) -> Option<(Cue, Prepared)> {
+        let at = self.done.iter().position(|(cue, _)| is_given(cue))?;
+        let given = self.done.swap_remove(at);
+        self.clear();
+        Some(given)
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.due.clear();
+        self.done.clear();
     }
 }
 
@@ -72,36 +106,124 @@ impl Kernel {
     /// Does at once what was [rehearsed](Self::rehearse), if that is what has happened, and says how many changes that took.
     /// A [commit](Self::commit) has to follow.
     pub fn act_as_rehearsed(&mut self, state: &DesiredState, ranking: &Ranking) -> usize {
-        let Some(mut foreseen) = self.rehearsals.take(&self.touched, &self.world) else { return 0 };
-        let result = self.netlink.apply_prepared(&mut foreseen);
-        debug!("as foreseen");
-        self.catch_up(state, ranking, &foreseen.changes);
-        self.applied(&foreseen.changes, result).0
+        let done = self.begin_as_rehearsed(state, ranking).unwrap_or(0);
+        self.catch_up(state, ranking);
+        done
     }
 
-    /// Plans what has been done already, as it was foreseen. Should it be something else, the next round sees to it.
-    fn catch_up(&mut self, state: &DesiredState, ranking: &Ranking, foreseen: &Changes) {
-        let is_as_foreseen = self.changes(state, ranking) == *foreseen;
+    /// The same, and `None` if that is not what has happened. Until [`Self::catch_up`], nothing else is known of it.
+    pub(super) fn begin_as_rehearsed(&mut self, state: &DesiredState, ranking: &Ranking) -> Option<usize> {
+        if self.touched.is_empty() {
+            return None;
+        }
+        let is_given = |cue: &Cue| cue.is_given(&self.touched, &self.world, state, ranking);
+        let (cue, mut foreseen) = self.rehearsals.take(is_given)?;
+        let result = self.netlink.apply_prepared(&mut foreseen);
+        debug!(what = cue.what(), "as foreseen");
+        let done = result.as_ref().map_or(0, |outcome| outcome.applied.len());
+        self.owed = Some(Owed { changes: foreseen.changes, result });
+        Some(done)
+    }
+
+    /// Whether all that was to be done has been done, as foreseen, and only [`Self::catch_up`] is left.
+    pub(super) fn is_only_behind(&self) -> bool {
+        let is_all = |owed: &Owed| owed.result.as_ref().is_ok_and(Outcome::is_complete);
+        self.owed.as_ref().is_some_and(is_all)
+    }
+
+    /// Plans what has been done already, as it was foreseen. Should it be something else, the next commit sees to it.
+    pub fn catch_up(&mut self, state: &DesiredState, ranking: &Ranking) {
+        let Some(Owed { changes, result }) = self.owed.take() else { return };
+        let is_as_foreseen = self.changes(state, ranking) == changes;
         debug_assert!(is_as_foreseen, "what was foreseen is not what is needed");
         self.touched.everything |= !is_as_foreseen;
+        self.applied(&changes, result);
     }
 
-    /// Works out beforehand what is to be done once a link that is down comes up.
-    pub fn rehearse(&mut self, state: &DesiredState, ranking: &Ranking) {
+    /// Has it [rehearsed](Self::rehearse) what is to be done once a link that is down comes up, or another status counts of the
+    /// interface that traffic leaves by, or of the one that was last spoken of.
+    pub fn expect(&mut self, state: &DesiredState, ranking: &Ranking) {
         self.rehearsals.clear();
-        if self.fault.is_some() || !self.touched.is_empty() || !self.refused.is_empty() || !self.orphans.is_empty() {
-            return;
-        }
-        for rehearsal in Rehearsals::due(&self.plan, &self.world, state) {
-            let ifindex = rehearsal.ifindex;
-            let Some(was) = self.world.bring_up(ifindex) else { continue };
-            self.touched.links.insert(ifindex);
-            let changes = self.changes(state, ranking);
-            let prepared = self.netlink.prepare(changes);
-            self.rehearsals.add(rehearsal, &self.world, prepared);
-            self.world.let_down(was);
-            self.touched.links.insert(ifindex);
-            let _ = self.changes(state, ranking);
+        let is_quiet = self.touched.is_empty() && self.fault.is_none();
+        if is_quiet && self.refused.is_empty() && self.orphans.is_empty() {
+            let links = down(&self.plan, &self.world).map(Likely::Up);
+            // What is held has its own time.
+            let statuses = ranking.held.is_empty().then(|| self.likely_statuses(state));
+            self.rehearsals.due = links.chain(statuses.into_iter().flatten()).collect();
         }
     }
+
+    /// Whether there is something to [rehearse](Self::rehearse).
+    #[must_use]
+    pub const fn has_to_rehearse(&self) -> bool {
+        !self.rehearsals.due.is_empty()
+    }
+
+    /// Works out one thing that was [expected](Self::expect). `state` and `ranking` are as they were then.
+    pub fn rehearse(&mut self, state: &DesiredState, ranking: &Ranking) {
+        // Something has happened, and the next commit is not far.
+        if !self.touched.is_empty() {
+            return self.rehearsals.due.clear();
+        }
+        match self.rehearsals.due.pop() {
+            Some(Likely::Up(ifindex)) => self.rehearse_link(ifindex, state, ranking),
+            Some(Likely::Counts(name, status)) => self.rehearse_status(name, status, state, ranking),
+            None => {}
+        }
+    }
+
+    fn rehearse_link(&mut self, ifindex: u32, state: &DesiredState, ranking: &Ranking) {
+        let name = self.world.links.get(&ifindex).map(|link| link.name);
+        let Some(wish) = name.and_then(|name| state.interfaces().get(&name)) else { return };
+        let Some(was) = self.world.bring_up(ifindex) else { return };
+        self.touched.links.insert(ifindex);
+        let changes = self.changes(state, ranking);
+        let addresses: Vec<IpAddr> = wish.subnets.iter().map(|subnet| subnet.ip()).collect();
+        if let Some(then) = self.world.one_link(ifindex, &addresses) {
+            self.note_rehearsal(Cue::Link { ifindex, addresses, then }, changes);
+        }
+        self.world.let_down(was);
+        self.touched.links.insert(ifindex);
+        let _ = self.changes(state, ranking);
+    }
+
+    fn rehearse_status(&mut self, name: IfName, status: Status, state: &DesiredState, ranking: &Ranking) {
+        let Some(wish) = state.interfaces().get(&name) else { return };
+        let counted = Ranking { held: BTreeMap::from([(name, status)]), ..ranking.clone() };
+        let metric = state.metric(name, &counted);
+        if metric == state.metric(name, ranking) {
+            return;
+        }
+        self.touched.names.insert(name);
+        let changes = self.changes(state, &counted);
+        self.note_rehearsal(Cue::Wish { name, then: Wish { status, ..wish.clone() }, metric }, changes);
+        self.touched.names.insert(name);
+        let _ = self.changes(state, ranking);
+    }
+
+    /// The interfaces that traffic leaves by may fall, and the one that was last spoken of may rise. The last is the first to be
+    /// rehearsed.
+    fn likely_statuses(&self, state: &DesiredState) -> Vec<Likely> {
+        let ways_out = [Family::V4, Family::V6].into_iter().filter_map(|family| way_out(&self.world, family));
+        let best: BTreeSet<IfName> =
+            ways_out.filter_map(|ifindex| Some(self.world.links.get(&ifindex)?.name)).collect();
+        let falls = best.into_iter().flat_map(|name| [(name, Status::Disconnected), (name, Status::Lan)]);
+        let rise = self.last_name.map(|name| (name, Status::Internet));
+        let is_another =
+            |(name, status): &(IfName, Status)| state.interfaces().get(name).is_some_and(|wish| wish.status != *status);
+        falls.chain(rise).filter(is_another).map(|(name, status)| Likely::Counts(name, status)).collect()
+    }
+
+    fn note_rehearsal(&mut self, cue: Cue, changes: Changes) {
+        let is_certain = |change: &Change| !self.may_have_hit_another(change);
+        if !changes.is_empty() && changes.deletions.iter().all(is_certain) {
+            self.rehearsals.done.push((cue, self.netlink.prepare(changes)));
+        }
+    }
+}
+
+/// The links that `plan` has to wait for.
+fn down(plan: &Plan, world: &World) -> impl Iterator<Item = u32> {
+    let down = plan.pending().iter().filter(|(_, reason)| **reason == Reason::LinkDown);
+    down.filter_map(|(name, _)| Some(world.links.named(*name)?.0)).take(MAX_LINKS)
 }
