@@ -517,6 +517,8 @@ fn a_wait_ends_when_something_happens() {
             netlink.drain(&mut world).unwrap();
             for n in 0..3 {
                 assert!(tokio::time::timeout(wait, netlink.readable()).await.is_err(), "nothing has happened");
+                apply_all(&mut netlink, &mut world, &add([rule(&format!("10.0.0.{n}"), 100)]));
+                assert!(tokio::time::timeout(wait, netlink.readable()).await.is_err(), "nobody else has done anything");
                 ip(&format!("rule add pref {n} lookup 700"));
                 tokio::time::timeout(Duration::from_secs(5), netlink.readable()).await.unwrap().unwrap();
                 assert!(netlink.drain(&mut world).unwrap().changed);

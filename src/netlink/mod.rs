@@ -112,7 +112,8 @@ impl Netlink {
     /// If the namespace cannot be entered, or the kernel has no policy routing.
     pub fn open(config: &Config) -> Result<(Self, World), NetlinkError> {
         let (monitor, commands) = netns::within(config.netns.as_deref(), || {
-            Ok((Monitor::open(config.event_queue_bytes)?, CommandSocket::open()?))
+            let commands = CommandSocket::open()?;
+            Ok((Monitor::open(config.event_queue_bytes, commands.port())?, commands))
         })?;
         let folder = Folder::new(config.protocol);
         let mut netlink = Self { commands, monitor, folder, protocol: config.protocol, is_stale: true };

@@ -31,11 +31,11 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    /// Opens the socket in the calling thread's network namespace.
-    pub fn open(queue_bytes: usize) -> Result<Self, NetlinkError> {
+    /// Opens the socket in the calling thread's network namespace. What the socket with port `own_port` does is nothing new.
+    pub fn open(queue_bytes: usize, own_port: u32) -> Result<Self, NetlinkError> {
         let (route_socket, _) = open_route_socket(queue_bytes)?;
         // Saves time and room in the queue; what comes all the same is passed over.
-        let _ = SockRef::from(&route_socket).attach_filter(&without_local_routes());
+        let _ = SockRef::from(&route_socket).attach_filter(&news(own_port));
         for group in GROUPS {
             route_socket.add_membership(group).map_err(socket("join a group of route events"))?;
         }
@@ -94,9 +94,10 @@ impl Monitor {
     }
 }
 
-/// Lets everything in but the routes of table local, of which the kernel tells three or more for each address and each link
-/// that comes up. (`struct nlmsghdr` is 16 bytes; its type is at 4. `struct rtmsg` has the table at 4.)
-fn without_local_routes() -> [SockFilter; 7] {
+/// Lets everything in but what `own_port` has done, and the routes of table local, of which the kernel tells three or more for
+/// each address and each link that comes up. (`struct nlmsghdr` is 16 bytes; its type is at 4, the port at 12. `struct rtmsg`
+/// has the table at 4.)
+fn news(own_port: u32) -> [SockFilter; 9] {
     // Classic BPF loads numbers as the network has them.
     let kind = |kind: u16| u32::from(u16::from_be_bytes(kind.to_ne_bytes()));
     let code = |code: u32| code as u16;
@@ -104,6 +105,8 @@ fn without_local_routes() -> [SockFilter; 7] {
     let skip_if = |k, yes, no| SockFilter::new(code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K), yes, no, k);
     let answer = |bytes| SockFilter::new(code(libc::BPF_RET | libc::BPF_K), 0, 0, bytes);
     [
+        load(libc::BPF_W, 12),
+        skip_if(u32::from_be_bytes(own_port.to_ne_bytes()), 6, 0),
         load(libc::BPF_H, 4),
         skip_if(kind(RTM_NEWROUTE), 1, 0),
         skip_if(kind(RTM_DELROUTE), 0, 2),
