@@ -231,10 +231,10 @@ impl Kernel {
         }
     }
 
-    /// When [`Kernel::pass`] is due.
+    /// When [`Kernel::pass`] is due, or [`Kernel::rehearse`].
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        [self.contests.due(), self.recheck.due()].into_iter().flatten().min()
+        [self.contests.due(), self.recheck.due(), self.rehearsals.due()].into_iter().flatten().min()
     }
 
     /// Lets the time be `now`; says whether planning again may help.

@@ -201,16 +201,12 @@ impl RouteManager {
                 }
                 () = alarm.reached(due.map(Into::into)) => None,
                 message = self.process.receive() => message,
-                () = std::future::ready(()), if self.kernel.has_to_rehearse() => {
-                    self.kernel.rehearse(&self.state, self.steering.ranking());
-                    self.others_first().await;
-                    continue;
-                }
             };
             self.turn(first).await;
             // One who may has killed it.
             self.stopped = self.stopped.take().or_else(|| self.process.ended().cloned());
-            self.others_first().await;
+            // The writers first: what our own changes have stirred up in the kernel can wait, the callers cannot.
+            tokio::task::yield_now().await;
         }
         self.finish().await;
         // Before anyone is told that we have ended.
@@ -221,15 +217,6 @@ impl RouteManager {
         let reason = self.stopped.take().unwrap_or_else(|| atom("shutdown"));
         self.process.exit(&reason);
         ended
-    }
-
-    /// Lets the writers go on: what our own changes have stirred up in the kernel can wait, the callers cannot. Even less do they
-    /// wait for rehearsals, and they may share our processor.
-    async fn others_first(&self) {
-        if self.kernel.has_to_rehearse() {
-            std::thread::yield_now();
-        }
-        tokio::task::yield_now().await;
     }
 
     /// When a turn is due although nothing has happened.

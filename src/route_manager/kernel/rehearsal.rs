@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use tracing::debug;
 
@@ -20,6 +21,9 @@ use crate::route::{
     Change, Changes, DesiredState, Family, IfName, Metric, OneLink, Plan, Ranking, Reason, Status, Touched, Wish,
     World, way_out,
 };
+
+/// How long nothing is planned before something is rehearsed: whoever has more to say says it sooner, and would wait for it.
+const REST: Duration = Duration::from_millis(1);
 
 /// So many links that are down at the most.
 const MAX_LINKS: usize = 4;
@@ -50,7 +54,9 @@ enum Cue {
 /// What may happen, and what is to be changed then.
 #[derive(Debug, Default)]
 pub(super) struct Rehearsals {
-    due: Vec<Likely>,
+    likely: Vec<Likely>,
+    /// When it is time for them.
+    from: Option<Instant>,
     done: Vec<(Cue, Prepared)>,
 }
 
@@ -87,6 +93,11 @@ impl Cue {
 }
 
 impl Rehearsals {
+    /// When the next is due.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.from.filter(|_| !self.likely.is_empty())
+    }
+
     /// What was foreseen for what has happened, if it was. Then nothing else that was foreseen holds any longer.
     fn take(&mut self, is_given: impl Fn(&Cue) -> bool) -> Option<(Cue, Prepared)> {
         let at = self.done.iter().position(|(cue, _)| is_given(cue))?;
@@ -97,7 +108,7 @@ impl Rehearsals {
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        self.due.clear();
+        self.likely.clear();
         self.done.clear();
     }
 }
@@ -149,23 +160,21 @@ impl Kernel {
             let links = down(&self.plan, &self.world).map(Likely::Up);
             // What is held has its own time.
             let statuses = ranking.held.is_empty().then(|| self.likely_statuses(state));
-            self.rehearsals.due = links.chain(statuses.into_iter().flatten()).collect();
+            self.rehearsals.likely = links.chain(statuses.into_iter().flatten()).collect();
+            self.rehearsals.from = Some(Instant::now() + REST);
         }
     }
 
-    /// Whether there is something to [rehearse](Self::rehearse).
-    #[must_use]
-    pub const fn has_to_rehearse(&self) -> bool {
-        !self.rehearsals.due.is_empty()
-    }
-
-    /// Works out one thing that was [expected](Self::expect). `state` and `ranking` are as they were then.
-    pub fn rehearse(&mut self, state: &DesiredState, ranking: &Ranking) {
+    /// Works out one thing that was [expected](Self::expect), if it is time. `state` and `ranking` are as they were then.
+    pub fn rehearse(&mut self, state: &DesiredState, ranking: &Ranking, now: Instant) {
+        if self.rehearsals.due().is_none_or(|due| now < due) {
+            return;
+        }
         // Something has happened, and the next commit is not far.
         if !self.touched.is_empty() {
-            return self.rehearsals.due.clear();
+            return self.rehearsals.likely.clear();
         }
-        match self.rehearsals.due.pop() {
+        match self.rehearsals.likely.pop() {
             Some(Likely::Up(ifindex)) => self.rehearse_link(ifindex, state, ranking),
             Some(Likely::Counts(name, status)) => self.rehearse_status(name, status, state, ranking),
             None => {}

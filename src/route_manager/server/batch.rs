@@ -101,6 +101,7 @@ impl RouteManager {
             others_turn().await;
         }
         self.follow_up();
+        self.kernel.rehearse(&self.state, self.steering.ranking(), Instant::now());
         self.growth.end(Instant::now());
     }
 
