@@ -6,7 +6,7 @@ use std::process::ExitCode as Status;
 use beamroute::cli::ask::Question;
 use beamroute::cli::{Cli, Command, DemoArgs, ExitCode, Failure, Printed, RunArgs};
 use beamroute::demo;
-use beamroute::service::{self, Privileges};
+use beamroute::service::{self, Privileges, ServiceError};
 
 fn main() -> Status {
     let cli = match Cli::parse_from_args(std::env::args_os()) {
@@ -58,12 +58,11 @@ fn run(args: RunArgs) -> Status {
         Err(error) => return failed(&error, ExitCode::from(&error)),
     };
     // Before there is any other thread, and the log has one.
-    let started = Privileges::restrict(config.user.as_deref())
-        .and_then(|privileges| Ok((privileges.without(|| service::init_log(config.log_format))?, privileges)));
-    let ended = match started {
-        Ok((_log, privileges)) => service::run(config, privileges),
-        Err(error) => Err(error.into()),
-    };
+    let started = Privileges::restrict(config.user.as_deref()).map_err(ServiceError::from).and_then(|privileges| {
+        let log = privileges.without(|| service::init_log(config.log_format))??;
+        Ok((log, privileges))
+    });
+    let ended = started.and_then(|(_log, privileges)| service::run(config, privileges));
     match ended {
         Ok(status) => Status::from(status),
         Err(error) => failed(&error, ExitCode::from(&error)),

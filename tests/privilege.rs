@@ -107,7 +107,7 @@ fn every_thread_keeps_net_admin_alone() {
     let flags = ["--exit-with-stdin", "--flush", "conntrack"];
     let options = site.options().flags(&flags).env("BEAMROUTE_LOG", "debug");
     let daemon = options.wrap(&["sh", "-c", &script, "sh"]).start();
-    check_threads(&daemon, &["beamroute", "stdin", "tracing-appende"], Some(NONE));
+    check_threads(&daemon, &["beamroute", "stdin", "log"], Some(NONE));
     daemon.await_log("privileges given up");
     // It has not given up too much.
     site.beam.expect(&[("net_adm:ping(N).", "pong"), ("Set(eth0, 1).", "ok")]);

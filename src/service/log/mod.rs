@@ -1,22 +1,22 @@
 //! Log lines on stderr.
 
+mod lines;
+
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd as _;
 
 use nix::sys::stat::fstat;
-use tracing::{Event, Level, Subscriber};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing::{Event, Level, Subscriber, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, Subscriber as Lines};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
+pub use self::lines::LogGuard;
+use super::ServiceError;
 use crate::config::LogFormat;
-
-/// Lines that may wait for a stderr that nobody reads; more are dropped.
-const MAX_WAITING: usize = 4096;
 
 /// Sends events to stderr, from level info on unless `BEAMROUTE_LOG` filters otherwise (`debug`,
 /// `beamroute::node=trace`). Where stderr leads to the journal, text has no time, as that has one, and levels in the
@@ -24,16 +24,22 @@ const MAX_WAITING: usize = 4096;
 ///
 /// Lines are written by a thread of their own, so that a stderr that blocks, or has been closed, stops neither calls nor
 /// ticks. What waits is written when the guard is dropped.
-pub fn init(format: LogFormat) -> WorkerGuard {
-    let (writer, guard) =
-        NonBlockingBuilder::default().buffered_lines_limit(MAX_WAITING).lossy(true).finish(std::io::stderr());
+///
+/// # Errors
+/// [`ServiceError::System`] if there can be no thread.
+pub fn init(format: LogFormat) -> Result<LogGuard, ServiceError> {
+    let tell = |lost| warn!(lost, "lines are missing here: the log was not read as fast as it came");
+    let begun = lines::Lines::to(io::stderr(), tell);
+    let (lines, guard) =
+        begun.map_err(|source| ServiceError::System { doing: "start a thread for the log", source })?;
+    let writer = move || lines.clone();
     // Not `EnvFilter`, which also filters by fields of spans, and has regular expressions for it: 300 KiB of the program.
     let filter: Option<Targets> = std::env::var("BEAMROUTE_LOG").ok().and_then(|filter| filter.parse().ok());
     let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let builder = Lines::builder().with_max_level(LevelFilter::TRACE).with_writer(writer).with_target(false);
     // Else a line that cannot be written would be reported on the same stderr, by a macro that panics.
     let builder = builder.log_internal_errors(false);
-    let is_coloured = std::io::stderr().is_terminal();
+    let is_coloured = io::stderr().is_terminal();
     // A program that has a subscriber of its own keeps it.
     let _ = match format {
         LogFormat::Json => tracing::subscriber::set_global_default(builder.json().finish().with(filter)),
@@ -45,7 +51,7 @@ pub fn init(format: LogFormat) -> WorkerGuard {
             tracing::subscriber::set_global_default(builder.with_ansi(is_coloured).finish().with(filter))
         }
     };
-    guard
+    Ok(guard)
 }
 
 /// Whether stderr leads to the journal: `JOURNAL_STREAM` has its device and inode (`systemd.exec(5)`). Programs that we
@@ -53,7 +59,7 @@ pub fn init(format: LogFormat) -> WorkerGuard {
 #[must_use]
 pub fn is_in_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
-    fstat(std::io::stderr().as_fd()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+    fstat(io::stderr().as_fd()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// Lines that begin with their level, as `journalctl -p` wants them (`sd-daemon(3)`). All lines of one event: none may
