@@ -1,8 +1,8 @@
 //! Lines on their way to a file that may block.
 //!
-//! The thread that writes them sleeps until there are some, and writes all that wait at once. (What libraries have for this
-//! writes each line by itself, and looks again and again whether there is another: on a device with one processor, more than
-//! half the time of a failover.)
+//! The thread that writes them sleeps until there are some, lets them grow for a moment, and writes them at once. What libraries
+//! have for this wakes for each line, and then looks again and again whether there is another. On a device with one processor,
+//! callers wait for that.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,9 @@ const MAX_WAITING: usize = 1 << 20;
 
 /// Bytes of memory for lines that are kept when there are none.
 const KEPT: usize = 4 << 10;
+
+/// How long more lines are waited for. So many changes in a row wake the thread once, and not each of them.
+const GROWTH: Duration = Duration::from_millis(1);
 
 /// How long the end waits for a file that takes nothing.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -105,7 +108,10 @@ impl Shared {
     /// Waits for text, and says how many writes were lost after it; `None` when no more will come.
     fn take(&self, text: &mut Vec<u8>) -> Option<usize> {
         let is_idle = |waiting: &mut Waiting| waiting.text.is_empty() && !waiting.is_over;
-        let mut waiting = self.filled.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        let waiting = self.filled.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        let may_grow = |waiting: &mut Waiting| !waiting.is_over;
+        let waited = self.filled.wait_timeout_while(waiting, GROWTH, may_grow);
+        let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut waiting.text, text);
         (!text.is_empty()).then(|| std::mem::take(&mut waiting.lost))
     }
