@@ -2,7 +2,7 @@
  * acknowledgements read. Runs in the network namespace of the interfaces e0, e1, ... with addresses 10.H.L.2/24.
  *
  *   raw apply N       adds and takes away the routes of N interfaces; prints the microseconds of the former
- *   raw failover K    K times a new metric for e0's two routes in main; prints the median in microseconds
+ *   raw failover K P  K times a new metric for e0's two routes in main, P microseconds apart; prints the median in microseconds
  *   raw heal N K      sets eN down and up K times, puts its routes back on the link's event; prints as `watch` does
  *   raw watch N K     sets eN down and up K times; prints the median time from the link's event to its default route in main
  */
@@ -175,7 +175,7 @@ static void apply(int n) {
     send_all(fd, away, 5 * n);
 }
 
-static void failover(int times) {
+static void failover(int times, int pause) {
     int fd = open_route(0), index = index_of(0);
     double *took = calloc(times, sizeof *took);
     uint32_t metrics[2] = { 51, 11 };
@@ -194,6 +194,7 @@ static void failover(int times) {
             route(RTM_DELROUTE, 0, index, RT_TABLE_MAIN, old, 1, PROTOCOL),
             route(RTM_DELROUTE, 0, index, RT_TABLE_MAIN, old, -1, PROTOCOL),
         };
+        if (pause) usleep(pause);
         double start = now();
         send_all(fd, add, 2);
         send_all(fd, del, 2);
@@ -295,13 +296,13 @@ static void watch(int n, int times) {
 int main(int argc, char **argv) {
     int first = argc > 2 ? atoi(argv[2]) : 0, second = argc > 3 ? atoi(argv[3]) : 0;
     if (argc == 3 && !strcmp(argv[1], "apply")) apply(first);
-    else if (argc == 3 && !strcmp(argv[1], "failover")) failover(first);
+    else if (argc == 4 && !strcmp(argv[1], "failover")) failover(first, second);
     else if (argc == 4 && !strcmp(argv[1], "watch")) watch(first, second);
     else if (argc == 4 && !strcmp(argv[1], "heal")) {
         pthread_t thread;
         pthread_create(&thread, NULL, healer, &first);
         usleep(50000);
         watch(first, second);
-    } else return fprintf(stderr, "usage: raw apply N | failover K | watch N K | heal N K\n"), 2;
+    } else return fprintf(stderr, "usage: raw apply N | failover K P | watch N K | heal N K\n"), 2;
     return 0;
 }

@@ -1,8 +1,8 @@
 //! Calls that change routes.
 //!
 //! `bench_calls setup ADDRESS:PORT NODE` gives eth0 and wlan0 of `scripts/bench` their routes.
-//! `bench_calls failover PEER ADDRESS:PORT NODE TIMES` lets eth0 lose the internet and have it again, with a millisecond between; notes
-//! the median from request to reply.
+//! `bench_calls failover METRIC PEER ADDRESS:PORT NODE TIMES PAUSE` lets eth0 lose the internet and have it again, with PAUSE microseconds
+//! between; notes the median from request to reply.
 //! `bench_calls waiting ADDRESS:PORT NODE PID CALLS` stops the server, sends CALLS new metrics for eth0, lets the server go on
 //! and waits for all answers; then takes the metric back. Who counts what it says to the kernel meanwhile knows how many batches
 //! that took.
@@ -35,20 +35,22 @@ fn address_term(text: &str) -> Result<Term> {
 }
 
 pub fn failover(args: &[String]) -> Result<()> {
-    let [peer, address, node, times] = args else { bail!("usage: see the head of this file") };
+    let [metric, peer, address, node, times, pause] = args else { bail!("usage: see the head of this file") };
     let mut client = Client::connect(address, node, "failover@127.0.0.1")?;
+    let pause = Duration::from_micros(pause.parse()?);
     let mut took = Vec::new();
     for status in ["lan", "internet"].iter().cycle().take(times.parse()?) {
         let request = set_status(status);
-        // Interfaces do not fail one after the other without a pause; what follows a reply is not what the next one waits for.
-        std::thread::sleep(Duration::from_micros(200));
+        if !pause.is_zero() {
+            std::thread::sleep(pause);
+        }
         let start = Instant::now();
         client.call(request)?;
         took.push(start.elapsed().as_secs_f64() * 1e6);
     }
     client.call(set_status("internet"))?;
     took.sort_by(f64::total_cmp);
-    note("failover_us", peer, took.get(took.len() / 2).copied().context("no times")?, "us");
+    note(metric, peer, took.get(took.len() / 2).copied().context("no times")?, "us");
     Ok(())
 }
 

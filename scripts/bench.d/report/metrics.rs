@@ -45,7 +45,7 @@ const fn more(id: &'static str, title: &'static str, goals: &'static [Goal]) -> 
 }
 
 /// The first goal is the one that is drawn. In this order they are shown; whatever else was measured comes after them.
-pub const METRICS: [Metric; 16] = [
+pub const METRICS: [Metric; 17] = [
     less("c_1_us", "compiled client, 1 call in flight, one core", &[at("floor", 1.1)]),
     more("c_64_rate", "the same, 64 calls in flight", &[at("floor", 0.5), at("ei", 4.0)]),
     more("c_8x8_rate", "compiled client, 8 connections × 8 calls", &[at("floor", 0.85)]),
@@ -58,7 +58,8 @@ pub const METRICS: [Metric; 16] = [
     less("start_ms", "start to first answer", &[alone(8.0)]),
     less("rss_idle", "memory (VmRSS), idle", &[alone(3.0)]),
     less("rss_200", "memory (VmRSS), 200 connections", &[alone(6.0)]),
-    less("failover_us", "failover, request to reply, one core", &[at("raw_and_trip", 2.0)]),
+    less("failover_us", "failover, request to reply, one core, 5 ms apart", &[at("raw_and_trip", 2.0)]),
+    less("failovers_us", "the same, one after the other", &[at("raw_and_trip", 2.0)]),
     less("recompute_4096", "4,096 interfaces: plan and diff, by the kernel's batch", &[at("raw_apply", 0.1)]),
     less("own_4096", "4,096 interfaces: ours of a failover", &[alone(100.0)]),
     less("batches", "batches for 1,000 changes that wait", &[alone(1.0)]),
