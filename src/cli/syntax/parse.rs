@@ -275,8 +275,9 @@ impl<'a> Parser<'a> {
         if self.cursor.peek().is_some_and(|c| is_atom_char(c) && c != '@') {
             return Err(self.cursor.wrong("not a digit of this number"));
         }
-        let value = BigInt::parse_bytes(format!("{sign}{digits}").as_bytes(), base);
-        Ok(of_any_size(value.ok_or_else(|| self.cursor.wrong_at(start, "not a number"))?))
+        // Not `BigInt::parse_bytes`: its logarithm alone would load the library of mathematics into every daemon.
+        let value = digits.chars().filter_map(|c| c.to_digit(base)).fold(BigInt::ZERO, |value, c| value * base + c);
+        Ok(of_any_size(if is_negative { -value } else { value }))
     }
 
     /// Digits, with single underscores between; at least one.
