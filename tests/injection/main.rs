@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
 mod faults;
+mod foreseen;
 mod kernel;
 mod ledger;
 mod limits;
