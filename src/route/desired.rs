@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use super::subnet::is_unicast;
+use super::taken::Taken;
 use super::{IfName, Metric, Object, Ranking, Status, Subnet, World, tables};
 
 /// The wishes of all interfaces.
@@ -17,6 +18,8 @@ pub struct DesiredState {
     // for the interface must outlive that.
     metrics: BTreeMap<IfName, Metric>,
     cleared: VecDeque<IfName>,
+    /// The tables of the interfaces.
+    taken: Taken,
     max_interfaces: usize,
 }
 
@@ -146,7 +149,13 @@ impl DesiredState {
     /// No wishes yet, and room for `max_interfaces`.
     #[must_use]
     pub const fn new(max_interfaces: usize) -> Self {
-        Self { interfaces: BTreeMap::new(), metrics: BTreeMap::new(), cleared: VecDeque::new(), max_interfaces }
+        Self {
+            interfaces: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+            cleared: VecDeque::new(),
+            taken: Taken::new(),
+            max_interfaces,
+        }
     }
 
     /// A state from saved parts. More interfaces than `max_interfaces` are kept: the limit refuses new ones only.
@@ -159,16 +168,16 @@ impl DesiredState {
         metrics: BTreeMap<IfName, Metric>,
         cleared: impl IntoIterator<Item = IfName>,
     ) -> Result<Self, RestoreError> {
-        let mut seen = BTreeSet::new();
+        let mut taken = Taken::new();
         for table in interfaces.values().map(|wish| wish.table) {
             if !tables::is_assignable(table) {
                 return Err(RestoreError::BadTable(table));
             }
-            if !seen.insert(table) {
+            if !taken.insert(table) {
                 return Err(RestoreError::SharedTable(table));
             }
         }
-        let mut state = Self { interfaces, metrics, cleared: VecDeque::new(), max_interfaces };
+        let mut state = Self { interfaces, metrics, cleared: VecDeque::new(), taken, max_interfaces };
         for name in cleared {
             state.remember_cleared(name);
         }
@@ -234,9 +243,8 @@ impl DesiredState {
     /// Forgets the interface and frees its table; its connection property stays `disconnected` ([`MAX_CLEARED`] of
     /// these are remembered, the oldest goes first). As in VintageNet, clearing a name that was never known leaves no trace.
     pub fn clear_route(&mut self, name: IfName) -> Effect {
-        if self.interfaces.remove(&name).is_none() {
-            return Effect::Unchanged;
-        }
+        let Some(wish) = self.interfaces.remove(&name) else { return Effect::Unchanged };
+        self.taken.remove(wish.table);
         self.remember_cleared(name);
         Effect::Changed
     }
@@ -315,6 +323,7 @@ impl DesiredState {
             Some(before) if before.is_planned_like(&wish) => Effect::Noted,
             _ => Effect::Changed,
         };
+        self.taken.insert(wish.table);
         self.interfaces.insert(name, wish);
         self.cleared.retain(|cleared| *cleared != name);
         Ok(effect)
@@ -325,8 +334,7 @@ impl DesiredState {
         if self.interfaces.len() >= self.max_interfaces {
             return Err(full);
         }
-        let taken = self.interfaces.values().map(|wish| wish.table).collect();
-        let table = tables::lowest_free(name, &taken, call.world, call.orphans).ok_or(full)?;
+        let table = tables::lowest_free(name, &self.taken, call.world, call.orphans).ok_or(full)?;
         Ok(Wish {
             status,
             why: None,

@@ -75,10 +75,13 @@ pub(super) fn active<'a>(
     state: &'a DesiredState,
     ranking: &'a Ranking,
 ) -> impl Iterator<Item = (IfName, &'a Wish, u32)> {
-    state.interfaces().iter().filter(|(_, wish)| !wish.subnets.is_empty()).filter_map(|(name, wish)| {
-        let metric = state.metric(*name, ranking).number()?;
-        Some((*name, wish, metric))
-    })
+    let metric = |name, wish| metric_of_active(state, ranking, name, wish);
+    state.interfaces().iter().filter_map(move |(name, wish)| Some((*name, wish, metric(*name, wish)?)))
+}
+
+/// The metric of interface `name`, if its `wish` has an address.
+pub(super) fn metric_of_active(state: &DesiredState, ranking: &Ranking, name: IfName, wish: &Wish) -> Option<u32> {
+    if wish.subnets.is_empty() { None } else { state.metric(name, ranking).number() }
 }
 
 fn of(ifname: IfName, wish: &Wish, metric: u32) -> Vec<Entry> {

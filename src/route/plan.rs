@@ -34,7 +34,23 @@ pub struct Plan {
     names: BTreeMap<u32, IfName>,
     /// Interfaces of which something cannot be installed, and the first reason.
     pending: BTreeMap<IfName, Reason>,
+    /// Those of them whose link is down.
+    down: BTreeSet<IfName>,
+    replanned: Replanned,
 }
+
+/// What was planned anew since somebody [took note](Plan::take_replanned). No part of what is planned: it makes no difference
+/// between two plans.
+#[derive(Debug, Clone, Default)]
+struct Replanned(Touched);
+
+impl PartialEq for Replanned {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Replanned {}
 
 /// What was planned for one interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +139,9 @@ impl Plan {
         let mut names = self.names_of(world, touched);
         let shifted = self.rank_ipv6(wanted, &names);
         names.extend(shifted);
+        if !self.replanned.0.everything {
+            self.replanned.0.names.extend(&names);
+        }
         let mut moved = BTreeSet::new();
         let mut shares = Vec::with_capacity(names.len());
         for name in names {
@@ -142,7 +161,7 @@ impl Plan {
 
     /// Plans for everything; the large maps are made at once, which is several times as fast as one by one.
     fn anew(wanted: &Wanted<'_>, world: &World) -> Self {
-        let mut plan = Self::default();
+        let mut plan = Self { replanned: Replanned(Touched::everything()), ..Self::default() };
         let names: BTreeSet<IfName> = wanted.state.interfaces().keys().copied().collect();
         let _ = plan.rank_ipv6(wanted, &names);
         let mut objects: Vec<(Object, Turn)> = Vec::with_capacity(names.len() * USUAL_OBJECTS);
@@ -225,6 +244,18 @@ impl Plan {
         &self.pending
     }
 
+    /// Those of them of which the reason is that the link is down.
+    #[must_use]
+    pub const fn down(&self) -> &BTreeSet<IfName> {
+        &self.down
+    }
+
+    /// The interfaces that were planned anew since this was last called: what is [pending](Self::pending) of others is as it
+    /// was.
+    pub fn take_replanned(&mut self) -> Touched {
+        std::mem::take(&mut self.replanned.0)
+    }
+
     /// The interfaces that must be planned anew.
     fn names_of(&self, world: &World, touched: &Touched) -> BTreeSet<IfName> {
         let before = touched.links.iter().filter_map(|ifindex| self.names.get(ifindex).copied());
@@ -270,6 +301,7 @@ impl Plan {
     /// Takes out what was planned for `name`, but for the objects that its new share has in the same place.
     fn take_out(&mut self, name: IfName, new: Option<&Planned>, moved: &mut BTreeSet<Object>) {
         self.pending.remove(&name);
+        self.down.remove(&name);
         let Some(planned) = self.planned.remove(&name) else { return };
         self.tables.remove(&planned.table);
         planned.ifindex.map(|ifindex| self.names.remove(&ifindex));
@@ -338,6 +370,9 @@ impl Plan {
     fn take_in(&mut self, name: IfName, planned: Option<Planned>, pending: Option<Reason>) {
         let Some(planned) = planned else { return };
         pending.map(|reason| self.pending.insert(name, reason));
+        if pending == Some(Reason::LinkDown) {
+            self.down.insert(name);
+        }
         self.tables.insert(planned.table, planned.ifindex);
         planned.ifindex.map(|ifindex| self.names.insert(ifindex, name));
         self.planned.insert(name, planned);

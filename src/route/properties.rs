@@ -11,10 +11,10 @@ pub fn available_interfaces(state: &DesiredState, ranking: &Ranking) -> Vec<IfNa
     ranked.into_iter().map(|(_, name)| name).collect()
 }
 
-/// The first of [`available_interfaces`].
+/// By which [`available_interfaces`] are ordered; `None` if `name` is not among them.
 #[must_use]
-pub fn best_interface(state: &DesiredState, ranking: &Ranking) -> Option<IfName> {
-    entry::active(state, ranking).map(|(name, _, metric)| (metric, name)).min().map(|(_, name)| name)
+pub fn available_at(state: &DesiredState, ranking: &Ranking, name: IfName) -> Option<u32> {
+    entry::metric_of_active(state, ranking, name, state.interfaces().get(&name)?)
 }
 
 /// `["connection"]`: the best status of all interfaces.

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::taken::Taken;
 use super::{IfName, MAIN_TABLE, Object, Route, Rule, Subnet, World};
 
 /// VintageNet's first table (0.13 `lib/vintage_net/route/calculator.ex`).
@@ -23,12 +24,7 @@ pub(super) fn is_assignable(table: u32) -> bool {
 
 /// The lowest table for interface `name` that nobody uses: no other wish, no foreign route or rule, no orphan of
 /// another interface that has an effect. An orphan's route in it would carry this interface's traffic.
-pub(super) fn lowest_free(
-    name: IfName,
-    taken: &BTreeSet<u32>,
-    world: &World,
-    orphans: &BTreeSet<Object>,
-) -> Option<u32> {
+pub(super) fn lowest_free(name: IfName, taken: &Taken, world: &World, orphans: &BTreeSet<Object>) -> Option<u32> {
     // Nearly always there are none, and then the links need not be searched.
     let mut free = BTreeSet::new();
     if !orphans.is_empty() {
@@ -36,9 +32,8 @@ pub(super) fn lowest_free(
         free.extend(useless_orphans(world, orphans));
     }
     let held: BTreeSet<u32> = orphans.difference(&free).map(Object::table).collect();
-    (FIRST_TABLE..=u32::MAX).find(|table| {
-        is_assignable(*table) && !taken.contains(table) && !held.contains(table) && !world.is_foreign_table(*table)
-    })
+    let mut tables = taken.free_from(FIRST_TABLE).filter(|table| is_assignable(*table) && !held.contains(table));
+    tables.find(|table| !world.is_foreign_table(*table))
 }
 
 /// The orphans that belong to interface `name`: routes over it, rules into the tables of these routes, and rules for
@@ -117,7 +112,9 @@ mod tests {
     fn the_lowest_number_that_nobody_uses() {
         let mut world = world();
         let free = |taken: &[u32], world: &World| {
-            lowest_free(name("eth0"), &taken.iter().copied().collect(), world, &BTreeSet::new())
+            let mut all = Taken::new();
+            taken.iter().for_each(|table| _ = all.insert(*table));
+            lowest_free(name("eth0"), &all, world, &BTreeSet::new())
         };
         assert_eq!(free(&[], &world), Some(100));
         assert_eq!(free(&[100, 102], &world), Some(101));
@@ -131,7 +128,7 @@ mod tests {
     #[test]
     fn an_orphans_table_is_free_for_its_own_interface_only() {
         let orphans = BTreeSet::from([on_link(100, 2, "10.0.0.0"), rule("10.0.0.5", 100)]);
-        let free = |text| lowest_free(name(text), &BTreeSet::new(), &world(), &orphans);
+        let free = |text| lowest_free(name(text), &Taken::new(), &world(), &orphans);
         assert_eq!(free("eth0"), Some(100));
         assert_eq!(free("wlan0"), Some(101));
         assert_eq!(free("ppp0"), Some(101));

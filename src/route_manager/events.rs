@@ -1,6 +1,6 @@
 //! What subscribers are told: the present state first, then every change, numbered without holes.
 //!
-//! Pure: pictures of the state come in, terms for each subscriber go out. Who has ended is told from outside.
+//! Pure: what may have changed comes in, terms for each subscriber go out. Who has ended is told from outside.
 //!
 //! The last [`LAST`] events are kept, with their times, for whoever asks later.
 //!
@@ -8,14 +8,13 @@
 //! bounded by its connection ([`NodeConfig::outbox_limit`](crate::node::NodeConfig::outbox_limit)), which is closed
 //! when it is exceeded, and its subscriptions end with it.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 
 use eetf::{Pid, Reference};
 
-use super::status::Install;
-use crate::route::{IfName, Reason, Status};
-use crate::term::{Term, atom, binary, integer, list, tuple};
+use super::picture::{Event, Picture, Standing};
+use crate::route::IfName;
+use crate::term::{Term, atom, integer, list, tuple};
 
 /// How many events are kept.
 const LAST: usize = 200;
@@ -37,65 +36,18 @@ struct Subscriber {
     last: i64,
 }
 
-/// All that events are about.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Picture {
-    /// How the interfaces stand that are known.
-    pub installs: BTreeMap<IfName, Install>,
-    /// `["interface", IfName, "connection"]`, also of those that are known no more.
-    pub statuses: BTreeMap<IfName, Status>,
-    /// `["connection"]`
-    pub connection: Option<Status>,
-    /// `["available_interfaces"]`
-    pub available: Option<Arc<[IfName]>>,
-}
-
-/// What happened, for all subscribers alike. Small, for it is kept: [`Self::words`] are for those who are told.
-#[derive(Debug, Clone)]
-enum Event {
-    Install(IfName, Option<Install>),
-    Healed(IfName),
-    /// Of an interface, or of all: before and after.
-    Connection(Option<IfName>, [Option<Status>; 2]),
-    Available([Option<Arc<[IfName]>>; 2]),
-    Foreign(Term),
-}
-
 /// A message and the process that it is for.
 pub(super) type Told = (Pid, Term);
 
-impl Event {
-    /// What stands after the number.
-    fn words(&self) -> Vec<Term> {
-        let name_of = |name: &IfName| binary(name.as_bytes());
-        let property = |path: Term, [old, new]: [Term; 2]| vec![atom("property"), path, old, new];
-        match self {
-            Self::Install(name, install) => {
-                vec![atom("install"), name_of(name), install.map_or_else(nil, Install::to_term)]
-            }
-            Self::Healed(name) => vec![atom("healed"), name_of(name)],
-            Self::Connection(name, values) => {
-                let last = binary("connection");
-                let path = match name {
-                    Some(name) => list([binary("interface"), name_of(name), last]),
-                    None => list([last]),
-                };
-                property(path, values.map(|status| status.map_or_else(nil, |status| atom(status.as_str()))))
-            }
-            Self::Available(values) => {
-                let names = |names: &Arc<[IfName]>| list(names.iter().map(name_of).collect::<Vec<_>>());
-                let values = values.each_ref().map(|value| value.as_ref().map_or_else(nil, names));
-                property(list([binary("available_interfaces")]), values)
-            }
-            Self::Foreign(what) => vec![atom("foreign"), what.clone()],
-        }
-    }
-}
-
 impl Events {
-    /// Things are as in `picture`, and that is no news.
-    pub(super) fn begin(&mut self, picture: Picture) {
-        self.picture = picture;
+    /// These interfaces stand so, and that is no news.
+    pub(super) fn begin(&mut self, seen: impl IntoIterator<Item = (IfName, Standing)>) {
+        let _ = self.picture.take_in(seen);
+    }
+
+    /// How things stand, as far as those who listen have been told.
+    pub(super) const fn picture(&self) -> &Picture {
+        &self.picture
     }
 
     /// What has happened lately: a list of `{UnixMs, {Kind, ...}}`, the oldest first.
@@ -113,20 +65,11 @@ impl Events {
         self.subscribers.len()
     }
 
-    /// Begins to tell `pid`, which has no subscription yet; `picture` is how things are, and `foreign` what has happened and
-    /// is not over. Gives what it is told at once.
-    pub(super) fn subscribe(
-        &mut self,
-        node: &str,
-        pid: Pid,
-        reference: Reference,
-        picture: Picture,
-        foreign: Vec<Term>,
-    ) -> Vec<Told> {
-        // Those who listen already have been told all of it.
-        self.picture = picture;
+    /// Begins to tell `pid`, which has no subscription yet; `foreign` is what has happened and is not over. Gives what it is
+    /// told at once: how things are, as all others have been told.
+    pub(super) fn subscribe(&mut self, node: &str, pid: Pid, reference: Reference, foreign: Vec<Term>) -> Vec<Told> {
         let mut subscriber = Subscriber { pid, reference, last: 0 };
-        let present = changes(&Picture::default(), &self.picture).into_iter().chain(foreign_events(foreign));
+        let present = self.picture.present().into_iter().chain(foreign_events(foreign));
         let told = present.map(|event| subscriber.told(node, &event)).collect();
         self.subscribers.push(subscriber);
         told
@@ -143,11 +86,16 @@ impl Events {
         self.subscribers.retain(|subscriber| subscriber.reference != *reference);
     }
 
-    /// Things are as in `picture` now, at `now_ms`, and `foreign` has happened: what to tell whom.
-    pub(super) fn changed(&mut self, node: &str, picture: Picture, foreign: Vec<Term>, now_ms: u64) -> Vec<Told> {
-        let mut events = changes(&self.picture, &picture);
+    /// These interfaces stand so now, at `now_ms`, and `foreign` has happened: what to tell whom.
+    pub(super) fn changed(
+        &mut self,
+        node: &str,
+        seen: impl IntoIterator<Item = (IfName, Standing)>,
+        foreign: Vec<Term>,
+        now_ms: u64,
+    ) -> Vec<Told> {
+        let mut events = self.picture.take_in(seen);
         events.extend(foreign_events(foreign));
-        self.picture = picture;
         let mut told = Vec::new();
         for subscriber in &mut self.subscribers {
             told.extend(events.iter().map(|event| subscriber.told(node, event)));
@@ -175,51 +123,13 @@ fn foreign_events(foreign: Vec<Term>) -> impl Iterator<Item = Event> {
     foreign.into_iter().map(Event::Foreign)
 }
 
-/// What leads from one picture to another: the interfaces' own changes first, what follows from them last.
-fn changes(old: &Picture, new: &Picture) -> Vec<Event> {
-    let mut events = Vec::new();
-    for (name, install) in &new.installs {
-        let before = old.installs.get(name);
-        if before != Some(install) {
-            events.push(Event::Install(*name, Some(*install)));
-        }
-        if before.is_some_and(is_broken) && !is_broken(install) {
-            events.push(Event::Healed(*name));
-        }
-    }
-    let gone = old.installs.keys().filter(|name| !new.installs.contains_key(name));
-    events.extend(gone.map(|name| Event::Install(*name, None)));
-    let gone = old.statuses.iter().filter(|(name, _)| !new.statuses.contains_key(name));
-    events.extend(gone.map(|(name, before)| Event::Connection(Some(*name), [Some(*before), None])));
-    for (name, after) in &new.statuses {
-        let before = old.statuses.get(name).copied();
-        if before != Some(*after) {
-            events.push(Event::Connection(Some(*name), [before, Some(*after)]));
-        }
-    }
-    if old.connection != new.connection {
-        events.push(Event::Connection(None, [old.connection, new.connection]));
-    }
-    if old.available != new.available {
-        events.push(Event::Available([old.available.clone(), new.available.clone()]));
-    }
-    events
-}
-
-fn nil() -> Term {
-    atom("nil")
-}
-
-/// Whether the kernel lacks something. While an interface is held, what counts of it is in.
-const fn is_broken(install: &Install) -> bool {
-    !matches!(install, Install::Installed | Install::Pending(Reason::Held))
-}
-
 #[cfg(test)]
 mod tests {
     use eetf::Atom;
 
     use super::*;
+    use crate::route::{Reason, Status};
+    use crate::route_manager::status::Install;
     use crate::term::{as_integer, as_tuple};
 
     const NODE: &str = "br@h";
@@ -236,11 +146,10 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn picture(connection: &str, installs: &[(&str, Install)]) -> Picture {
-        let connection = Status::parse(connection).unwrap();
-        let statuses = installs.iter().map(|(text, _)| (name(text), connection)).collect();
-        let installs = installs.iter().map(|(text, install)| (name(text), *install)).collect();
-        Picture { installs, statuses, connection: Some(connection), available: None }
+    /// That `eth0` stands so.
+    fn eth0(status: &str, install: Install) -> [(IfName, Standing); 1] {
+        let standing = Standing { install: Some(install), status: Status::parse(status), metric: None };
+        [(name("eth0"), standing)]
     }
 
     /// The numbers and the words of what one subscriber is told.
@@ -259,36 +168,44 @@ mod tests {
     fn the_present_first_and_then_every_change_without_holes() {
         let mut events = Events::default();
         let down = Install::Pending(Reason::LinkDown);
-        let told = events.subscribe(NODE, pid(1), reference(1), picture("lan", &[("eth0", down)]), Vec::new());
+        events.begin(eth0("lan", down));
+        let told = events.subscribe(NODE, pid(1), reference(1), Vec::new());
         let present = [
             "install <<\"eth0\">> {pending,link_down}",
             "property [<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>] nil lan",
             "property [<<\"connection\">>] nil lan",
+            "property [<<\"available_interfaces\">>] nil []",
         ];
         let numbered = |from: i64, words: &[&str]| -> Vec<(i64, String)> {
             (from..).zip(words.iter().map(ToString::to_string)).collect()
         };
         assert_eq!(heard(&told, &pid(1)), numbered(1, &present));
-        let up = picture("internet", &[("eth0", Install::Installed)]);
-        let late = events.changed(NODE, up.clone(), vec![atom("something")], 7);
+        let up = Standing { metric: Some(10), ..eth0("internet", Install::Installed)[0].1 };
+        let late = events.changed(NODE, [(name("eth0"), up)], vec![atom("something")], 7);
         let change = [
             "install <<\"eth0\">> installed",
             "healed <<\"eth0\">>",
             "property [<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>] lan internet",
             "property [<<\"connection\">>] lan internet",
+            "property [<<\"available_interfaces\">>] [] [<<\"eth0\">>]",
             "foreign something",
         ];
-        assert_eq!(heard(&late, &pid(1)), numbered(4, &change));
-        let second = events.subscribe(NODE, pid(2), reference(2), up.clone(), vec![atom("something")]);
+        assert_eq!(heard(&late, &pid(1)), numbered(5, &change));
+        let second = events.subscribe(NODE, pid(2), reference(2), vec![atom("something")]);
         let present = heard(&second, &pid(2));
-        assert_eq!(present.len(), 4, "its own numbers, from 1");
-        assert_eq!(present[3], (4, "foreign something".to_owned()), "what is not over, last");
-        assert!(events.changed(NODE, up, Vec::new(), 7).is_empty());
-        let cleared = events.changed(NODE, picture("disconnected", &[]), Vec::new(), 8);
+        assert_eq!(present.len(), 5, "its own numbers, from 1");
+        assert_eq!(present[4], (5, "foreign something".to_owned()), "what is not over, last");
+        assert!(events.changed(NODE, [(name("eth0"), up)], Vec::new(), 7).is_empty());
+        let cleared = events.changed(NODE, [(name("eth0"), Standing::default())], Vec::new(), 8);
         let gone = "property [<<\"interface\">>,<<\"eth0\">>,<<\"connection\">>] internet nil".to_owned();
-        let end = ["install <<\"eth0\">> nil", gone.as_str(), "property [<<\"connection\">>] internet disconnected"];
-        assert_eq!(heard(&cleared, &pid(1)), numbered(9, &end));
-        assert_eq!(heard(&cleared, &pid(2)), numbered(5, &end));
+        let end = [
+            "install <<\"eth0\">> nil",
+            gone.as_str(),
+            "property [<<\"connection\">>] internet disconnected",
+            "property [<<\"available_interfaces\">>] [<<\"eth0\">>] []",
+        ];
+        assert_eq!(heard(&cleared, &pid(1)), numbered(11, &end));
+        assert_eq!(heard(&cleared, &pid(2)), numbered(6, &end));
     }
 
     #[test]
@@ -296,8 +213,9 @@ mod tests {
         let mut events = Events::default();
         let install = |why: Option<Reason>| why.map_or(Install::Installed, Install::Pending);
         let mut is_healed = |before, after| {
-            let [before, after] = [before, after].map(|why| picture("lan", &[("eth0", install(why))]));
-            events.subscribe(NODE, pid(1), reference(1), before, Vec::new());
+            let [before, after] = [before, after].map(|why| eth0("lan", install(why)));
+            events.begin(before);
+            events.subscribe(NODE, pid(1), reference(1), Vec::new());
             let told = heard(&events.changed(NODE, after, Vec::new(), 7), &pid(1));
             events.unsubscribe(&pid(1));
             told.iter().any(|(_, words)| words.starts_with("healed"))
@@ -311,14 +229,15 @@ mod tests {
     fn who_has_ended_is_told_nothing_more() {
         let mut events = Events::default();
         for id in [1, 2] {
-            events.subscribe(NODE, pid(id), reference(id), Picture::default(), Vec::new());
+            events.subscribe(NODE, pid(id), reference(id), Vec::new());
         }
         assert!(events.has(&pid(1)));
         events.ended(&reference(1));
-        assert_eq!(events.changed(NODE, picture("lan", &[]), Vec::new(), 7).len(), 1);
+        events.begin(eth0("lan", Install::Installed));
+        assert_eq!(events.changed(NODE, eth0("lan", Install::Pending(Reason::Held)), Vec::new(), 7).len(), 1);
         assert_eq!(events.unsubscribe(&pid(2)), Some(reference(2)));
         assert_eq!(events.unsubscribe(&pid(2)), None);
-        assert!(events.changed(NODE, picture("internet", &[]), Vec::new(), 8).is_empty());
+        assert!(events.changed(NODE, eth0("lan", Install::Installed), Vec::new(), 8).is_empty());
         assert_eq!(crate::term::as_list(&events.last()).unwrap().len(), 2, "kept all the same");
     }
 }

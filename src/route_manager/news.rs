@@ -42,33 +42,48 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// What is new, the end of the old first.
-    pub(super) fn compare(&mut self, contested: BTreeSet<Option<IfName>>, shadows: Shadows) -> Vec<News> {
+    /// What is new, the end of the old first. `shadows` tells of the interfaces for which that may have changed, each once,
+    /// what outranks them.
+    pub(super) fn compare(
+        &mut self,
+        contested: BTreeSet<Option<IfName>>,
+        shadows: impl IntoIterator<Item = (IfName, Option<ForeignDefault>)>,
+    ) -> Vec<News> {
         let mut news = Vec::new();
         news.extend(self.contested.difference(&contested).copied().map(News::Uncontested));
         news.extend(contested.difference(&self.contested).copied().map(News::Contested));
-        let ended = grouped(&self.shadows, &shadows).into_iter();
-        news.extend(ended.map(|(by, ifnames)| News::Unshadowed { by, ifnames }));
-        let begun = grouped(&shadows, &self.shadows).into_iter();
-        news.extend(begun.map(|(by, ifnames)| News::Shadowed { by, ifnames }));
-        (self.contested, self.shadows) = (contested, shadows);
+        self.contested = contested;
+        let (mut ended, mut begun) = (Grouped::new(), Grouped::new());
+        for (name, now) in shadows {
+            let before = self.shadows.get(&name).copied();
+            if before == now {
+                continue;
+            }
+            before.into_iter().for_each(|by| ended.entry(by).or_default().push(name));
+            now.into_iter().for_each(|by| begun.entry(by).or_default().push(name));
+            match now {
+                Some(by) => self.shadows.insert(name, by),
+                None => self.shadows.remove(&name),
+            };
+        }
+        news.extend(ended.into_iter().map(|(by, ifnames)| News::Unshadowed { by, ifnames }));
+        news.extend(begun.into_iter().map(|(by, ifnames)| News::Shadowed { by, ifnames }));
         news
+    }
+
+    /// The foreign default routes that outrank ours, as they were last seen.
+    pub(super) const fn shadows(&self) -> &Shadows {
+        &self.shadows
     }
 
     /// All that has begun and not ended, as if it were new.
     pub(super) fn present(&self) -> Vec<News> {
-        Self::default().compare(self.contested.clone(), self.shadows.clone())
+        Self::default().compare(self.contested.clone(), self.shadows.iter().map(|(name, by)| (*name, Some(*by))))
     }
 }
 
-/// Those of `these` that are not among `those`, by the foreign route.
-fn grouped(these: &Shadows, those: &Shadows) -> BTreeMap<ForeignDefault, Vec<IfName>> {
-    let mut grouped: BTreeMap<ForeignDefault, Vec<IfName>> = BTreeMap::new();
-    for (name, by) in these.iter().filter(|(name, by)| those.get(name) != Some(by)) {
-        grouped.entry(*by).or_default().push(*name);
-    }
-    grouped
-}
+/// Interfaces by the foreign route.
+type Grouped = BTreeMap<ForeignDefault, Vec<IfName>>;
 
 impl News {
     /// As an event tells it, once for each interface. `foreign` shows the other program's route.
@@ -145,21 +160,21 @@ mod tests {
     fn everything_is_told_once() {
         let mut watch = Watch::default();
         let (eth0, wlan0) = (name("eth0"), name("wlan0"));
-        let both = Shadows::from([(eth0, foreign(0)), (wlan0, foreign(0))]);
+        let both = [(eth0, Some(foreign(0))), (wlan0, Some(foreign(0)))];
         let fights = BTreeSet::from([Some(eth0)]);
-        let told = watch.compare(fights.clone(), both.clone());
+        let told = watch.compare(fights.clone(), both);
         let shadowed = News::Shadowed { by: foreign(0), ifnames: vec![eth0, wlan0] };
         assert_eq!(told, [News::Contested(Some(eth0)), shadowed]);
         assert_eq!(watch.compare(fights, both), []);
         assert_eq!(watch.present(), told);
         // Another one takes its place for one of them.
-        let other = Shadows::from([(eth0, foreign(0)), (wlan0, foreign(15))]);
-        let told = watch.compare(BTreeSet::new(), other);
+        let told = watch.compare(BTreeSet::new(), [(wlan0, Some(foreign(15)))]);
         let over = News::Unshadowed { by: foreign(0), ifnames: vec![wlan0] };
         let begun = News::Shadowed { by: foreign(15), ifnames: vec![wlan0] };
         assert_eq!(told, [News::Uncontested(Some(eth0)), over, begun.clone()]);
         assert_eq!(watch.present(), [News::Shadowed { by: foreign(0), ifnames: vec![eth0] }, begun]);
-        assert_eq!(watch.compare(BTreeSet::new(), Shadows::new()).len(), 2);
+        assert_eq!(watch.shadows(), &Shadows::from([(eth0, foreign(0)), (wlan0, foreign(15))]));
+        assert_eq!(watch.compare(BTreeSet::new(), [(eth0, None), (wlan0, None)]).len(), 2);
         assert_eq!(watch.present(), []);
     }
 }

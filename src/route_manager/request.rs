@@ -97,13 +97,14 @@ impl Request {
         parsed.map_err(|wrong| Refusal::BadArgument(format!("{function}: {wrong}")))
     }
 
-    /// The interface whose wish it is about.
+    /// The interface that it is about, if it is about one alone.
     #[must_use]
     pub const fn about(&self) -> Option<IfName> {
         match self {
-            Self::SetRoute { ifname, .. } | Self::ClearRoute(ifname) | Self::SetConnectionStatus { ifname, .. } => {
-                Some(*ifname)
-            }
+            Self::SetRoute { ifname, .. }
+            | Self::ClearRoute(ifname)
+            | Self::SetConnectionStatus { ifname, .. }
+            | Self::SetMetric { ifname, .. } => Some(*ifname),
             _ => None,
         }
     }

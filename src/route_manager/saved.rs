@@ -21,6 +21,7 @@ mod image;
 mod place;
 mod record;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -29,16 +30,19 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use self::format::{Chain, Content, Damage, MAX_BYTES, Owner};
-use self::image::Image;
+use self::image::{Extent, Image};
 use self::place::{Found, Identity, Place};
 use super::owners::Policies;
-use crate::route::DesiredState;
+use crate::route::{DesiredState, IfName};
 
 /// A journal is written anew when it is longer than this, and than [`COMPACT_FACTOR`] times what it was when it was new.
 const COMPACT_FROM: u64 = 64 << 10;
 
 /// See [`COMPACT_FROM`]. On average a byte of state is then written at most 1.3 times.
 const COMPACT_FACTOR: u64 = 4;
+
+/// So many bytes of memory stay allocated for lines.
+const MAX_IDLE: usize = 16 << 10;
 
 /// How long a failed save waits for its next try, if no change comes before.
 const RETRY: Duration = Duration::from_secs(1);
@@ -52,6 +56,12 @@ pub struct Journal {
     image: Image,
     /// What the owners of wishes want, with their next [`Journal::save`].
     policies: Policies,
+    /// These may be others than the disk has.
+    are_policies_touched: bool,
+    /// So may what is wanted of these.
+    touched: BTreeSet<IfName>,
+    /// Used again for each line.
+    line: Vec<u8>,
     /// Where to append; `None`: the next save writes a whole new file.
     tail: Option<Tail>,
     /// The file that is ours to replace. Any other in its place is set aside.
@@ -155,6 +165,9 @@ impl Journal {
             owner,
             image: Image::default(),
             policies: Policies::default(),
+            are_policies_touched: false,
+            touched: BTreeSet::new(),
+            line: Vec::new(),
             tail: None,
             own: None,
             damage: None,
@@ -218,11 +231,36 @@ impl Journal {
     /// The owners' policies are these from now on; they are saved with the state.
     pub(super) fn set_policies(&mut self, policies: &Policies) {
         self.policies.clone_from(policies);
+        self.are_policies_touched = true;
+    }
+
+    /// The next [`Journal::save_touched`] has to look at interface `name`.
+    pub fn touch(&mut self, name: IfName) {
+        self.touched.insert(name);
+    }
+
+    /// Whether there may be something to save, or to try again.
+    #[must_use]
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.are_policies_touched || !self.touched.is_empty() || self.retry_at().is_some_and(|due| due <= now)
     }
 
     /// Brings `state` to the disk. Writes nothing if it is there already. [`Journal::unsaved`] says whether it worked.
     pub fn save(&mut self, state: &DesiredState) {
-        let saved = match self.append(state) {
+        self.save_extent(state, &Extent::All);
+    }
+
+    /// The same, if of what is wanted of interfaces only what was [touched](Journal::touch) is new: the others are not looked at.
+    pub fn save_touched(&mut self, state: &DesiredState) {
+        let interfaces = std::mem::take(&mut self.touched);
+        self.save_extent(state, &Extent::Touched { interfaces, policies: self.are_policies_touched });
+    }
+
+    /// What cannot be appended is all written anew, then or at the next save that works: what was touched need not be remembered.
+    fn save_extent(&mut self, state: &DesiredState, extent: &Extent) {
+        self.touched.clear();
+        self.are_policies_touched = false;
+        let saved = match self.append(state, extent) {
             Ok(true) => Ok(()),
             Ok(false) => self.write_anew(Image::of(state, &self.policies)),
             Err(error) => {
@@ -287,20 +325,27 @@ impl Journal {
     }
 
     /// Appends what the disk lacks; `false` if only a new file will do.
-    fn append(&mut self, state: &DesiredState) -> io::Result<bool> {
-        let records = self.image.missing(state, &self.policies);
+    fn append(&mut self, state: &DesiredState, extent: &Extent) -> io::Result<bool> {
+        let records = self.image.missing(state, &self.policies, extent);
+        if cfg!(debug_assertions) && self.fault.is_none() {
+            let all = self.image.missing(state, &self.policies, &Extent::All);
+            assert_eq!(records, all, "what was touched is not all that is missing");
+        }
         let is_sound = self.fault.is_none() && self.own.is_some();
         if records.is_empty() && is_sound {
             return Ok(true);
         }
         let Some(tail) = &mut self.tail else { return Ok(false) };
-        let (mut text, mut chain) = (Vec::new(), tail.chain);
-        chain.batch(&records, &mut text)?;
-        let bytes = tail.bytes.saturating_add(text.len() as u64);
+        self.line.clear();
+        // After many changes at once.
+        self.line.shrink_to(MAX_IDLE);
+        let mut chain = tail.chain;
+        chain.batch(&records, &mut self.line)?;
+        let bytes = tail.bytes.saturating_add(self.line.len() as u64);
         if bytes > MAX_BYTES {
             return Ok(false);
         }
-        if let Err(error) = tail.file.write_all(&text) {
+        if let Err(error) = tail.file.write_all(&self.line) {
             // If this fails as well, a restart drops the torn line, and nothing is appended to it.
             let _ = tail.file.set_len(tail.bytes);
             return Err(error);

@@ -28,7 +28,7 @@ use crate::netlink::Conntrack;
 use crate::node::{
     Answer, Caller, FlatMessage, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply,
 };
-use crate::route::{Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Touched, Wish, WishError, best_interface};
+use crate::route::{Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Touched, Wish, WishError};
 use crate::term::{Pid, Show, Term, atom, binary};
 
 /// How long a batch that failed as a whole waits for its next try.
@@ -75,8 +75,6 @@ pub struct RouteManager {
     /// What has been done since the last turn of the others.
     effort: usize,
     growth: Growth,
-    /// The desired state differs from what was last saved.
-    is_unsaved: bool,
     /// The desired state or the kernel differ from what was last planned.
     is_dirty: bool,
     /// So many changes have been made since, because they had been foreseen.
@@ -153,7 +151,6 @@ impl RouteManager {
             parted: VecDeque::new(),
             effort: 0,
             growth: Growth::default(),
-            is_unsaved: false,
             // Nothing to change, but perhaps something to tell.
             is_dirty: true,
             ahead: 0,
@@ -374,7 +371,9 @@ impl RouteManager {
                 self.steering.see(name, &self.state, now_ms());
             }
         }
-        self.is_unsaved |= is_saved && matches!(result, Ok(Effect::Changed | Effect::Noted));
+        if let (Ok(Effect::Changed | Effect::Noted), Some(name)) = (&result, about.filter(|_| is_saved)) {
+            self.journal.touch(name);
+        }
         if let Some(caller) = caller {
             let is_promise = is_saved && result.is_ok();
             let reply = result.err();
@@ -444,9 +443,8 @@ impl RouteManager {
     /// Saves the desired state, brings the kernel to it, and answers those who asked for it. In this order: see
     /// [`super::saved`].
     fn commit(&mut self) {
-        let is_due = self.journal.retry_at().is_some_and(|due| due <= Instant::now());
-        if std::mem::take(&mut self.is_unsaved) || is_due {
-            self.journal.save(&self.state);
+        if self.journal.is_due(Instant::now()) {
+            self.journal.save_touched(&self.state);
         }
         let is_held_no_more = self.steering.due().is_some_and(|due| due <= Instant::now());
         let is_new = std::mem::take(&mut self.is_dirty) || is_held_no_more;
@@ -480,13 +478,9 @@ impl RouteManager {
         let FollowUp { is_new, changed, .. } = std::mem::take(&mut self.after);
         self.kernel.catch_up(&self.state, self.steering.ranking());
         self.audit.tell(self.journal.unsaved());
-        if changed > 0 {
-            let best = best_interface(&self.state, self.steering.ranking());
-            info!(changed, best = best.map(tracing::field::display), "routes changed");
-        }
         if is_new {
             metrics::NEWS.notify_one();
-            self.tell();
+            self.tell(changed);
             if let Some(flush) = &mut self.flush {
                 flush.see(self.kernel.world(), &self.state);
             }
@@ -504,10 +498,14 @@ impl RouteManager {
     }
 
     /// Tells what is new: the one place where events come out.
-    fn tell(&mut self) {
+    fn tell(&mut self, changed: usize) {
+        let touched = self.kernel.take_replanned();
         let mut teller = std::mem::take(&mut self.teller);
-        teller.tell(&self.process, &self.view());
+        teller.tell(&self.process, &self.view(), touched);
         self.teller = teller;
+        if changed > 0 {
+            info!(changed, best = self.teller.best().map(tracing::field::display), "routes changed");
+        }
     }
 
     /// `sys`: reads what was asked before, and ends for those who may.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::arguments;
+use super::hindrances::Hindrances;
 use super::kernel::Kernel;
 use super::metered::COUNTS;
 use super::owners::{OwnerPolicy, Policies};
@@ -76,8 +77,16 @@ impl View<'_> {
     }
 
     fn interfaces(&self) -> Term {
-        let pending = self.pending();
-        map(self.state.interfaces().iter().map(|(name, wish)| (name_term(name), self.interface(*name, wish, &pending))))
+        let hindrances = self.kernel.hindrances(self.state);
+        let interface = |name, wish| self.interface(name, wish, self.install(name, &hindrances));
+        map(self.state.interfaces().iter().map(|(name, wish)| (name_term(name), interface(*name, wish))))
+    }
+
+    /// Whether all of interface `name`, which is known, is installed and counts.
+    pub(super) fn install(&self, name: IfName, hindrances: &Hindrances) -> Install {
+        let held = || self.ranking.held.contains_key(&name).then_some(Reason::Held);
+        let reason = self.kernel.reason(name, hindrances).or_else(held);
+        reason.map_or(Install::Installed, Install::Pending)
     }
 
     /// Interfaces of which something is not installed, or does not count yet, and why.
@@ -89,10 +98,9 @@ impl View<'_> {
         pending
     }
 
-    fn interface(&self, name: IfName, wish: &Wish, pending: &BTreeMap<IfName, Reason>) -> Term {
+    fn interface(&self, name: IfName, wish: &Wish, install: Install) -> Term {
         let link = self.kernel.world().links.named(name);
         let metric = self.state.metric(name, self.ranking);
-        let install = pending.get(&name).map_or(Install::Installed, |why| Install::Pending(*why));
         let held_until = self.steering.held_until(name);
         keyed([
             ("type", atom(self.ranking.interface_type(name).as_str())),

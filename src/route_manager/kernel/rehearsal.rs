@@ -18,8 +18,8 @@ use tracing::debug;
 use super::Kernel;
 use crate::netlink::{NetlinkError, Outcome, Prepared};
 use crate::route::{
-    Change, Changes, DesiredState, Family, IfName, Metric, OneLink, Plan, Ranking, Reason, Status, Touched, Wish,
-    World, way_out,
+    Change, Changes, DesiredState, Family, IfName, Metric, OneLink, Plan, Ranking, Status, Touched, Wish, World,
+    way_out,
 };
 
 /// How long nothing is planned before something is rehearsed: whoever has more to say says it sooner, and would wait for it.
@@ -233,6 +233,5 @@ impl Kernel {
 
 /// The links that `plan` has to wait for.
 fn down(plan: &Plan, world: &World) -> impl Iterator<Item = u32> {
-    let down = plan.pending().iter().filter(|(_, reason)| **reason == Reason::LinkDown);
-    down.filter_map(|(name, _)| Some(world.links.named(*name)?.0)).take(MAX_LINKS)
+    plan.down().iter().filter_map(|name| Some(world.links.named(*name)?.0)).take(MAX_LINKS)
 }

@@ -5,29 +5,44 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Kernel;
 use crate::netlink::Refused;
 use crate::route::{
-    Change, Connected, DesiredState, Family, ForeignDefault, IfName, Metric, Object, Ranking, Reason, Wish,
+    Change, Connected, DesiredState, Family, ForeignDefault, IfName, Metric, Object, Ranking, Reason, Touched, Wish,
 };
+use crate::route_manager::hindrances::Hindrances;
 use crate::route_manager::news::Shadows;
 
 impl Kernel {
     /// Interfaces of which something is not installed, and the reason.
     #[must_use]
     pub fn pending(&self, state: &DesiredState) -> BTreeMap<IfName, Reason> {
-        let mut pending = self.plan.pending().clone();
+        let hindrances = self.hindrances(state);
+        let all = state.interfaces().keys().filter(|_| hindrances.fault.is_some());
+        let names = self.plan.pending().keys().chain(all).copied().chain(hindrances.names());
+        names.filter_map(|name| Some((name, self.reason(name, &hindrances)?))).collect()
+    }
+
+    /// What is in the way now.
+    pub(in crate::route_manager) fn hindrances(&self, state: &DesiredState) -> Hindrances {
         // What the plan does without it has as pending. Of the rest, some may have become void.
         let held = self.contests.held().filter(|change| self.is_to_do(change));
-        pending.extend(held.filter_map(|change| Some((self.loser(change, state)?, Reason::Contested))));
-        for refused in self.refused.values() {
-            if let Some(name) = self.owner(&refused.change, state) {
-                pending.entry(name).or_insert(reason(refused));
+        let contested = held.filter_map(|change| self.loser(change, state)).collect();
+        let mut refused = BTreeMap::new();
+        for change in self.refused.values() {
+            if let Some(name) = self.owner(&change.change, state) {
+                refused.entry(name).or_insert(reason(change));
             }
         }
-        if let Some(errno) = self.fault {
-            for name in state.interfaces().keys() {
-                pending.entry(*name).or_insert(Reason::Netlink(errno));
-            }
-        }
-        pending
+        Hindrances { contested, refused, fault: self.fault }
+    }
+
+    /// Why something of interface `name`, which is known, is not installed; `None` if all is.
+    pub(in crate::route_manager) fn reason(&self, name: IfName, hindrances: &Hindrances) -> Option<Reason> {
+        hindrances.reason(name, self.plan.pending().get(&name).copied())
+    }
+
+    /// The interfaces that were planned anew since this was last called. How others stand can differ only in what is [in the
+    /// way](Self::hindrances).
+    pub(in crate::route_manager) fn take_replanned(&mut self) -> Touched {
+        self.plan.take_replanned()
     }
 
     /// How many of the objects planned the kernel has.

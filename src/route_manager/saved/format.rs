@@ -94,12 +94,16 @@ impl Chain {
         self.line(&records, text)
     }
 
+    /// In place, without a buffer of its own.
     fn line(&mut self, body: &impl Serialize, text: &mut Vec<u8>) -> std::io::Result<()> {
-        let body = serde_json::to_vec(body)?;
-        self.add(&body);
-        text.extend_from_slice(self.to_text().as_bytes());
-        text.push(b' ');
-        text.extend_from_slice(&body);
+        let start = text.len();
+        text.extend_from_slice(&[b' '; CHECKSUM_BYTES + 1]);
+        let body_start = text.len();
+        serde_json::to_writer(&mut *text, body)?;
+        self.add(text.get(body_start..).unwrap_or_default());
+        if let Some(place) = text.get_mut(start..).and_then(|line| line.first_chunk_mut()) {
+            *place = self.to_text();
+        }
         text.push(b'\n');
         Ok(())
     }
@@ -110,7 +114,7 @@ impl Chain {
         let body = rest.strip_prefix(b" ")?;
         self.add(body);
         // As text, so that there is one way to write it.
-        (checksum == self.to_text().as_bytes()).then_some(body)
+        (checksum == self.to_text()).then_some(body)
     }
 
     fn add(&mut self, body: &[u8]) {
@@ -119,8 +123,11 @@ impl Chain {
         self.0 = hasher.finalize();
     }
 
-    fn to_text(self) -> String {
-        format!("{:08x}", self.0)
+    /// In hexadecimal digits.
+    fn to_text(self) -> [u8; CHECKSUM_BYTES] {
+        let mut digits = self.0.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        let digit = |_| digits.next().and_then(|digit| b"0123456789abcdef".get(usize::from(digit)));
+        std::array::from_fn(digit).map(|digit| digit.copied().unwrap_or(b'0'))
     }
 }
 

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::route::{DesiredState, IfName, Metric, SetBy, Status, Subnet, Wish, is_unicast};
 use crate::route_manager::owners::Policies;
+use crate::route_manager::saved::image::Extent;
 
 pub(in crate::route_manager::saved) fn names() -> impl Strategy<Value = IfName> {
     let few = prop::sample::select(vec!["eth0", "eth1", "wlan0", "ppp0"]).prop_map(|name| name.parse().unwrap());
@@ -72,7 +73,7 @@ fn journal(first: &DesiredState, others: &[DesiredState]) -> (Vec<u8>, BTreeMap<
     let (mut text, mut chain) = write(&owner(), &image).unwrap();
     let mut states = BTreeMap::from([(text.len(), first.clone())]);
     for state in others {
-        let records = image.missing(state, &Policies::default());
+        let records = image.missing(state, &Policies::default(), &Extent::All);
         chain.batch(&records, &mut text).unwrap();
         records.into_iter().for_each(|record| image.apply(record));
         states.insert(text.len(), state.clone());
@@ -92,7 +93,7 @@ proptest! {
         let (text, states) = journal(&first, &others);
         prop_assert_eq!(&restored(&text).unwrap(), states.values().last().unwrap());
         prop_assert!(text.is_ascii() || std::str::from_utf8(&text).is_ok());
-        prop_assert!(Image::of(&first, &Policies::default()).missing(&first, &Policies::default()).is_empty());
+        prop_assert!(Image::of(&first, &Policies::default()).missing(&first, &Policies::default(), &Extent::All).is_empty());
     }
 
 }

@@ -1,7 +1,7 @@
 //! What the records of a journal amount to. The writer keeps the same image as a reader will get, so it knows what the
 //! disk lacks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::owners::{OwnerPolicy, Policies};
 use super::record::Record;
@@ -14,6 +14,15 @@ pub(super) struct Image {
     metrics: BTreeMap<IfName, Metric>,
     cleared: Vec<IfName>,
     policies: Policies,
+}
+
+/// Where an image may differ from a state.
+#[derive(Debug)]
+pub(super) enum Extent {
+    /// Anywhere.
+    All,
+    /// In what is wanted of these interfaces, in the cleared ones, and perhaps in the owners' policies.
+    Touched { interfaces: BTreeSet<IfName>, policies: bool },
 }
 
 impl Image {
@@ -73,10 +82,14 @@ impl Image {
         wishes.chain(metrics).chain(cleared).chain(policies)
     }
 
-    /// The records that make this image that of `state` and `policies`.
-    pub(super) fn missing(&self, state: &DesiredState, policies: &Policies) -> Vec<Record> {
+    /// The records that make this image that of `state` and `policies`, from which it differs within `extent` only.
+    pub(super) fn missing(&self, state: &DesiredState, policies: &Policies, extent: &Extent) -> Vec<Record> {
+        let (touched, has_new_policies) = match extent {
+            Extent::All => (None, true),
+            Extent::Touched { interfaces, policies } => (Some(interfaces), *policies),
+        };
         let (mut records, mut gone) = (Vec::new(), Vec::new());
-        for (name, wish) in differences(&self.interfaces, state.interfaces()) {
+        for (name, wish) in differences(&self.interfaces, state.interfaces(), touched) {
             match wish {
                 Some(wish) => records.push(Record::Wish(name, wish.clone())),
                 None => gone.push(name),
@@ -87,7 +100,7 @@ impl Image {
             gone.sort_by_key(|name| place.get(name).copied());
         }
         records.extend(gone.into_iter().map(Record::Clear));
-        let metrics = differences(&self.metrics, state.metrics());
+        let metrics = differences(&self.metrics, state.metrics(), touched);
         records.extend(metrics.into_iter().map(|(name, metric)| Record::Metric(name, metric.copied())));
         // Names that were set and cleared again in one batch are not among the differences.
         let mut cleared = self.cleared.clone();
@@ -95,8 +108,10 @@ impl Image {
         if !state.cleared().eq(cleared) {
             records.push(Record::Cleared(state.cleared().collect()));
         }
-        let policies = differences(&self.policies, policies).into_iter();
-        records.extend(policies.map(|(node, policy)| Record::Policy(node, policy.copied().unwrap_or_default())));
+        if has_new_policies {
+            let policies = differences(&self.policies, policies, None).into_iter();
+            records.extend(policies.map(|(node, policy)| Record::Policy(node, policy.copied().unwrap_or_default())));
+        }
         records
     }
 }
@@ -117,8 +132,19 @@ fn note_cleared(cleared: &mut Vec<IfName>, record: &Record) {
     }
 }
 
-/// Keys whose values differ, with the new value. One walk through both, whatever their sizes.
+/// Keys whose values differ, with the new value; only those of `touched` are looked at, if that is said.
 fn differences<'a, K: Ord + Clone, V: PartialEq>(
+    old: &BTreeMap<K, V>,
+    new: &'a BTreeMap<K, V>,
+    touched: Option<&BTreeSet<K>>,
+) -> Vec<(K, Option<&'a V>)> {
+    let Some(touched) = touched else { return all_differences(old, new) };
+    let differing = touched.iter().map(|key| (key, new.get(key))).filter(|(key, value)| old.get(key) != *value);
+    differing.map(|(key, value)| (key.clone(), value)).collect()
+}
+
+/// One walk through both, whatever their sizes.
+fn all_differences<'a, K: Ord + Clone, V: PartialEq>(
     old: &BTreeMap<K, V>,
     new: &'a BTreeMap<K, V>,
 ) -> Vec<(K, Option<&'a V>)> {

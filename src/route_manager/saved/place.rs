@@ -10,7 +10,7 @@ use nix::libc::{ENOTDIR, O_NOFOLLOW, O_NONBLOCK};
 use tracing::warn;
 
 use super::format::{Damage, MAX_BYTES, Owner};
-use super::record::escape;
+use super::record::Escaped;
 
 /// The path of a journal.
 #[derive(Debug)]
@@ -162,7 +162,7 @@ impl Found {
 /// The network namespace for [`Owner`]. A name and its path mean the same.
 pub(super) fn netns_text(netns: Option<&Path>) -> String {
     let Some(path) = netns else { return String::new() };
-    escape(path.strip_prefix("/run/netns").unwrap_or(path).as_os_str().as_bytes())
+    Escaped(path.strip_prefix("/run/netns").unwrap_or(path).as_os_str().as_bytes()).to_string()
 }
 
 /// Long paths do not fit into a file name; their digest does.

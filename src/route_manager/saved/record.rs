@@ -1,17 +1,18 @@
 //! One change of the desired state, and its form in JSON. Nothing read is believed before the constructors that check
 //! requests have checked it too.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::super::owners::OwnerPolicy;
 use crate::route::{IfName, Metric, SetBy, Status, Subnet, Wish, is_unicast};
 
 /// One change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "Form", try_from = "Form")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Form")]
 pub(super) enum Record {
     /// What is wanted of an interface from now on.
     Wish(IfName, Wish),
@@ -25,8 +26,8 @@ pub(super) enum Record {
     Policy(String, OwnerPolicy),
 }
 
-/// What an administrator sees.
-#[derive(Serialize, Deserialize)]
+/// What an administrator sees, as it is read.
+#[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Form {
     Wish(WishForm),
@@ -45,7 +46,7 @@ enum PolicyForm {
     LanAfter(u32),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WishForm {
     ifname: String,
@@ -53,8 +54,7 @@ struct WishForm {
     why: Option<String>,
     since_ms: u64,
     set_by: Option<SetByForm>,
-    /// Missing if they are as in files from before there were two: see [`OwnersForm::of_last_caller`].
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Missing if they are as in files from before there were two: see [`usual_owners`].
     owners: Option<OwnersForm>,
     /// `10.0.0.5/24`.
     subnets: Vec<String>,
@@ -62,7 +62,7 @@ struct WishForm {
     table: u32,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SetByForm {
     node: String,
@@ -72,62 +72,126 @@ struct SetByForm {
 }
 
 /// Nodes.
-#[derive(PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OwnersForm {
     route: Option<String>,
     status: Option<String>,
 }
 
-impl OwnersForm {
-    /// Who called last owns all that there is.
-    fn of_last_caller(set_by: Option<&SetBy>, has_route: bool) -> Self {
-        let node = set_by.map(|who| who.node.clone());
-        Self { route: node.clone().filter(|_| has_route), status: node }
-    }
+/// The route's and the status's owner if none are given: who called last owns all that there is.
+fn usual_owners(set_by: Option<&SetBy>, has_route: bool) -> [Option<&str>; 2] {
+    let node = set_by.map(|who| who.node.as_str());
+    [node.filter(|_| has_route), node]
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum MetricForm {
     Rank(u32),
     Word(String),
 }
 
-impl From<Record> for Form {
-    fn from(record: Record) -> Self {
-        match record {
-            Record::Wish(name, wish) => Self::Wish(wish_form(name, wish)),
-            Record::Clear(name) => Self::Clear(escape(name.as_bytes())),
-            Record::Metric(name, metric) => Self::Metric {
-                ifname: escape(name.as_bytes()),
-                metric: metric
-                    .map(|metric| metric.number().map_or_else(|| MetricForm::Word(DISABLED.into()), MetricForm::Rank)),
-            },
-            Record::Policy(node, policy) => Self::Policy { node, policy: policy.into() },
-            Record::Cleared(names) => Self::Cleared(names.iter().map(|name| escape(name.as_bytes())).collect()),
+/// [`Form`], as it is written: each change costs this once, so nothing is copied for it.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Written<'a> {
+    Wish(WrittenWish<'a>),
+    Clear(Escaped<'a>),
+    Metric { ifname: Escaped<'a>, metric: Option<WrittenMetric> },
+    Cleared(Vec<Escaped<'a>>),
+    Policy { node: &'a str, policy: PolicyForm },
+}
+
+#[derive(Serialize)]
+struct WrittenWish<'a> {
+    ifname: Escaped<'a>,
+    status: &'static str,
+    why: Option<&'a str>,
+    since_ms: u64,
+    set_by: Option<WrittenSetBy<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owners: Option<WrittenOwners<'a>>,
+    subnets: WrittenSubnets<'a>,
+    gateway: Option<IpAddr>,
+    table: u32,
+}
+
+#[derive(Serialize)]
+struct WrittenSetBy<'a> {
+    node: &'a str,
+    id: u32,
+    serial: u32,
+    creation: u32,
+}
+
+#[derive(Serialize)]
+struct WrittenOwners<'a> {
+    route: Option<&'a str>,
+    status: Option<&'a str>,
+}
+
+struct WrittenSubnets<'a>(&'a [Subnet]);
+struct WrittenSubnet<'a>(&'a Subnet);
+
+impl Serialize for WrittenSubnets<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(WrittenSubnet))
+    }
+}
+
+impl Serialize for WrittenSubnet<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}/{}", self.0.ip(), self.0.prefix_len()))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WrittenMetric {
+    Rank(u32),
+    Word(&'static str),
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let escaped = |name| Escaped(IfName::as_bytes(name));
+        let rank = |metric: Metric| metric.number().map_or(WrittenMetric::Word(DISABLED), WrittenMetric::Rank);
+        let written = match self {
+            Self::Wish(name, wish) => Written::Wish(WrittenWish::new(name, wish)),
+            Self::Clear(name) => Written::Clear(escaped(name)),
+            Self::Metric(name, metric) => Written::Metric { ifname: escaped(name), metric: metric.map(rank) },
+            Self::Policy(node, policy) => Written::Policy { node, policy: (*policy).into() },
+            Self::Cleared(names) => Written::Cleared(names.iter().map(escaped).collect()),
+        };
+        written.serialize(serializer)
+    }
+}
+
+impl<'a> WrittenWish<'a> {
+    fn new(name: &'a IfName, wish: &'a Wish) -> Self {
+        let has_route = !wish.subnets.is_empty() || wish.gateway.is_some();
+        let owners @ [route, status] = [wish.route_owner.as_deref(), wish.status_owner.as_deref()];
+        let are_usual = owners == usual_owners(wish.set_by.as_ref(), has_route);
+        let set_by = wish.set_by.as_ref();
+        Self {
+            ifname: Escaped(name.as_bytes()),
+            status: wish.status.as_str(),
+            why: wish.why.as_deref(),
+            since_ms: wish.since_ms,
+            set_by: set_by.map(|SetBy { node, id, serial, creation }| WrittenSetBy {
+                node,
+                id: *id,
+                serial: *serial,
+                creation: *creation,
+            }),
+            owners: (!are_usual).then_some(WrittenOwners { route, status }),
+            subnets: WrittenSubnets(&wish.subnets),
+            gateway: wish.gateway,
+            table: wish.table,
         }
     }
 }
-
-fn wish_form(name: IfName, wish: Wish) -> WishForm {
-    let has_route = !wish.subnets.is_empty() || wish.gateway.is_some();
-    let usual = OwnersForm::of_last_caller(wish.set_by.as_ref(), has_route);
-    let owners = OwnersForm { route: wish.route_owner, status: wish.status_owner };
-    let set_by = wish.set_by.map(|SetBy { node, id, serial, creation }| SetByForm { node, id, serial, creation });
-    WishForm {
-        ifname: escape(name.as_bytes()),
-        status: wish.status.as_str().to_owned(),
-        why: wish.why,
-        since_ms: wish.since_ms,
-        set_by,
-        owners: (owners != usual).then_some(owners),
-        subnets: wish.subnets.iter().map(|s| format!("{}/{}", s.ip(), s.prefix_len())).collect(),
-        gateway: wish.gateway,
-        table: wish.table,
-    }
-}
-
 impl TryFrom<Form> for Record {
     type Error = String;
 
@@ -175,14 +239,17 @@ impl TryFrom<WishForm> for Wish {
         }
         let set_by = form.set_by.map(|SetByForm { node, id, serial, creation }| SetBy { node, id, serial, creation });
         let has_route = !form.subnets.is_empty() || gateway.is_some();
-        let owners = form.owners.unwrap_or_else(|| OwnersForm::of_last_caller(set_by.as_ref(), has_route));
+        let [route_owner, status_owner] = match form.owners {
+            Some(OwnersForm { route, status }) => [route, status],
+            None => usual_owners(set_by.as_ref(), has_route).map(|owner| owner.map(str::to_owned)),
+        };
         Ok(Self {
             status: Status::parse(&form.status).ok_or_else(|| format!("{:?} is not a status", form.status))?,
             why: form.why,
             since_ms: form.since_ms,
             set_by,
-            route_owner: owners.route,
-            status_owner: owners.status,
+            route_owner,
+            status_owner,
             subnets: form.subnets.iter().map(|text| subnet(text)).collect::<Result<_, _>>()?,
             gateway,
             table: form.table,
@@ -214,16 +281,26 @@ fn subnet(text: &str) -> Result<Subnet, String> {
 }
 
 /// Any bytes as text: what is not a visible ASCII character, and `%` and `/`, as `%` and two hexadecimal digits.
-pub(super) fn escape(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for byte in bytes {
-        if byte.is_ascii_graphic() && !matches!(byte, b'%' | b'/') {
-            text.push(char::from(*byte));
-        } else {
-            text += &format!("%{byte:02X}");
+pub(super) struct Escaped<'a>(pub &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'/');
+        // Mostly all of it.
+        for run in self.0.chunk_by(|a, b| is_plain(a) && is_plain(b)) {
+            match run {
+                [byte] if !is_plain(byte) => write!(f, "%{byte:02X}")?,
+                plain => f.write_str(std::str::from_utf8(plain).map_err(|_| fmt::Error)?)?,
+            }
         }
+        Ok(())
     }
-    text
+}
+
+impl Serialize for Escaped<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 fn unescape(text: &str) -> Option<Vec<u8>> {

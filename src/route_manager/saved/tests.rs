@@ -8,7 +8,8 @@ use proptest::test_runner::TestRunner;
 
 use super::format::tests::{names, states};
 use super::*;
-use crate::route::{Call, IfName, Status, World};
+use crate::route::{Call, IfName, Metric, Status, World};
+use crate::route_manager::owners::OwnerPolicy;
 
 const MAX: usize = 8;
 
@@ -89,27 +90,43 @@ proptest! {
         }
     }
 
-    /// The batches that a loop makes of calls, of which many are about interfaces cleared before.
+    /// The batches that a loop makes of calls, of which many are about interfaces cleared before. Only what they touch is
+    /// looked at; the file disappears now and then, which takes a save of everything.
     #[test]
-    fn batches_of_calls_are_restored(batches in prop::collection::vec(prop::collection::vec((names(), any::<bool>()), 0..80), 0..12)) {
+    fn batches_of_calls_are_restored(
+        batches in prop::collection::vec((prop::collection::vec((names(), 0..6_u32), 0..80), 0..9_u32), 0..12),
+    ) {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = open(dir.path()).journal;
         let mut state = DesiredState::new(64);
         let (world, orphans) = (&World::default(), &BTreeSet::new());
         let call = Call { world, orphans, now_ms: 0, who: None };
-        for batch in batches {
-            for (name, is_set) in batch {
-                if is_set {
-                    let _ = state.set_route(name, Vec::new(), None, &call);
-                } else {
-                    let _ = state.clear_route(name);
+        for ((batch, mood), time) in batches.into_iter().zip(1..) {
+            for (name, what) in batch {
+                match what {
+                    0 => _ = state.set_metric(name, None),
+                    1 => _ = state.set_metric(name, Metric::new(7)),
+                    2 | 3 => _ = state.set_route(name, Vec::new(), None, &call),
+                    _ => _ = state.clear_route(name),
                 }
+                journal.touch(name);
             }
-            journal.save(&state);
+            if mood == 0 {
+                fs::remove_file(file(dir.path())).unwrap();
+            }
+            if mood < 2 {
+                let policy = OwnerPolicy::ClearAfter(Duration::from_secs(time));
+                journal.set_policies(&Policies::from([("a@h".to_owned(), policy)]));
+            }
+            prop_assert!(journal.is_due(Instant::now()) || state == journal.image.restore(64).unwrap());
+            journal.save_touched(&state);
         }
+        prop_assert!(!journal.is_due(Instant::now()));
+        let policies = journal.policies().clone();
         drop(journal);
         let restored = open_as(dir.path(), None, 110, 64);
         prop_assert_eq!(restored.state, Some(state));
+        prop_assert_eq!(restored.journal.policies(), &policies);
     }
 }
 
