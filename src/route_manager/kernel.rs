@@ -264,8 +264,15 @@ impl Kernel {
         if self.is_only_behind() {
             return done;
         }
-        self.rehearsals.clear();
-        self.catch_up(state, ranking);
+        if self.owed.is_some() {
+            self.catch_up(state, ranking);
+            if self.fault.is_some() {
+                return done;
+            }
+        }
+        if !self.touched.is_empty() || self.is_mistaken {
+            self.rehearsals.clear();
+        }
         // What waited for something that is refused goes on without it.
         for _ in 0..COMMIT_TRIES {
             if std::mem::take(&mut self.is_mistaken) {

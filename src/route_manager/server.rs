@@ -202,7 +202,7 @@ impl RouteManager {
             self.turn(first).await;
             // One who may has killed it.
             self.stopped = self.stopped.take().or_else(|| self.process.ended().cloned());
-            // The writers first: what our own changes have stirred up in the kernel can wait, the callers cannot.
+            // The writers first: what has been stirred up in the kernel can wait, the callers cannot.
             tokio::task::yield_now().await;
         }
         self.finish().await;

@@ -28,6 +28,9 @@ const REST: Duration = Duration::from_millis(1);
 /// So many links that are down at the most.
 const MAX_LINKS: usize = 4;
 
+/// Changes that are kept for one thing that may happen.
+const MAX_CHANGES: usize = 64;
+
 /// What may happen.
 #[derive(Debug)]
 pub(super) enum Likely {
@@ -57,6 +60,8 @@ pub(super) struct Rehearsals {
     likely: Vec<Likely>,
     /// When it is time for them.
     from: Option<Instant>,
+    /// Nothing has been planned since.
+    is_current: bool,
     done: Vec<(Cue, Prepared)>,
 }
 
@@ -110,6 +115,7 @@ impl Rehearsals {
     pub(super) fn clear(&mut self) {
         self.likely.clear();
         self.done.clear();
+        self.is_current = false;
     }
 }
 
@@ -142,26 +148,33 @@ impl Kernel {
         self.owed.as_ref().is_some_and(is_all)
     }
 
-    /// Plans what has been done already, as it was foreseen. Should it be something else, the next commit sees to it.
+    /// Plans what has been done already, as it was foreseen. Should it not be what is needed, that is made good.
     pub fn catch_up(&mut self, state: &DesiredState, ranking: &Ranking) {
         let Some(Owed { changes, result }) = self.owed.take() else { return };
         let is_as_foreseen = self.changes(state, ranking) == changes;
         debug_assert!(is_as_foreseen, "what was foreseen is not what is needed");
-        self.touched.everything |= !is_as_foreseen;
         self.applied(&changes, result);
+        if !is_as_foreseen {
+            self.touched.everything = true;
+            self.commit(state, ranking);
+        }
     }
 
     /// Has it [rehearsed](Self::rehearse) what is to be done once a link that is down comes up, or another status counts of the
     /// interface that traffic leaves by, or of the one that was last spoken of.
     pub fn expect(&mut self, state: &DesiredState, ranking: &Ranking) {
-        self.rehearsals.clear();
-        let is_quiet = self.touched.is_empty() && self.fault.is_none();
-        if is_quiet && self.refused.is_empty() && self.orphans.is_empty() {
+        if self.rehearsals.is_current {
+            return;
+        }
+        // Who cannot see, or keep up, waits for longer than until the next rehearsal: see [`Self::changed`].
+        let is_well = self.fault.is_none() && !self.is_blind && !self.netlink.is_stale();
+        if is_well && self.touched.is_empty() && self.refused.is_empty() && self.orphans.is_empty() {
             let links = down(&self.plan, &self.world).map(Likely::Up);
             // What is held has its own time.
-            let statuses = ranking.held.is_empty().then(|| self.likely_statuses(state));
+            let statuses = ranking.held.is_empty().then(|| self.likely_statuses(state, ranking));
             self.rehearsals.likely = links.chain(statuses.into_iter().flatten()).collect();
             self.rehearsals.from = Some(Instant::now() + REST);
+            self.rehearsals.is_current = true;
         }
     }
 
@@ -212,20 +225,31 @@ impl Kernel {
 
     /// The interfaces that traffic leaves by may fall, and the one that was last spoken of may rise. The last is the first to be
     /// rehearsed.
-    fn likely_statuses(&self, state: &DesiredState) -> Vec<Likely> {
+    fn likely_statuses(&self, state: &DesiredState, ranking: &Ranking) -> Vec<Likely> {
         let ways_out = [Family::V4, Family::V6].into_iter().filter_map(|family| way_out(&self.world, family));
         let best: BTreeSet<IfName> =
             ways_out.filter_map(|ifindex| Some(self.world.links.get(&ifindex)?.name)).collect();
         let falls = best.into_iter().flat_map(|name| [(name, Status::Disconnected), (name, Status::Lan)]);
         let rise = self.last_name.map(|name| (name, Status::Internet));
-        let is_another =
-            |(name, status): &(IfName, Status)| state.interfaces().get(name).is_some_and(|wish| wish.status != *status);
-        falls.chain(rise).filter(is_another).map(|(name, status)| Likely::Counts(name, status)).collect()
+        let counts_at_once = |(name, status): &(IfName, Status)| {
+            let Some(before) = state.interfaces().get(name).map(|wish| wish.status) else { return false };
+            let held = ranking.config(*name).map(|config| match (before, *status) {
+                (_, Status::Internet) => config.hold_up,
+                (Status::Internet, _) => config.hold_down,
+                _ => Duration::ZERO,
+            });
+            before != *status && held.is_none_or(|held| held.is_zero())
+        };
+        falls.chain(rise).filter(counts_at_once).map(|(name, status)| Likely::Counts(name, status)).collect()
     }
 
     fn note_rehearsal(&mut self, cue: Cue, changes: Changes) {
+        if changes.len() > MAX_CHANGES {
+            // Nor are the others smaller.
+            return self.rehearsals.likely.clear();
+        }
         let is_certain = |change: &Change| !self.may_have_hit_another(change);
-        if !changes.is_empty() && changes.deletions.iter().all(is_certain) {
+        if !changes.is_empty() && changes.additions.iter().chain(&changes.deletions).all(is_certain) {
             self.rehearsals.done.push((cue, self.netlink.prepare(changes)));
         }
     }

@@ -1,8 +1,8 @@
 //! Lines on their way to a file that may block.
 //!
-//! The thread that writes them sleeps until there are some, lets them grow for a moment, and writes them at once. What libraries
-//! have for this wakes for each line, and then looks again and again whether there is another. On a device with one processor,
-//! callers wait for that.
+//! The thread that writes them sleeps until there are some, lets them grow for a moment, and writes them all. What libraries have
+//! for this wakes for each line, and then looks again and again whether there is another. On a device with one processor, callers
+//! wait for that.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -93,13 +93,13 @@ impl Shared {
     fn write_to(&self, mut file: impl Write, tell: impl Fn(usize)) {
         let mut text = Vec::new();
         while let Some(lost) = self.take(&mut text) {
-            // Nobody could be told.
-            let _ = file.write_all(&text);
-            text.clear();
-            text.shrink_to(KEPT);
+            // Now that there is room for it again, and before what comes next.
             if lost > 0 {
                 tell(lost);
             }
+            text.split_inclusive(|byte| *byte == b'\n').for_each(|line| write_line(&mut file, line));
+            text.clear();
+            text.shrink_to(KEPT);
         }
         self.lock().is_finished = true;
         self.finished.notify_all();
@@ -114,6 +114,20 @@ impl Shared {
         let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut waiting.text, text);
         (!text.is_empty()).then(|| std::mem::take(&mut waiting.lost))
+    }
+}
+
+/// One by one: for some files, as `/dev/kmsg`, each write is a line. What cannot be written nobody could be told.
+fn write_line(file: &mut impl Write, mut line: &[u8]) {
+    while !line.is_empty() {
+        match file.write(line) {
+            Ok(0) => return,
+            Ok(len) => line = line.get(len..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Somebody who has the same file has made it so.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(GROWTH),
+            Err(_) => return,
+        }
     }
 }
 
