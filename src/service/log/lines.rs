@@ -108,10 +108,9 @@ impl Shared {
     /// Waits for text, and says how many writes were lost after it; `None` when no more will come.
     fn take(&self, text: &mut Vec<u8>) -> Option<usize> {
         let is_idle = |waiting: &mut Waiting| waiting.text.is_empty() && !waiting.is_over;
-        let waiting = self.filled.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
-        let may_grow = |waiting: &mut Waiting| !waiting.is_over;
-        let waited = self.filled.wait_timeout_while(waiting, GROWTH, may_grow);
-        let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(self.filled.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner));
+        thread::sleep(GROWTH);
+        let mut waiting = self.lock();
         std::mem::swap(&mut waiting.text, text);
         (!text.is_empty()).then(|| std::mem::take(&mut waiting.lost))
     }
