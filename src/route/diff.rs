@@ -81,10 +81,12 @@ fn leaving_order(object: &Object, places: &BTreeMap<Object, usize>) -> (u8, Reve
     (leaving_class(object), Reverse(worst), *object)
 }
 
-/// Where those of `objects` that have equals beside them stand among these.
+/// Where those of `objects` that share a queue stand in it. (Where one stands that is alone makes no difference.)
 fn places(world: &World, objects: &[Object]) -> BTreeMap<Object, usize> {
-    let queues: BTreeSet<Queue> = objects.iter().filter_map(Object::queue).collect();
-    queues.into_iter().flat_map(|queue| world.in_order(queue).copied().zip(0..)).collect()
+    let mut queues: BTreeMap<Queue, usize> = BTreeMap::new();
+    objects.iter().filter_map(Object::queue).for_each(|queue| *queues.entry(queue).or_default() += 1);
+    let shared = queues.into_iter().filter(|(_, count)| *count > 1);
+    shared.flat_map(|(queue, _)| world.in_order(queue).copied().zip(0..)).collect()
 }
 
 /// The deletions of what another interface has left in a table that is not its own any more, rules first.
@@ -139,12 +141,14 @@ fn moves(world: &World, plan: &Plan, gap: &Gap, touched: &Touched, going: &mut B
     let mut moves = Vec::new();
     for queue in queues {
         let arriving = plan.in_order(&queue).filter(|object| gap.lacks(object));
-        let standing: Vec<Object> = world.in_order(queue).chain(arriving).copied().collect();
-        let mut rest = standing.iter();
+        let standing = world.in_order(queue).chain(arriving);
+        let mut rest = standing.clone();
+        // Nearly always; the queue may be long.
         if plan.in_order(&queue).all(|object| rest.any(|there| there == object)) {
             continue;
         }
-        rest = standing.iter();
+        let standing: Vec<Object> = standing.copied().collect();
+        let mut rest = standing.iter();
         let wanted = plan.in_order(&queue).filter(|object| standing.contains(object));
         let again: Vec<Object> = wanted.skip_while(|object| rest.any(|there| there == *object)).copied().collect();
         if again.is_empty() {

@@ -217,7 +217,7 @@ impl Plan {
     }
 
     /// What should stand in `queue`, in order.
-    pub(super) fn in_order(&self, queue: &Queue) -> impl Iterator<Item = &Object> {
+    pub(super) fn in_order(&self, queue: &Queue) -> impl Iterator<Item = &Object> + Clone {
         self.queues.get(queue).into_iter().flatten().map(|(_, object)| object)
     }
 

@@ -253,7 +253,7 @@ impl World {
     }
 
     /// Those of ours that stand in `queue`, as the kernel looks at them.
-    pub(super) fn in_order(&self, queue: Queue) -> impl Iterator<Item = &Object> {
+    pub(super) fn in_order(&self, queue: Queue) -> impl Iterator<Item = &Object> + Clone {
         self.order.get(&queue).into_iter().flatten()
     }
 }

@@ -45,7 +45,13 @@ impl Kept {
     pub fn changes(&mut self, state: &DesiredState, mirror: &World, orphans: &BTreeSet<Object>) -> Changes {
         let mut touched = self.touched(mirror);
         let (ranking, options, contested) = (&Ranking::default(), &PlanOptions::default(), &BTreeSet::new());
+        let before = self.plan.pending().clone();
         let moved = self.plan.update(&Wanted { state, ranking, options, contested }, mirror, &touched);
+        let replanned = self.plan.take_replanned();
+        for name in before.keys().chain(self.plan.pending().keys()) {
+            let is_as_before = before.get(name) == self.plan.pending().get(name);
+            assert!(is_as_before || replanned.everything || replanned.names.contains(name), "{name} is not told of");
+        }
         touched.objects.extend(moved);
         match touched.everything {
             true => self.gap = Gap::between(mirror, &self.plan),
