@@ -69,6 +69,8 @@ fn the_last_events_are_kept_with_their_times_for_whoever_asks() {
     eventually("it is seen", || rig.beam.ok("length(Last()).") == "7");
     rig.beam.expect(&[
         ("gen_server:call(RM, {clear_route, eth0}).", "ok"),
+        // Events follow the reply, and precede the next.
+        ("_ = Last(), ok.", "ok"),
         ("Ended = Now(), ok.", "ok"),
         // Asking is no event, and neither is what changes nothing.
         ("gen_server:call(RM, {clear_route, eth0}).", "ok"),
@@ -143,7 +145,8 @@ fn what_other_programs_do_is_an_event_too() {
     rig.beam.expect(&[
         ("gen_server:call(RM, {set_route, \"ppp0\", [{{10,2,2,50}, 32}], {10,2,2,1}}).", "ok"),
         ("gen_server:call(RM, {set_route, \"wlan0\", [{{192,168,2,50}, 24}], <<\"fd00:2::1\">>}).", "ok"),
-        ("_ = driver:flush(), ok.", "ok"),
+        // Events follow the reply, and precede the next.
+        ("_ = gen_server:call(RM, status), _ = driver:flush(), ok.", "ok"),
     ]);
     rig.net.ip(&["route", "add", "default", "via", "192.168.2.1", "dev", "wlan0", "proto", "dhcp"]);
     rig.net.ip(&["-6", "route", "add", "default", "dev", "wlan0", "proto", "dhcp", "metric", "1"]);
