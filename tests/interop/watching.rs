@@ -44,6 +44,7 @@ fn lines_tell_how_things_stand_and_what_happens_over_a_restart() {
     let sees = |text: &str| eventually(text, || lines.text().contains(text));
     sees(&format!("Z  {} is there; this is how things stand", site.name));
     sees("Z  eth0: installed\n");
+    eventually("so does the other", || objects.text().contains("\"install\":\"installed\""));
     site.beam.expect(&[("gen_server:call(RM, {set_connection_status, eth0, internet}).", "ok")]);
     sees("Z  connection: lan -> internet\n");
     daemon.kill();
