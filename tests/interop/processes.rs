@@ -39,7 +39,8 @@ fn ends_well(signal: Signal) {
     let Some(mut rig) = Rig::start() else { return };
     rig.beam.expect(&[
         ("at_node:set_route(N, eth0, [{{192,168,1,50},24}], {192,168,1,1}).", "ok"),
-        ("M = monitor(process, RM), erlang:monitor_node(N, true).", "true"),
+        // A monitor has no answer of its own.
+        ("M = monitor(process, RM), #{} = gen_server:call(RM, status), erlang:monitor_node(N, true).", "true"),
     ]);
     rig.daemon.signal(signal);
     rig.beam.holds(&[
