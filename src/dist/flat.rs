@@ -215,6 +215,12 @@ impl Flat {
         self.frames.is_empty()
     }
 
+    /// How many of them are calls.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.frames.iter().filter(|frame| frame.places.caller.is_some()).count()
+    }
+
     /// Bytes of the frames.
     #[must_use]
     pub fn frame_bytes(&self) -> usize {

@@ -20,7 +20,7 @@ mod frame;
 mod handshake;
 mod tick;
 
-pub use control::{Control, Message, MessageError, Target, altact};
+pub use control::{Control, Message, MessageError, Target, altact, is_monitor};
 pub use flags::Flags;
 pub use flat::{Flat, FlatCall, Gathering, Request};
 pub use frame::{FrameDecoder, FrameError, Header};

@@ -17,6 +17,7 @@ use tracing::{Span, debug, info, warn};
 use super::buffers::READ_SIZE;
 use super::channel::Channel;
 use super::dispatch::Delivery;
+use super::fast_path::FlatTaker;
 use super::kernel::OptionsError;
 use super::mailbox::Shares;
 use super::net_kernel::socket_options::{apply, read};
@@ -25,7 +26,7 @@ use super::outbox::Outbox;
 use super::transport::{ReadHalf, Stream, WriteHalf};
 use super::{Node, NodeConfig, NodeInfo, NodedownReason};
 use crate::deadline::{after, reached};
-use crate::dist::{Control, FrameDecoder, Gathering, Header, Message, Peer, Tick, TickAction};
+use crate::dist::{Control, FrameDecoder, Gathering, Header, Message, Peer, Tick, TickAction, is_monitor};
 use crate::metrics;
 use crate::term::Limits;
 
@@ -300,6 +301,8 @@ struct Incoming<'a> {
     shares: Shares,
     /// What is to be delivered together.
     gathering: Gathering,
+    /// To whom.
+    taker: Option<Arc<FlatTaker>>,
 }
 
 /// Why no more frames are taken.
@@ -319,7 +322,8 @@ impl<'a> Incoming<'a> {
         let decoder = FrameDecoder::new(Header::Four, node.inner.config.frame_limit);
         let channel = Channel::new(node, Some(Arc::clone(connection)));
         let limits = Limits { terms: node.inner.config.term_limit, ..Limits::default() };
-        Self { node, connection, decoder, channel, limits, shares: Shares::default(), gathering: Gathering::default() }
+        let (shares, gathering) = (Shares::default(), Gathering::default());
+        Self { node, connection, decoder, channel, limits, shares, gathering, taker: None }
     }
 
     /// Takes whole frames from the front of `rest`, until something has to be waited for. It does not wait itself: most often
@@ -341,8 +345,9 @@ impl<'a> Incoming<'a> {
                 *rest = later;
                 continue;
             }
-            // What came before is delivered before.
-            if !self.gathering.is_empty() {
+            // What came before is delivered before. Only who watches a process may begin or end that at any time: BEAMs do it
+            // at every call, and calls that come together should stay so.
+            if !self.gathering.is_empty() && !is_monitor(frame) {
                 match self.flush() {
                     Some(pause) => return pause,
                     None => continue,
@@ -351,7 +356,7 @@ impl<'a> Incoming<'a> {
             *rest = later;
             match self.act(frame) {
                 Pause::None => {}
-                pause => return pause,
+                pause => return self.flush().unwrap_or(pause),
             }
         }
         self.flush().unwrap_or(Pause::None)
@@ -366,19 +371,20 @@ impl<'a> Incoming<'a> {
     fn gather(&mut self, frame: &[u8], more: usize) -> bool {
         let is_first = self.gathering.is_empty();
         let is_taken = self.gathering.take(frame, more);
-        if is_first && !self.gathering.name().is_none_or(|name| self.node.takes_flat(name)) {
-            let _ = self.gathering.finish();
-            return false;
+        if is_first && let Some(name) = self.gathering.name() {
+            self.taker = self.node.state().processes.flat_taker(name);
+            if self.taker.is_none() {
+                let _ = self.gathering.finish();
+                return false;
+            }
         }
         is_taken
     }
 
     /// Delivers what was gathered, if there is anything; says why no more frames are to be taken now.
     fn flush(&mut self) -> Option<Pause> {
-        if self.gathering.is_empty() {
-            return None;
-        }
-        match self.node.deliver_flat(&self.channel, self.gathering.finish(), &mut self.shares) {
+        let taker = self.taker.take()?;
+        match Delivery::of_flat(&self.channel, self.gathering.finish(), &taker, &mut self.shares) {
             Some(delivery) => Some(Pause::Full(delivery)),
             None => self.connection.is_unread().then_some(Pause::Unread),
         }

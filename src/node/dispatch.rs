@@ -6,6 +6,7 @@ use tracing::{debug, warn};
 
 use super::Node;
 use super::channel::{Channel, here};
+use super::fast_path::FlatTaker;
 use super::mailbox::{Mailbox, Shares};
 use super::message::{Answer, FlatMessage, Message, server_call, to_message, to_server_call};
 use super::net_kernel::{NetKernelCall, NodedownReason};
@@ -28,6 +29,14 @@ pub(super) struct Delivery {
 impl Delivery {
     pub(super) const fn new(mailbox: Mailbox, message: Message) -> Self {
         Self { mailbox, message, bytes: 0 }
+    }
+
+    /// Delivers calls and casts to a process that takes them flat; gives the delivery back if that has no room now.
+    pub(super) fn of_flat(channel: &Channel, flat: Flat, to: &FlatTaker, shares: &mut Shares) -> Option<Self> {
+        let bytes = flat.frame_bytes();
+        let message = Message::Flat(to.answer(FlatMessage::new(channel.clone(), to.id, flat))?);
+        let full = to.mailbox.try_send(message, bytes, shares);
+        full.map(|message| Self { mailbox: to.mailbox.clone(), message, bytes })
     }
 
     /// Of so many bytes.
@@ -142,23 +151,6 @@ impl Node {
             return Some(Delivery::new(mailbox, message));
         }
         self.send_to_id(channel, Some(from), id, payload)
-    }
-
-    /// Whether a process has that name which takes calls and casts flat.
-    pub(super) fn takes_flat(&self, name: &str) -> bool {
-        self.state().processes.takes_flat(name).is_some()
-    }
-
-    /// Delivers calls and casts to a process that takes them flat; gives the delivery back if that has no room now.
-    pub(super) fn deliver_flat(&self, channel: &Channel, flat: Flat, shares: &mut Shares) -> Option<Delivery> {
-        // Under the lock: a clone of the mailbox for each message would cost as much as the rest of this.
-        let state = self.state();
-        // It was there when the first of them came; now its name may be free, or somebody else's.
-        let (id, mailbox) = state.processes.takes_flat(flat.first()?.name())?;
-        let bytes = flat.frame_bytes();
-        let message = Message::Flat(FlatMessage::new(channel.clone(), id, flat));
-        let full = mailbox.try_send(message, bytes, shares);
-        full.map(|message| Delivery { mailbox: mailbox.clone(), message, bytes })
     }
 
     fn send_to_pid(&self, channel: &Channel, from: Option<Pid>, to: &Pid, payload: Term) -> Option<Delivery> {

@@ -1,5 +1,7 @@
 //! A process's mailbox: bounded for what peers send, never in the way of what the node itself tells.
 
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 
@@ -49,6 +51,10 @@ struct Shared {
     share: Option<usize>,
     /// Why the process has ended.
     ended: OnceLock<Term>,
+    /// The process does nothing but wait for what comes next.
+    is_awaited: AtomicBool,
+    /// Messages put in and not yet taken out.
+    waiting: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +88,15 @@ pub(super) fn mailbox(limit: usize, share: Option<usize>) -> (Mailbox, Inbox) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let (limit, share) = (limit.clamp(1, Semaphore::MAX_PERMITS), share.map(|share| share.clamp(1, limit.max(1))));
     let places = Arc::new(Semaphore::new(limit));
-    let shared = Arc::new(Shared { places, news: Mutex::default(), limit, share, ended: OnceLock::new() });
+    let shared = Arc::new(Shared {
+        places,
+        news: Mutex::default(),
+        limit,
+        share,
+        ended: OnceLock::new(),
+        is_awaited: AtomicBool::new(false),
+        waiting: AtomicUsize::new(0),
+    });
     (Mailbox { queue: sender, shared: Arc::clone(&shared) }, Inbox { queue: receiver, shared, next: None })
 }
 
@@ -111,14 +125,14 @@ impl Mailbox {
             },
             () = closed.cancelled() => Place::None,
         };
-        self.queue.send((message, place)).err().map(|returned| returned.0.0)
+        self.put(message, place)
     }
 
     /// As [`Mailbox::send`], if there are places now; otherwise, or if the process has ended, gives the message back.
     pub(super) fn try_send(&self, message: Message, bytes: usize, shares: &mut Shares) -> Option<Message> {
         let (places, wanted) = self.places(&message, bytes, shares);
         let Ok(permit) = places.try_acquire_many_owned(wanted) else { return Some(message) };
-        self.queue.send((message, Place::Sent { _permit: permit })).err().map(|returned| returned.0.0)
+        self.put(message, Place::Sent { _permit: permit })
     }
 
     /// The places for a message, and how many of them it takes.
@@ -133,7 +147,19 @@ impl Mailbox {
     /// Tells the process something without waiting, in its order among the messages. Only for what no peer can send at
     /// will: there is no limit here. Gives the message back if the process has ended.
     pub(super) fn tell(&self, message: Message) -> Option<Message> {
-        self.queue.send((message, Place::None)).err().map(|returned| returned.0.0)
+        self.put(message, Place::None)
+    }
+
+    /// Gives the message back if the process has ended.
+    fn put(&self, message: Message, place: Place) -> Option<Message> {
+        self.shared.waiting.fetch_add(1, SeqCst);
+        self.queue.send((message, place)).err().map(|returned| returned.0.0)
+    }
+
+    /// Whether the process has done all that came, and waits for more.
+    pub(super) fn is_awaited(&self) -> bool {
+        // In this order: what is taken out ends the waiting first.
+        self.shared.waiting.load(SeqCst) == 0 && self.shared.is_awaited.load(SeqCst)
     }
 
     /// Tells of a node without waiting. News that find no room are counted, and the process hears how many it has missed
@@ -146,7 +172,7 @@ impl Mailbox {
         }
         if waiting.missed > 0 {
             let lagged = Message::Lagged(std::mem::take(&mut waiting.missed));
-            let _ = self.queue.send((lagged, Place::None));
+            self.put(lagged, Place::None);
         }
         waiting.waiting += 1;
         let message = match event {
@@ -154,7 +180,7 @@ impl Mailbox {
             NodeEvent::NodeDown(_) => Message::NodeDown(news),
         };
         // A process that has ended needs none.
-        let _ = self.queue.send((message, Place::News));
+        self.put(message, Place::News);
     }
 
     /// Ends the process: it receives nothing any more.
@@ -162,18 +188,17 @@ impl Mailbox {
         let _ = self.shared.ended.set(reason);
         self.shared.places.close();
         // Only to wake it.
-        let _ = self.queue.send((Message::Lagged(0), Place::None));
+        self.put(Message::Lagged(0), Place::None);
     }
 }
 
 impl Inbox {
     /// The next message; `None` when the process has been ended.
-    pub(super) async fn receive(&mut self) -> Option<Message> {
-        std::future::poll_fn(|cx| self.poll_receive(cx)).await
+    pub(super) fn receive(&mut self) -> Receive<'_> {
+        Receive(self)
     }
 
-    /// As [`Self::receive`], for those who wait for much else at the same time.
-    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         if self.ended().is_some() {
             return Poll::Ready(None);
         }
@@ -202,6 +227,8 @@ impl Inbox {
     }
 
     fn taken(&mut self, (message, place): Entry) -> Option<Message> {
+        self.shared.is_awaited.store(false, SeqCst);
+        self.shared.waiting.fetch_sub(1, SeqCst);
         if matches!(place, Place::News) {
             let mut news = self.shared.news();
             news.waiting -= 1;
@@ -211,6 +238,26 @@ impl Inbox {
             }
         }
         self.ended().is_none().then_some(message)
+    }
+}
+
+/// The process waits for its next message.
+#[derive(Debug)]
+pub(super) struct Receive<'a>(&'a mut Inbox);
+
+impl Future for Receive<'_> {
+    type Output = Option<Message>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.0.poll_receive(cx);
+        self.0.shared.is_awaited.store(polled.is_pending(), SeqCst);
+        polled
+    }
+}
+
+impl Drop for Receive<'_> {
+    fn drop(&mut self) {
+        self.0.shared.is_awaited.store(false, SeqCst);
     }
 }
 
@@ -228,6 +275,11 @@ mod tests {
 
     fn news(node: &str) -> NodeNews {
         NodeNews { node: node.to_owned(), ..NodeNews::default() }
+    }
+
+    /// Polls once.
+    async fn is_pending(mut future: Pin<&mut Receive<'_>>) -> bool {
+        std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
     }
 
     fn is_info(message: Option<&Message>, text: &str) -> bool {
@@ -295,6 +347,21 @@ mod tests {
         closed.cancel();
         assert!(mailbox.send(Message::Info(integer(2)), 100, &mut Shares::default(), &closed).await.is_none());
         assert_eq!(std::iter::from_fn(|| inbox.try_receive()).count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_process_is_awaited_until_something_is_in_its_mailbox_or_it_does_something_else() {
+        let (mailbox, mut inbox) = mailbox(2, None);
+        assert!(!mailbox.is_awaited(), "it does not receive yet");
+        {
+            let mut receive = std::pin::pin!(inbox.receive());
+            assert!(is_pending(receive.as_mut()).await && mailbox.is_awaited());
+            mailbox.tell(Message::Info(integer(1)));
+            assert!(!mailbox.is_awaited(), "it has yet to take the message");
+            assert!(receive.await.is_some());
+        }
+        assert!(!mailbox.is_awaited(), "it has the message in hand");
+        assert!(is_pending(std::pin::pin!(inbox.receive())).await && !mailbox.is_awaited(), "it gave up waiting");
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use super::channel::Channel;
 use super::net_kernel::{MonitorOptions, NodeEvent, NodeType, NodedownReason};
 use super::system::system_reply;
 use super::{Destination, NodeInfo, Rights};
-use crate::dist::{self, Control, Flags, Flat, FlatCall, Target};
+use crate::dist::{self, Control, Flags, Flat, Target};
 use crate::metrics::calls::Meter;
 use crate::term::{self, as_atom, as_tuple, atom, list, tuple};
 
@@ -207,7 +207,7 @@ impl Caller {
     #[must_use]
     pub fn count(&self) -> usize {
         match &self.to {
-            Some(To::Flat(calls)) => calls.iter().filter(FlatCall::is_call).count(),
+            Some(To::Flat(calls)) => calls.calls(),
             Some(To::Decoded(_)) => 1,
             None => 0,
         }
@@ -352,6 +352,12 @@ impl FlatMessage {
         self.flat.len()
     }
 
+    /// How many of them wait for an answer.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.flat.calls()
+    }
+
     /// What is asked, one after the other.
     pub fn requests(&self) -> impl Iterator<Item = dist::Request<'_>> {
         self.flat.iter().map(|call| call.request())
@@ -361,7 +367,7 @@ impl FlatMessage {
     #[must_use]
     pub fn into_callers(self) -> Option<Caller> {
         let Self { channel, us, flat, meter } = self;
-        let is_awaited = flat.iter().any(|call| call.is_call());
+        let is_awaited = flat.calls() > 0;
         is_awaited.then(|| Caller { channel, us, to: Some(To::Flat(flat)), meter })
     }
 

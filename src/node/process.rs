@@ -11,7 +11,7 @@ use super::mailbox::{Inbox, mailbox};
 use super::message::Message;
 use super::net_kernel::MonitorOptions;
 use super::state::{Monitor, Watcher};
-use super::{Destination, Node};
+use super::{Destination, FastPath, Node};
 use crate::dist::{Control, Target};
 use crate::term::{atom, integer, tuple};
 
@@ -89,11 +89,10 @@ impl Process {
         self.node.state().processes.set_manners(self.id, |manners| manners.traps_exits = traps_exits);
     }
 
-    /// Calls and casts to its names arrive as [`Message::Flat`] if they are plain enough: for a process that has an answer to
-    /// most of them without a term being built. They come several at a time; if the name passes to a process that does not
-    /// take them so while they come, they reach nobody.
-    pub fn take_flat(&self) {
-        self.node.state().processes.set_manners(self.id, |manners| manners.takes_flat = true);
+    /// Calls and casts to its names arrive as [`Message::Flat`] if they are plain enough, several at a time: for a process that
+    /// has an answer to most of them without a term being built. Those that `fast_path` answers do not arrive at all.
+    pub fn take_flat(&self, fast_path: impl FastPath) {
+        self.node.state().processes.take_flat(self.id, Box::new(fast_path));
     }
 
     /// Makes `exit(Pid, kill)` of other nodes go past the process, unless their callers may

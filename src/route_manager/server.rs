@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use self::batch::{Growth, QUESTION, REPETITION, SHARE, WISH};
+use self::batch::{QUESTION, REPETITION, SHARE, WISH};
 use super::NAMES;
 use super::audit::Audit;
 use super::flush::Flush;
@@ -16,8 +16,9 @@ use super::kernel::Kernel;
 use super::metered::{asked, asked_by, asked_in};
 use super::owners::{Fate, Owners};
 use super::planned::planned;
+use super::repetitions::{Repetitions, all_repeat, repeating};
 use super::replies::{error, raised, refused};
-use super::request::{Refusal, Request, status_alone};
+use super::request::{Refusal, Request};
 use super::saved::Journal;
 use super::status::{View, posix};
 use super::steering::Steering;
@@ -74,7 +75,7 @@ pub struct RouteManager {
     parted: VecDeque<FlatMessage>,
     /// What has been done since the last turn of the others.
     effort: usize,
-    growth: Growth,
+    repetitions: Repetitions,
     /// The desired state or the kernel differ from what was last planned.
     is_dirty: bool,
     /// So many changes have been made since, because they had been foreseen.
@@ -107,8 +108,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn that_is_ok(caller: Caller) -> Self {
-        let caller = caller.about(Asked::SetConnectionStatus);
+    const fn that_is_ok(caller: Caller) -> Self {
         Self { caller, reply: None, is_promise: true }
     }
 }
@@ -133,7 +133,8 @@ impl RouteManager {
         }
         process.trap_exits(true);
         process.shield();
-        process.take_flat();
+        let repetitions = Repetitions::default();
+        process.take_flat(repetitions.clone());
         process.monitor_nodes(MonitorOptions { node_type: Some(NodeType::All), ..MonitorOptions::default() });
         Self {
             node,
@@ -150,7 +151,7 @@ impl RouteManager {
             uncommitted: Vec::new(),
             parted: VecDeque::new(),
             effort: 0,
-            growth: Growth::default(),
+            repetitions,
             // Nothing to change, but perhaps something to tell.
             is_dirty: true,
             ahead: 0,
@@ -227,7 +228,7 @@ impl RouteManager {
         match message {
             Message::Flat(messages) if self.repeats(&messages) => {
                 self.effort += messages.count() * REPETITION;
-                self.uncommitted.extend(messages.into_callers().map(Waiting::that_is_ok));
+                self.uncommitted.extend(messages.into_callers().map(repeating).map(Waiting::that_is_ok));
             }
             // One by one, each with its own effort.
             Message::Flat(messages) if messages.count() > 1 => self.parted.extend(messages.split()),
@@ -277,15 +278,13 @@ impl RouteManager {
 
     /// Whether all say what is known of an interface's status, and their node may say so: there is nothing to do but to answer.
     fn repeats(&self, messages: &FlatMessage) -> bool {
-        let mut known = None;
-        let is_known = messages.requests().all(|request| {
-            // Most often they are alike.
-            known == Some(request.bytes()) || {
-                known = Some(request.bytes());
-                status_alone(&request).is_some_and(|(name, status)| self.state.repeats_status(name, status, None))
+        all_repeat(messages, |name, status| {
+            let is_known = self.state.repeats_status(name, status, None);
+            if is_known {
+                self.repetitions.learn(name, status);
             }
-        });
-        is_known && messages.rights().write
+            is_known
+        })
     }
 
     fn request(&mut self, request: Request, caller: Caller) {
@@ -356,6 +355,7 @@ impl RouteManager {
 
     /// Folds a request into the desired state. Its caller is answered after the commit, or at once if it is refused.
     fn write(&mut self, request: Request, from: Option<&Sender>, caller: Option<Caller>) {
+        self.repetitions.forget();
         let (is_saved, about) = (is_saved(&request), request.about());
         let accepted = from.map(|from| (from, request.clone()));
         let result = self.fold(request, from);
@@ -458,6 +458,9 @@ impl RouteManager {
         };
         metrics::clock::tick();
         let not_saved = self.journal.unsaved().map(|errno| error([atom("not_saved"), posix(errno)]));
+        if not_saved.is_some() {
+            self.repetitions.forget();
+        }
         for Waiting { caller, reply, is_promise } in self.uncommitted.drain(..) {
             let failed = not_saved.as_ref().filter(|_| is_promise).or(reply.as_ref());
             caller.reply_value(failed.unwrap_or(&self.ok));

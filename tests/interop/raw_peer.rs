@@ -80,6 +80,27 @@ fn whatever_comes_together_is_done_in_its_order() {
     }
 }
 
+/// It is answered where it comes in if the process waits for messages, and then only.
+#[test]
+fn a_status_that_is_said_again_overtakes_nothing() {
+    let Some(rig) = Rig::start() else { return };
+    let mut talk = Talk::start(&rig.daemon);
+    let again = "{6, Me, '', route_manager} {'$gen_call', {Me, R1}, {set_connection_status, <<\"eth0\">>, internet}}";
+    let lan = "{'$gen_call', {Me, R2}, {set_connection_status, <<\"eth0\">>, lan}}";
+    for to in ["{22, Me, Rm}", "{6, Me, '', 'Elixir.VintageNet.RouteManager'}", "{6, Me, '', route_manager}"] {
+        for _ in 0..3 {
+            talk.say(again);
+            talk.hears("_ {R1, ok}");
+        }
+        let both = [talk.frame(&format!("{to} {lan}")), talk.frame(again)].concat();
+        talk.raw.send(&both);
+        talk.hears("_ {R2, ok}");
+        talk.hears("_ {R1, ok}");
+        talk.say("{22, Me, Rm} {'$gen_call', {Me, R3}, {get, [<<\"interface\">>, <<\"eth0\">>, <<\"connection\">>]}}");
+        talk.hears("_ {R3, internet}");
+    }
+}
+
 #[test]
 fn what_comes_before_a_length_that_is_too_large_is_delivered() {
     let Some(rig) = Rig::start() else { return };

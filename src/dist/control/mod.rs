@@ -199,6 +199,13 @@ pub struct Message {
     pub payload: Option<Term>,
 }
 
+/// Whether the body of a frame is the begin or the end of a monitor, in the form that BEAMs give it: a tuple of four, and 19,
+/// `DOP_MONITOR_P`, or 20, `DOP_DEMONITOR_P`.
+#[must_use]
+pub fn is_monitor(body: &[u8]) -> bool {
+    matches!(body, [PASS_THROUGH, TERM_VERSION, 104, 4, 97, 19 | 20, ..])
+}
+
 /// Why a frame makes us drop the connection, as a BEAM would.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {

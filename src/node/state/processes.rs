@@ -9,6 +9,7 @@ use super::State;
 use super::relations::Monitor;
 use crate::dist::Target;
 use crate::node::connection::Connection;
+use crate::node::fast_path::{FastPath, FlatTaker};
 use crate::node::mailbox::Mailbox;
 
 /// A process's number, in a pid as id and serial: `id < 2^15`, `serial < 2^13`, which OTP 25 can take. Small numbers are
@@ -46,6 +47,8 @@ pub(in crate::node) struct Processes {
 struct Entry {
     mailbox: Mailbox,
     manners: Manners,
+    /// It decodes calls and casts itself.
+    flat: Option<Arc<FlatTaker>>,
 }
 
 /// How a process takes what comes in.
@@ -55,8 +58,6 @@ pub(in crate::node) struct Manners {
     pub traps_exits: bool,
     /// `kill` does not end it.
     pub is_shielded: bool,
-    /// It decodes calls and casts itself.
-    pub takes_flat: bool,
 }
 
 /// A signal that the end of a process sends.
@@ -84,7 +85,7 @@ impl Processes {
 
     pub(in crate::node) fn add(&mut self, mailbox: Mailbox) -> u32 {
         let id = self.fresh_id();
-        self.all.insert(id, Entry { mailbox, manners: Manners::default() });
+        self.all.insert(id, Entry { mailbox, manners: Manners::default(), flat: None });
         id
     }
 
@@ -105,10 +106,15 @@ impl Processes {
     }
 
     /// The process that has this name, if it takes calls and casts flat.
-    pub(in crate::node) fn takes_flat(&self, name: &str) -> Option<(u32, &Mailbox)> {
-        let id = self.named(name)?;
-        let entry = self.all.get(&id).filter(|entry| entry.manners.takes_flat)?;
-        Some((id, &entry.mailbox))
+    pub(in crate::node) fn flat_taker(&self, name: &str) -> Option<Arc<FlatTaker>> {
+        self.all.get(&self.named(name)?)?.flat.clone()
+    }
+
+    /// Lets process `id` take calls and casts flat, but for those that `fast_path` has answers to.
+    pub(in crate::node) fn take_flat(&mut self, id: u32, fast_path: Box<dyn FastPath>) {
+        if let Some(entry) = self.all.get_mut(&id) {
+            entry.flat = Some(Arc::new(FlatTaker { id, mailbox: entry.mailbox.clone(), fast_path }));
+        }
     }
 
     pub(in crate::node) fn manners(&self, id: u32) -> Option<Manners> {
