@@ -244,7 +244,14 @@ pub(super) async fn run(node: Node, up: Up, stream: Stream, buffer: BytesMut) {
         read_frames(&node, &connection, read, buffer).await;
         connection.close(NodedownReason::ConnectionClosed);
     };
-    tokio::join!(reader, writer);
+    let both = async { tokio::join!(biased; reader, writer) };
+    tokio::pin!(both);
+    // The writer's turn follows the reader's: what that has to say needs to wake nobody.
+    std::future::poll_fn(|cx| {
+        connection.outbox.attend();
+        both.as_mut().poll(cx)
+    })
+    .await;
     connection.release_socket();
     node.connection_down(&connection);
     metrics::NEWS.notify_one();
@@ -424,8 +431,8 @@ fn answer_tick(connection: &Connection) {
 async fn write_frames(connection: &Connection, write: &mut WriteHalf) {
     let mut spent = Vec::new();
     // These last from one round to the next: to begin to wait costs more than to write a reply.
-    let (ready, ending, due) = (connection.outbox.ready(), connection.ending.cancelled(), tick_due(connection));
-    tokio::pin!(ready, ending, due);
+    let (notified, ending, due) = (connection.outbox.notified(), connection.ending.cancelled(), tick_due(connection));
+    tokio::pin!(notified, ending, due);
     loop {
         while let Some(frames) = connection.outbox.take(&mut spent) {
             if connection.is_closed() {
@@ -447,7 +454,7 @@ async fn write_frames(connection: &Connection, write: &mut WriteHalf) {
         }
         tokio::select! {
             biased;
-            () = &mut ready => ready.set(connection.outbox.ready()),
+            () = connection.outbox.ready(notified.as_mut()) => {}
             () = &mut ending => {
                 if connection.is_closed() {
                     return;

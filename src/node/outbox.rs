@@ -1,8 +1,12 @@
 //! Bytes on their way to a peer.
 
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// A queue of encoded frames. Whoever has something to say appends to it; one task writes it out, all that has
 /// gathered at a time.
@@ -10,6 +14,8 @@ use tokio::sync::Notify;
 pub(super) struct Outbox {
     frames: Mutex<Frames>,
     ready: Notify,
+    /// The task that writes is at work, and looks here again before it waits.
+    is_attended: AtomicBool,
     /// What was being written has been.
     written: Notify,
     limit: usize,
@@ -34,7 +40,13 @@ pub(super) struct Full;
 
 impl Outbox {
     pub(super) fn new(limit: usize) -> Self {
-        Self { frames: Mutex::default(), ready: Notify::new(), written: Notify::new(), limit }
+        Self {
+            frames: Mutex::default(),
+            ready: Notify::new(),
+            is_attended: AtomicBool::new(false),
+            written: Notify::new(),
+            limit,
+        }
     }
 
     /// Lets `encode` append whole frames.
@@ -43,7 +55,9 @@ impl Outbox {
         encode(&mut frames.waiting);
         let is_full = frames.len() > self.limit;
         drop(frames);
-        self.ready.notify_one();
+        if !self.is_attended.load(SeqCst) {
+            self.ready.notify_one();
+        }
         if is_full { Err(Full) } else { Ok(()) }
     }
 
@@ -60,9 +74,29 @@ impl Outbox {
         taken
     }
 
-    /// Waits until there may be something to take.
-    pub(super) fn ready(&self) -> impl Future<Output = ()> {
+    /// The task that writes is at work: until it is [`ready`](Self::ready) to wait again, it need not be woken.
+    pub(super) fn attend(&self) {
+        self.is_attended.store(true, SeqCst);
+    }
+
+    /// For [`Self::ready`].
+    pub(super) fn notified(&self) -> Notified<'_> {
         self.ready.notified()
+    }
+
+    /// Waits until there is something to take. `notified` lasts from one time to the next: to begin to wait costs more than
+    /// to write a reply.
+    pub(super) async fn ready<'a>(&'a self, mut notified: Pin<&mut Notified<'a>>) {
+        std::future::poll_fn(|cx| {
+            // First this, then the look: whoever appends something in between wakes us.
+            self.is_attended.store(false, SeqCst);
+            while self.frames().waiting.is_empty() {
+                std::task::ready!(notified.as_mut().poll(cx));
+                notified.set(self.notified());
+            }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Waits while more than `most` bytes wait for the peer.
