@@ -1,36 +1,37 @@
-//! Tells the program its commit, if there is one to tell: a crate package has no repository, and a machine may have no git.
-//!
-//! Only for release builds: in others, every commit would mean to build all of it again.
+//! Lets the linker put together what a serving daemon runs, as `packaging/order.ld` has it (scripts/order writes that): else each
+//! page of the program that is touched brings 15 of its neighbours into memory, and most of those are never run.
 
+use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+const ORDER: &str = "packaging/order.ld";
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
-    let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
-    let Some(root) = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|_| is_release) else { return };
-    let Some(top) = git(&root, &["rev-parse", "--show-toplevel"]) else { return };
-    // A package that lies in somebody else's repository is not of its commits.
-    if Path::new(&top).canonicalize().ok() != root.canonicalize().ok() {
-        return;
-    }
-    let Some(commit) = git(&root, &["rev-parse", "--short=12", "HEAD"]) else { return };
-    let is_dirty =
-        git(&root, &["status", "--porcelain", "--untracked-files=no"]).is_none_or(|changes| !changes.is_empty());
-    println!("cargo::rustc-env=BEAMROUTE_COMMIT={commit}{}", if is_dirty { ", changed" } else { "" });
-    // All that says which commit it is, and what may have changed since.
-    for name in ["HEAD", "logs/HEAD", "index"] {
-        if let Some(path) =
-            git(&root, &["rev-parse", "--git-path", name]).map(|path| root.join(path)).filter(|p| p.exists())
-        {
-            println!("cargo::rerun-if-changed={}", path.display());
+    println!("cargo::rerun-if-changed={ORDER}");
+    let Some(order) = env::var_os("CARGO_MANIFEST_DIR").map(|root| PathBuf::from(root).join(ORDER)) else { return };
+    let is_wanted = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    // It is a matter of size alone: a linker that cannot do it does without.
+    if is_wanted && links_with(&order).unwrap_or(false) {
+        for word in ["-T", &order.to_string_lossy()] {
+            println!("cargo::rustc-link-arg-bin=beamroute={word}");
         }
     }
-    println!("cargo::rerun-if-changed=src");
 }
 
-fn git(root: &Path, args: &[&str]) -> Option<String> {
-    let out = Command::new("git").arg("-C").arg(root).args(args).output().ok()?;
-    let text = String::from_utf8(out.stdout).ok()?;
-    out.status.success().then(|| text.trim_end().to_owned())
+/// Whether the linker takes such a script: tried, because linkers are many.
+fn links_with(order: &Path) -> Option<bool> {
+    let out = PathBuf::from(env::var_os("OUT_DIR")?);
+    let source = out.join("probe.rs");
+    std::fs::write(&source, "fn main() {}").ok()?;
+    let mut probe = Command::new(env::var_os("RUSTC")?);
+    probe.arg("--target").arg(env::var_os("TARGET")?).arg("-o").arg(out.join("probe")).arg(source);
+    if let Ok(flags) = env::var("CARGO_ENCODED_RUSTFLAGS") {
+        probe.args(flags.split('\x1f').filter(|flag| !flag.is_empty()));
+    }
+    if let Ok(linker) = env::var("RUSTC_LINKER") {
+        probe.arg(format!("-Clinker={linker}"));
+    }
+    probe.arg("-Clink-arg=-T").arg(format!("-Clink-arg={}", order.display()));
+    Some(probe.stdout(Stdio::null()).stderr(Stdio::null()).status().ok()?.success())
 }
