@@ -18,13 +18,15 @@ mod flags;
 mod flat;
 mod frame;
 mod handshake;
+mod monitor;
 mod tick;
 
-pub use control::{Control, Message, MessageError, Target, altact, is_monitor};
+pub use control::{Control, Message, MessageError, Target, altact};
 pub use flags::Flags;
 pub use flat::{Flat, FlatCall, Gathering, Request};
 pub use frame::{FrameDecoder, FrameError, Header};
 pub use handshake::{
     Accepting, Dialing, HandshakeError, NameMessage, Peer, Status, Step, is_node_name, local_packet_limit,
 };
+pub use monitor::{FlatMonitor, FlatTarget, KeptMonitor, reference_bytes};
 pub use tick::{Tick, TickAction};

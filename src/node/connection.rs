@@ -26,7 +26,7 @@ use super::outbox::Outbox;
 use super::transport::{ReadHalf, Stream, WriteHalf};
 use super::{Node, NodeConfig, NodeInfo, NodedownReason};
 use crate::deadline::{after, reached};
-use crate::dist::{Control, FrameDecoder, Gathering, Header, Message, Peer, Tick, TickAction, is_monitor};
+use crate::dist::{Control, FlatMonitor, FrameDecoder, Gathering, Header, Message, Peer, Tick, TickAction};
 use crate::metrics;
 use crate::term::Limits;
 
@@ -352,9 +352,14 @@ impl<'a> Incoming<'a> {
                 *rest = later;
                 continue;
             }
-            // What came before is delivered before. Only who watches a process may begin or end that at any time: BEAMs do it
-            // at every call, and calls that come together should stay so.
-            if !self.gathering.is_empty() && !is_monitor(frame) {
+            // Who watches a process may begin or end that before what has come is delivered: BEAMs do it at every call, and calls
+            // that come together should stay so.
+            if FlatMonitor::of(frame).is_some_and(|monitor| self.node.monitored_flat(&self.channel, &monitor)) {
+                *rest = later;
+                continue;
+            }
+            // What came before is delivered before.
+            if !self.gathering.is_empty() {
                 match self.flush() {
                     Some(pause) => return pause,
                     None => continue,
@@ -363,7 +368,7 @@ impl<'a> Incoming<'a> {
             *rest = later;
             match self.act(frame) {
                 Pause::None => {}
-                pause => return self.flush().unwrap_or(pause),
+                pause => return pause,
             }
         }
         self.flush().unwrap_or(Pause::None)

@@ -96,7 +96,7 @@ impl Node {
             Control::AliasSend { from, alias } => return self.send_to_alias(channel, from, &alias, payload),
             Control::AltactSend { bits, from, to } => return self.altact(channel, bits, from, to, payload),
             Control::MonitorP { from, target, reference } => self.monitored(channel, from, target, reference),
-            Control::DemonitorP { reference, .. } => self.demonitored(channel, &reference),
+            Control::DemonitorP { target, reference, .. } => self.demonitored(channel, &target, &reference),
             Control::PayloadMonitorPExit { reference, .. } => self.process_down(channel, &reference, payload),
             Control::MonitorPExit { reference, reason, .. } => self.process_down(channel, &reference, reason),
             Control::Link { from, to } => self.linked(channel, from, to),

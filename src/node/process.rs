@@ -10,9 +10,9 @@ use super::dialer::DialError;
 use super::mailbox::{Inbox, mailbox};
 use super::message::Message;
 use super::net_kernel::MonitorOptions;
-use super::state::{Monitor, Watcher};
+use super::state::Watcher;
 use super::{Destination, FastPath, Node};
-use crate::dist::{Control, Target};
+use crate::dist::{Control, KeptMonitor, Target};
 use crate::term::{atom, integer, tuple};
 
 /// Characters in an atom.
@@ -210,7 +210,8 @@ impl Process {
             connection.send(&Control::MonitorP { from: us, target, reference: reference.clone() }, None);
         } else if let Some(id) = monitored {
             relations.watch(reference.clone(), watcher);
-            relations.add_monitor(reference.clone(), Monitor { id, target, watcher: here(self.id) });
+            let control = Control::MonitorP { from: here(self.id), target, reference: reference.clone() };
+            KeptMonitor::of(&control).map(|monitor| relations.add_monitor(id, monitor));
         } else {
             drop(state);
             let process = Destination::of(target, &self.node.name());

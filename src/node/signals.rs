@@ -8,9 +8,9 @@ use super::channel::{Channel, here};
 use super::connection::Connection;
 use super::dispatch::{Delivery, NET_KERNEL};
 use super::message::Message;
-use super::state::{EndSignal, Lost, Monitor, Relations, Watcher};
+use super::state::{EndSignal, Lost, Relations, Watcher};
 use super::{Destination, Node};
-use crate::dist::{Control, Target};
+use crate::dist::{Control, FlatMonitor, KeptMonitor, Target, reference_bytes};
 use crate::term::{as_atom, atom};
 
 /// What an exit signal does to a process.
@@ -58,13 +58,30 @@ impl Node {
 
     // --- monitors ---
 
+    /// Begins or ends a monitor of one of our processes, without anything being decoded; says whether that could be done.
+    pub(super) fn monitored_flat(&self, channel: &Channel, monitor: &FlatMonitor<'_>) -> bool {
+        let mut state = self.state();
+        let id = state.resolve_flat(monitor.target);
+        if monitor.begins && (id.is_none() || !monitor.is_of(channel.peer())) {
+            return false;
+        }
+        // If the connection is gone, so are its monitors.
+        if let Some(relations) = state.relations(channel.way()) {
+            match id.filter(|_| monitor.begins) {
+                Some(id) => relations.add_monitor(id, monitor.keep()),
+                None => relations.remove_monitor(id, monitor.reference()),
+            }
+        }
+        true
+    }
+
     pub(super) fn monitored(&self, channel: &Channel, from: Pid, target: Target, reference: Reference) {
         let mut state = self.state();
         if let Some(id) = state.resolve(&target) {
             // Under the lock that has found it: its end must find the monitor.
-            let monitor = Monitor { id, target, watcher: channel.entry(from) };
-            if let Some(relations) = state.relations(channel.way()) {
-                relations.add_monitor(reference, monitor);
+            let monitor = KeptMonitor::of(&Control::MonitorP { from: channel.entry(from), target, reference });
+            if let (Some(monitor), Some(relations)) = (monitor, state.relations(channel.way())) {
+                relations.add_monitor(id, monitor);
             }
             return;
         }
@@ -73,9 +90,11 @@ impl Node {
         channel.send(control, payload);
     }
 
-    pub(super) fn demonitored(&self, channel: &Channel, reference: &Reference) {
-        if let Some(relations) = self.state().relations(channel.way()) {
-            relations.remove_monitor(reference);
+    pub(super) fn demonitored(&self, channel: &Channel, target: &Target, reference: &Reference) {
+        let mut state = self.state();
+        let id = state.resolve(target);
+        if let Some(relations) = state.relations(channel.way()) {
+            relations.remove_monitor(id, &reference_bytes(reference));
         }
     }
 

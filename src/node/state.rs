@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use places::{Admission, Verdict, Wanted};
 pub(super) use processes::{EndSignal, Processes, Way, pid_numbers, process_number};
-pub(super) use relations::{Lost, Monitor, Relations, Watcher};
+pub(super) use relations::{Lost, Relations, Watcher};
 
 use places::Pending;
 
@@ -23,7 +23,7 @@ use super::dispatch::{NET_KERNEL, REX};
 use super::incarnation::Incarnation;
 use super::net_kernel::NodeEvent;
 use super::watchers::Watchers;
-use crate::dist::{Control, Target};
+use crate::dist::{Control, FlatTarget, Target};
 
 /// First word of a reference that OTP 25 can take.
 const MAX_FIRST_WORD: u32 = 1 << 18;
@@ -161,16 +161,29 @@ impl State {
     /// The living process of ours that this names.
     pub(super) fn resolve(&self, target: &Target) -> Option<u32> {
         match target {
-            Target::Name(name) => match name.name.as_str() {
-                "net_kernel" => Some(NET_KERNEL),
-                "rex" => Some(REX),
-                name => self.processes.named(name),
-            },
-            Target::Pid(pid) => {
-                let number = self.own_number(pid)?;
-                (matches!(number, NET_KERNEL | REX) || self.processes.has(number)).then_some(number)
-            }
+            Target::Name(name) => self.named(&name.name),
+            Target::Pid(pid) => self.living(self.own_number(pid)?),
         }
+    }
+
+    /// The same.
+    pub(super) fn resolve_flat(&self, target: FlatTarget<'_>) -> Option<u32> {
+        match target {
+            FlatTarget::Name(name) => self.named(name),
+            FlatTarget::Pid(pid) => self.living(self.own_number(&pid.into())?),
+        }
+    }
+
+    fn named(&self, name: &str) -> Option<u32> {
+        match name {
+            "net_kernel" => Some(NET_KERNEL),
+            "rex" => Some(REX),
+            name => self.processes.named(name),
+        }
+    }
+
+    fn living(&self, number: u32) -> Option<u32> {
+        (matches!(number, NET_KERNEL | REX) || self.processes.has(number)).then_some(number)
     }
 
     /// The number of a process, living or not, whose pid is of this life of the node, or of all of them.

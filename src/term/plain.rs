@@ -184,6 +184,12 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
+    /// Passes over a reference whose bytes are those that [`super::encode`] writes.
+    pub fn skip_reference_as_written(&mut self) -> Option<()> {
+        let [tag::NEWER_REFERENCE, _, _, tag::SMALL_ATOM_UTF8, ..] = self.rest else { return None };
+        self.skip_reference()
+    }
+
     /// Passes over a [plain value](Self::plain).
     pub fn skip_plain(&mut self) -> Option<()> {
         match self.rest.first() {

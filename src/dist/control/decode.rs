@@ -19,9 +19,8 @@ const WITH_TOKEN: [(i64, i64, usize); 10] = [
     (34, 33, 0),
 ];
 
-/// The begin and the end of a monitor, two of the three frames of each `gen_server:call`, read where they lie: nothing is built but
-/// what is kept. `None` for everything else, whatever it is.
-pub(super) fn monitor(bytes: &[u8]) -> Option<Control> {
+/// The begin and the end of a monitor; `None` for everything else, whatever it is.
+pub(in crate::dist) fn monitor(bytes: &[u8]) -> Option<Control> {
     let mut reader = Reader::new(bytes);
     reader.version()?;
     let (4, Plain::Integer(op @ 19..=20)) = (reader.tuple()?, reader.plain()?) else { return None };

@@ -6,6 +6,8 @@
 mod decode;
 mod encode;
 
+pub(super) use decode::monitor as decode_monitor;
+
 use eetf::{Atom, Pid, Reference, Term};
 
 use super::Flags;
@@ -197,13 +199,6 @@ pub struct Message {
     pub token: Option<Term>,
     /// The message, exit reason or argument list.
     pub payload: Option<Term>,
-}
-
-/// Whether the body of a frame is the begin or the end of a monitor, in the form that BEAMs give it: a tuple of four, and 19,
-/// `DOP_MONITOR_P`, or 20, `DOP_DEMONITOR_P`.
-#[must_use]
-pub fn is_monitor(body: &[u8]) -> bool {
-    matches!(body, [PASS_THROUGH, TERM_VERSION, 104, 4, 97, 19 | 20, ..])
 }
 
 /// Why a frame makes us drop the connection, as a BEAM would.

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use eetf::{Pid, Reference, Term};
 
 use super::State;
-use super::relations::Monitor;
-use crate::dist::Target;
+use crate::dist::{Control, Target};
 use crate::node::connection::Connection;
 use crate::node::fast_path::{FastPath, FlatTaker};
 use crate::node::mailbox::Mailbox;
@@ -203,9 +202,11 @@ impl State {
             let bonds = relations.end(id);
             // OTP sends the exit of a link before the DOWN of a monitor.
             signals.extend(bonds.linked.into_iter().map(|to| EndSignal::Exit { over: over.clone(), to }));
-            signals.extend(bonds.monitors.into_iter().map(|(reference, monitor)| {
-                let Monitor { target, watcher: to, .. } = monitor;
-                EndSignal::Down { over: over.clone(), target, to, reference }
+            signals.extend(bonds.monitors.into_iter().filter_map(|monitor| match monitor.to_control()? {
+                Control::MonitorP { from: to, target, reference } => {
+                    Some(EndSignal::Down { over: over.clone(), target, to, reference })
+                }
+                _ => None,
             }));
             let watched = bonds.watched.into_iter();
             signals.extend(watched.map(|(reference, target)| EndSignal::Demonitor {

@@ -1,22 +1,22 @@
 //! Monitors and links between our processes and those of one node, ours included.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use eetf::{Pid, Reference, Term};
 use tokio::sync::oneshot;
 
-use crate::dist::Target;
+use crate::dist::{KeptMonitor, Target};
 
 /// What binds our processes to those of one node. It ends with the connection.
 #[derive(Debug, Default)]
 pub(in crate::node) struct Relations {
-    /// Processes there that watch ours.
-    monitors: HashMap<Reference, Monitor>,
+    /// Of processes there that watch ours, by our process.
+    monitors: BTreeMap<u32, HashSet<KeptMonitor>>,
     /// Processes there that we watch.
     watched: HashMap<Reference, Watcher>,
     /// By our process and theirs.
     links: HashMap<u32, HashMap<Pid, Link>>,
-    /// Both kinds of monitors, by our process: its end must not look at all there are.
+    /// These by our process: its end must not look at all there are.
     by_process: HashMap<u32, HashSet<Reference>>,
 }
 
@@ -25,19 +25,9 @@ pub(in crate::node) struct Relations {
 pub(in crate::node) struct Bonds {
     /// Active links.
     pub linked: Vec<Pid>,
-    pub monitors: Vec<(Reference, Monitor)>,
+    pub monitors: Vec<KeptMonitor>,
     /// What it watched.
     pub watched: Vec<(Reference, Target)>,
-}
-
-/// A process that watches one of ours.
-#[derive(Debug)]
-pub(in crate::node) struct Monitor {
-    /// The watched process.
-    pub id: u32,
-    /// How the watcher named it: the DOWN must name it alike.
-    pub target: Target,
-    pub watcher: Pid,
 }
 
 /// What became of a call of ours: its reply, or the reason of the DOWN.
@@ -72,14 +62,18 @@ pub(in crate::node) struct Lost {
 impl Relations {
     // --- monitors ---
 
-    pub(in crate::node) fn add_monitor(&mut self, reference: Reference, monitor: Monitor) {
-        self.by_process.entry(monitor.id).or_default().insert(reference.clone());
-        self.monitors.insert(reference, monitor);
+    /// Process `id` is watched.
+    pub(in crate::node) fn add_monitor(&mut self, id: u32, monitor: KeptMonitor) {
+        self.monitors.entry(id).or_default().insert(monitor);
     }
 
-    pub(in crate::node) fn remove_monitor(&mut self, reference: &Reference) {
-        if let Some(monitor) = self.monitors.remove(reference) {
-            self.forget(monitor.id, reference);
+    /// The monitor of this [reference](crate::dist::reference_bytes) ends: one of process `id`, if its name has not passed to
+    /// another one meanwhile.
+    pub(in crate::node) fn remove_monitor(&mut self, id: Option<u32>, reference: &[u8]) {
+        let is_there = |monitors: &mut HashSet<KeptMonitor>| monitors.remove(reference);
+        let found = id.and_then(|id| self.monitors.get_mut(&id)).is_some_and(is_there);
+        if !found {
+            let _ = self.monitors.values_mut().any(is_there);
         }
     }
 
@@ -163,11 +157,10 @@ impl Relations {
     pub(in crate::node) fn end(&mut self, id: u32) -> Bonds {
         let links = self.links.remove(&id).unwrap_or_default();
         let linked = links.into_iter().filter(|(_, link)| *link == Link::Active).map(|(remote, _)| remote).collect();
-        let mut bonds = Bonds { linked, ..Bonds::default() };
+        let monitors = self.monitors.remove(&id).unwrap_or_default().into_iter().collect();
+        let mut bonds = Bonds { linked, monitors, ..Bonds::default() };
         for reference in self.by_process.remove(&id).unwrap_or_default() {
-            if let Some(monitor) = self.monitors.remove(&reference) {
-                bonds.monitors.push((reference, monitor));
-            } else if let Some(Watcher::Process { target, .. }) = self.watched.remove(&reference) {
+            if let Some(Watcher::Process { target, .. }) = self.watched.remove(&reference) {
                 bonds.watched.push((reference, target));
             }
         }
@@ -187,13 +180,14 @@ impl Relations {
     pub(in crate::node) fn count(&self) -> [usize; 3] {
         // A subscriber is counted as one.
         let ours = self.watched.values().filter(|watcher| !matches!(watcher, Watcher::Subscriber)).count();
-        [self.monitors.len(), ours, self.links.values().map(HashMap::len).sum()]
+        [self.monitors.values().map(HashSet::len).sum(), ours, self.links.values().map(HashMap::len).sum()]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dist::{Control, reference_bytes};
     use eetf::Atom;
 
     fn remote() -> Pid {
@@ -245,14 +239,20 @@ mod tests {
         relations.linked(101, remote());
         let reference = |n| Reference { node: Atom::from("n@h"), id: vec![n], creation: 1 };
         let target = || Target::Pid(remote());
+        let monitor = |n| {
+            let control = Control::MonitorP { from: remote(), target: target(), reference: reference(n) };
+            KeptMonitor::of(&control).unwrap()
+        };
         for (n, id) in [(1, 100), (2, 101)] {
-            relations.add_monitor(reference(n), Monitor { id, target: target(), watcher: remote() });
+            relations.add_monitor(id, monitor(n));
             relations.watch(reference(n + 2), Watcher::Process { id, target: target() });
         }
         let bonds = relations.end(100);
         assert_eq!((bonds.linked.len(), bonds.monitors.len(), bonds.watched.len()), (1, 1, 1));
         assert_eq!(relations.count(), [1, 1, 1]);
-        relations.remove_monitor(&reference(2));
+        // Its name has passed to another process.
+        relations.remove_monitor(Some(102), &reference_bytes(&reference(2)));
+        assert_eq!(relations.count()[0], 0);
         assert!(relations.unwatch(&reference(4)).is_some());
         assert!(relations.by_process.is_empty(), "and the index with them");
     }
