@@ -36,6 +36,9 @@ const ROOM: usize = 1 << 20;
 /// How long a message of a peer waits that does not read.
 const RELUCTANCE: Duration = Duration::from_millis(1);
 
+/// Bytes of frames that are taken before others have their turn.
+const MOST_AT_ONCE: usize = 4 * READ_SIZE;
+
 /// A frame of length 0.
 const TICK: [u8; 4] = [0; 4];
 
@@ -262,6 +265,8 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
     let mut incoming = Incoming::new(node, connection);
     let closed = connection.closed.cancelled();
     tokio::pin!(closed);
+    // Bytes since the others had their turn.
+    let mut heard = 0;
     loop {
         let mut rest = &*buffer;
         loop {
@@ -272,6 +277,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
                     connection.be_read().await;
                 }
                 Pause::Unread => connection.be_read().await,
+                Pause::Turn => tokio::task::yield_now().await,
                 Pause::Ended => return,
             }
             if connection.is_closed() {
@@ -288,9 +294,12 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
             biased;
             got = node.inner.buffers.fill(&mut read, &mut buffer) => match got {
                 Ok(0) => return,
-                // There is more, perhaps without end: others have their turn.
-                Ok(READ_SIZE..) => tokio::task::yield_now().await,
-                Ok(_) => {}
+                // There may be more, perhaps without end.
+                Ok(more) if heard + more >= READ_SIZE => {
+                    heard = 0;
+                    tokio::task::yield_now().await;
+                }
+                Ok(more) => heard += more,
                 Err(error) => return debug!(parent: &connection.span, %error, "read failed"),
             },
             () = &mut closed => return,
@@ -320,6 +329,8 @@ enum Pause {
     Full(Delivery),
     /// The peer should read before it is heard again.
     Unread,
+    /// Others have their turn.
+    Turn,
     /// The connection is closed.
     Ended,
 }
@@ -336,8 +347,12 @@ impl<'a> Incoming<'a> {
     /// Takes whole frames from the front of `rest`, until something has to be waited for. It does not wait itself: most often
     /// there is no need to, and to be able to costs more than a frame.
     fn take(&mut self, rest: &mut &[u8]) -> Pause {
-        let mut is_alive = false;
+        let (mut is_alive, len) = (false, rest.len());
         loop {
+            // What came may be much more than is read at once as a rule.
+            if len - rest.len() >= MOST_AT_ONCE {
+                return self.flush().unwrap_or(Pause::Turn);
+            }
             let (frame, later) = match self.decoder.split(rest) {
                 Ok(Some(split)) => split,
                 Ok(None) => break,

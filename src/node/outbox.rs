@@ -142,6 +142,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_attends_looks_and_who_waits_is_woken() {
+        let outbox = Outbox::new(100);
+        let push = || outbox.push(|out| out.push(0)).unwrap();
+        let mut notified = std::pin::pin!(outbox.notified());
+        let mut spent = Vec::new();
+        outbox.attend();
+        push();
+        outbox.ready(notified.as_mut()).await;
+        assert!(outbox.take(&mut spent).is_some());
+        // Nobody was woken for that, and nobody is ready without reason.
+        let patience = std::time::Duration::from_millis(20);
+        assert!(tokio::time::timeout(patience, outbox.ready(notified.as_mut())).await.is_err());
+        for _ in 0..2 {
+            let later = async {
+                tokio::task::yield_now().await;
+                push();
+            };
+            tokio::join!(outbox.ready(notified.as_mut()), later);
+            assert!(outbox.take(&mut spent).is_some());
+        }
+        assert!(tokio::time::timeout(patience, outbox.ready(notified.as_mut())).await.is_err());
+    }
+
+    #[tokio::test]
     async fn room_comes_when_something_has_been_written() {
         let outbox = Outbox::new(100);
         outbox.push(|out| out.resize(8, 0)).unwrap();

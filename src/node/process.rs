@@ -211,7 +211,9 @@ impl Process {
         } else if let Some(id) = monitored {
             relations.watch(reference.clone(), watcher);
             let control = Control::MonitorP { from: here(self.id), target, reference: reference.clone() };
-            KeptMonitor::of(&control).map(|monitor| relations.add_monitor(id, monitor));
+            if let Some(monitor) = KeptMonitor::of(&control) {
+                relations.add_monitor(id, monitor);
+            }
         } else {
             drop(state);
             let process = Destination::of(target, &self.node.name());
