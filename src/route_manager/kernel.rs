@@ -49,6 +49,8 @@ pub struct Kernel {
     fault: Option<i32>,
     /// The last look failed, so the next is due without an event, but not at once.
     is_blind: bool,
+    /// Its events cannot be waited for.
+    is_deaf: bool,
     /// Something has happened in the kernel since the last commit.
     is_stirred: bool,
     /// The kernel may not be as the last batch should have made it.
@@ -108,6 +110,7 @@ impl Kernel {
             last_name: None,
             fault: None,
             is_blind: false,
+            is_deaf: false,
             is_stirred: false,
             is_mistaken: false,
         }
@@ -156,18 +159,27 @@ impl Kernel {
         is_news
     }
 
-    /// Waits until the kernel has news.
-    pub async fn changed(&self) {
+    /// Whether what the kernel refuses and what others do to it is seen at once.
+    pub(super) fn is_well(&self) -> bool {
+        self.fault.is_none() && !self.is_blind && !self.is_deaf && !self.netlink.is_stale()
+    }
+
+    /// Waits until the kernel has news, or cannot be watched any more.
+    pub async fn changed(&mut self) {
         // After a batch that failed as a whole each look is a dump, and may well lead to another such batch.
         if self.is_blind || self.fault.is_some() {
             tokio::time::sleep(LOOK_AGAIN).await;
         } else if self.netlink.is_stale() {
             tokio::time::sleep(CATCH_BREATH).await;
         }
-        if let Err(error) = self.netlink.readable().await {
-            // Without events there is still every call, which looks for itself.
+        let watched = self.netlink.readable().await;
+        let was_deaf = std::mem::replace(&mut self.is_deaf, watched.is_err());
+        if let Err(error) = watched {
+            if was_deaf {
+                // Without events there is still every call, which looks for itself.
+                std::future::pending::<()>().await;
+            }
             error!(%error, "cannot watch the kernel");
-            std::future::pending::<()>().await;
         }
     }
 

@@ -1,4 +1,8 @@
 //! Statuses that callers say again: answered where they come in, as long as there is nothing to be done for them.
+//!
+//! Such an `ok` promises what was promised the first time: that the status is saved, and was brought to the kernel. Whether the
+//! kernel still has it, the process sees by the kernel's events; while it does not see them, or the kernel refuses, every call is
+//! a turn of the process.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +14,8 @@ use crate::node::{Caller, FastPath, FlatMessage};
 use crate::route::{IfName, Status};
 use crate::term::{Term, atom};
 
-/// What the process has found to be repetitions, and nothing has changed since.
+/// What the process has found to be repetitions, and nothing has changed since; and how long batches are let grow, those that are
+/// answered here and those of the process.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Repetitions(Arc<Mutex<Known>>);
 
@@ -28,14 +33,18 @@ impl Default for Known {
 }
 
 impl Repetitions {
-    /// This status is the one of the desired state, and saved if what was asked before is.
-    pub(super) fn learn(&self, name: IfName, status: Status) {
-        self.known().statuses.insert(name, status);
+    /// These statuses are those of the desired state, saved and brought to the kernel.
+    pub(super) fn learn(&self, statuses: impl Iterator<Item = (IfName, Status)>) {
+        self.known().statuses.extend(statuses);
     }
 
-    /// The desired state may change, or could not be saved.
-    pub(super) fn forget(&self) {
-        self.known().statuses.clear();
+    /// What is wished for this interface may change, or for all of them.
+    pub(super) fn forget(&self, name: Option<IfName>) {
+        let mut known = self.known();
+        match name {
+            Some(name) => _ = known.statuses.remove(&name),
+            None => known.statuses.clear(),
+        }
     }
 
     /// Of all batches, those that are answered here too.
@@ -55,23 +64,20 @@ impl FastPath for Repetitions {
             return Some(messages);
         }
         let calls = messages.calls();
-        if calls > 1 {
-            known.growth.begin(clock::read());
-            // The process lets the batch grow.
-            if known.growth.is_worth_it(calls) {
-                return Some(messages);
-            }
+        // The process lets the batch grow.
+        if known.growth.wait(calls).is_some() {
+            return Some(messages);
         }
+        known.growth.end(clock::read(), calls);
         if let Some(caller) = messages.into_callers() {
             repeating(caller).reply_value(&known.ok);
         }
-        known.growth.end(clock::read());
         None
     }
 }
 
 /// Whether all say an interface's status, and `is_known` is true of each, and their node may say so.
-pub(super) fn all_repeat(messages: &FlatMessage, is_known: impl Fn(IfName, Status) -> bool) -> bool {
+pub(super) fn all_repeat(messages: &FlatMessage, mut is_known: impl FnMut(IfName, Status) -> bool) -> bool {
     let mut last = None;
     let are_known = messages.requests().all(|request| {
         // Most often they are alike.

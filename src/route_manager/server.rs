@@ -29,7 +29,7 @@ use crate::netlink::Conntrack;
 use crate::node::{
     Answer, Caller, FlatMessage, Message, MonitorOptions, Node, NodeType, Process, Sender, refuse_io, system_reply,
 };
-use crate::route::{Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Touched, Wish, WishError};
+use crate::route::{Call, DesiredState, Effect, FIRST_TABLE, IfName, SetBy, Status, Touched, Wish, WishError};
 use crate::term::{Pid, Show, Term, atom, binary};
 
 /// How long a batch that failed as a whole waits for its next try.
@@ -76,6 +76,8 @@ pub struct RouteManager {
     /// What has been done since the last turn of the others.
     effort: usize,
     repetitions: Repetitions,
+    /// Statuses that were said again since the last commit.
+    repeated: Vec<(IfName, Status)>,
     /// The desired state or the kernel differ from what was last planned.
     is_dirty: bool,
     /// So many changes have been made since, because they had been foreseen.
@@ -152,6 +154,7 @@ impl RouteManager {
             parted: VecDeque::new(),
             effort: 0,
             repetitions,
+            repeated: Vec::new(),
             // Nothing to change, but perhaps something to tell.
             is_dirty: true,
             ahead: 0,
@@ -277,11 +280,12 @@ impl RouteManager {
     }
 
     /// Whether all say what is known of an interface's status, and their node may say so: there is nothing to do but to answer.
-    fn repeats(&self, messages: &FlatMessage) -> bool {
+    fn repeats(&mut self, messages: &FlatMessage) -> bool {
+        let (state, repeated) = (&self.state, &mut self.repeated);
         all_repeat(messages, |name, status| {
-            let is_known = self.state.repeats_status(name, status, None);
-            if is_known {
-                self.repetitions.learn(name, status);
+            let is_known = state.repeats_status(name, status, None);
+            if is_known && repeated.last() != Some(&(name, status)) {
+                repeated.push((name, status));
             }
             is_known
         })
@@ -355,8 +359,9 @@ impl RouteManager {
 
     /// Folds a request into the desired state. Its caller is answered after the commit, or at once if it is refused.
     fn write(&mut self, request: Request, from: Option<&Sender>, caller: Option<Caller>) {
-        self.repetitions.forget();
         let (is_saved, about) = (is_saved(&request), request.about());
+        self.repetitions.forget(about);
+        self.repeated.clear();
         let accepted = from.map(|from| (from, request.clone()));
         let result = self.fold(request, from);
         if let (Ok(Effect::Changed | Effect::Noted), Some((from, request))) = (&result, accepted) {
@@ -458,8 +463,11 @@ impl RouteManager {
         };
         metrics::clock::tick();
         let not_saved = self.journal.unsaved().map(|errno| error([atom("not_saved"), posix(errno)]));
-        if not_saved.is_some() {
-            self.repetitions.forget();
+        if not_saved.is_none() && self.kernel.is_well() {
+            self.repetitions.learn(self.repeated.drain(..));
+        } else {
+            self.repetitions.forget(None);
+            self.repeated.clear();
         }
         for Waiting { caller, reply, is_promise } in self.uncommitted.drain(..) {
             let failed = not_saved.as_ref().filter(|_| is_promise).or(reply.as_ref());

@@ -167,8 +167,7 @@ impl Kernel {
             return;
         }
         // Who cannot see, or keep up, waits for longer than until the next rehearsal: see [`Self::changed`].
-        let is_well = self.fault.is_none() && !self.is_blind && !self.netlink.is_stale();
-        if is_well && self.touched.is_empty() && self.refused.is_empty() && self.orphans.is_empty() {
+        if self.is_well() && self.touched.is_empty() && self.refused.is_empty() && self.orphans.is_empty() {
             let links = down(&self.plan, &self.world).map(Likely::Up);
             // What is held has its own time.
             let statuses = ranking.held.is_empty().then(|| self.likely_statuses(state, ranking));

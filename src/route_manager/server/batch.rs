@@ -22,9 +22,6 @@ const SLICE: usize = 128;
 /// How many messages of each connection wait at most.
 pub(super) const SHARE: usize = 16;
 
-/// How long a batch of questions and repetitions is let grow.
-const GROWTH: Duration = Duration::from_micros(30);
-
 /// What one slice took.
 #[derive(Debug, Clone, Copy, Default)]
 struct Taken {
@@ -36,7 +33,6 @@ struct Taken {
 impl RouteManager {
     /// One batch: all that waits, one commit, the replies.
     pub(super) async fn turn(&mut self, first: Option<Message>) {
-        self.repetitions.growth(|growth| growth.begin(Instant::now()));
         let is_settled = !self.is_dirty && self.steering.is_settled();
         self.is_dirty |= self.kernel.look() || self.kernel.wants_retry();
         if is_settled {
@@ -47,9 +43,11 @@ impl RouteManager {
         self.gather(first).await;
         // Whatever changes a route is never put off.
         let calls = self.waiting_calls();
-        if !self.is_dirty && self.repetitions.growth(|growth| growth.is_worth_it(calls)) {
-            self.grow().await;
+        let wait = self.repetitions.growth(|growth| growth.wait(calls)).filter(|_| !self.is_dirty);
+        if let Some(wait) = wait {
+            self.grow(wait).await;
         }
+        let calls = self.waiting_calls();
         self.commit();
         if self.after.is_due {
             // The writers come first.
@@ -57,7 +55,7 @@ impl RouteManager {
         }
         self.follow_up();
         self.kernel.rehearse(&self.state, self.steering.ranking(), Instant::now());
-        self.repetitions.growth(|growth| growth.end(Instant::now()));
+        self.repetitions.growth(|growth| growth.end(Instant::now(), calls));
     }
 
     /// Takes what waits, and what comes in its place, until those who wait already would wait for others.
@@ -79,14 +77,11 @@ impl RouteManager {
     }
 
     /// Lets more calls come, and takes them on.
-    async fn grow(&mut self) {
-        let waiting = self.waiting_calls();
-        // The whole thread: a timer of the runtime is thirty times as long, and to look again and again is what costs.
-        std::thread::sleep(GROWTH);
+    async fn grow(&mut self, wait: Duration) {
+        // The whole thread: to look again and again is what costs.
+        std::thread::sleep(wait);
         tokio::task::yield_now().await;
         self.slice(None);
-        let now = self.waiting_calls();
-        self.repetitions.growth(|growth| growth.learn(waiting, now));
     }
 
     fn waiting_calls(&self) -> usize {
