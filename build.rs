@@ -1,18 +1,26 @@
-//! Lets the linker put together what a serving daemon runs, as `packaging/order.ld` has it (scripts/order writes that): else each
-//! page of the program that is touched brings 15 of its neighbours into memory, and most of those are never run.
+//! Tells the program its commit, and the linker which functions stand together. Only for release builds: in others, every commit
+//! would mean to build all of it again.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// What a serving daemon runs; scripts/order writes it.
 const ORDER: &str = "packaging/order.ld";
 
 fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={ORDER}");
-    let Some(order) = env::var_os("CARGO_MANIFEST_DIR").map(|root| PathBuf::from(root).join(ORDER)) else { return };
-    let is_wanted = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    let Some(root) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|_| is_release) else { return };
+    order(&root.join(ORDER));
+    tell_commit(&root);
+}
+
+/// Else each page of the program that is touched brings 15 of its neighbours into memory, and most of those are never run.
+fn order(order: &Path) {
     // It is a matter of size alone: a linker that cannot do it does without.
-    if is_wanted && links_with(&order).unwrap_or(false) {
+    if links_with(order).unwrap_or(false) {
         for word in ["-T", &order.to_string_lossy()] {
             println!("cargo::rustc-link-arg-bin=beamroute={word}");
         }
@@ -34,4 +42,32 @@ fn links_with(order: &Path) -> Option<bool> {
     }
     probe.arg("-Clink-arg=-T").arg(format!("-Clink-arg={}", order.display()));
     Some(probe.stdout(Stdio::null()).stderr(Stdio::null()).status().ok()?.success())
+}
+
+/// If there is one to tell: a crate package has no repository, and a machine may have no git.
+fn tell_commit(root: &Path) {
+    let Some(top) = git(root, &["rev-parse", "--show-toplevel"]) else { return };
+    // A package that lies in somebody else's repository is not of its commits.
+    if Path::new(&top).canonicalize().ok() != root.canonicalize().ok() {
+        return;
+    }
+    let Some(commit) = git(root, &["rev-parse", "--short=12", "HEAD"]) else { return };
+    let is_dirty =
+        git(root, &["status", "--porcelain", "--untracked-files=no"]).is_none_or(|changes| !changes.is_empty());
+    println!("cargo::rustc-env=BEAMROUTE_COMMIT={commit}{}", if is_dirty { ", changed" } else { "" });
+    // All that says which commit it is, and what may have changed since.
+    for name in ["HEAD", "logs/HEAD", "index"] {
+        if let Some(path) =
+            git(root, &["rev-parse", "--git-path", name]).map(|path| root.join(path)).filter(|p| p.exists())
+        {
+            println!("cargo::rerun-if-changed={}", path.display());
+        }
+    }
+    println!("cargo::rerun-if-changed=src");
+}
+
+fn git(root: &Path, args: &[&str]) -> Option<String> {
+    let out = Command::new("git").arg("-C").arg(root).args(args).output().ok()?;
+    let text = String::from_utf8(out.stdout).ok()?;
+    out.status.success().then(|| text.trim_end().to_owned())
 }
