@@ -7,12 +7,12 @@ use std::hash::{Hash, Hasher};
 
 use eetf::Reference;
 
-use super::Control;
 use super::control::decode_monitor;
-use crate::term::{self, PlainPid, Reader};
+use super::{Control, Message};
+use crate::term::{self, Limits, PlainPid, Reader};
 
 /// First byte of a frame, then the term's: a tuple of four, and a small integer.
-const BEGIN: &[u8] = &[112, 131, 104, 4, 97];
+const BEGIN: [u8; 5] = [112, 131, 104, 4, 97];
 
 /// `{19, From, Target, Reference}`, `DOP_MONITOR_P`, or `{20, From, Target, Reference}`, `DOP_DEMONITOR_P`, as BEAMs write
 /// them.
@@ -48,7 +48,7 @@ impl<'a> FlatMonitor<'a> {
     /// Reads the body of a frame; `None` for everything else, whatever it is.
     #[must_use]
     pub fn of(frame: &'a [u8]) -> Option<Self> {
-        let (op, rest) = frame.strip_prefix(BEGIN)?.split_first()?;
+        let (op, rest) = frame.strip_prefix(&BEGIN)?.split_first()?;
         let begins = match op {
             19 => true,
             20 => false,
@@ -102,7 +102,11 @@ impl KeptMonitor {
     /// What it says: a [`Control::MonitorP`].
     #[must_use]
     pub fn to_control(&self) -> Option<Control> {
-        decode_monitor(&self.bytes)
+        // What came in another encoding may be longer than is read where it lies.
+        decode_monitor(&self.bytes).or_else(|| {
+            let frame = [&BEGIN[..1], &self.bytes].concat();
+            Message::decode(&frame, Limits::default()).ok().map(|message| message.control)
+        })
     }
 
     fn reference(&self) -> &[u8] {
@@ -180,6 +184,21 @@ mod tests {
             for len in 0..begins.len() {
                 assert!(FlatMonitor::of(&begins[..len]).is_none(), "{len}");
             }
+        }
+    }
+
+    #[test]
+    fn what_only_the_full_decoder_reads_is_kept_too() {
+        let long = Atom::from("ü".repeat(200).as_str());
+        let pid = |node: &Atom| Pid { node: node.clone(), id: 7, serial: 1, creation: 5 };
+        let short = Atom::from("p@h");
+        for (node, name) in [(&long, &short), (&short, &long)] {
+            let (reference, target) =
+                (Reference { node: node.clone(), id: vec![1, 2, 3], creation: 5 }, Target::Name(name.clone()));
+            let control = Control::MonitorP { from: pid(node), target, reference: reference.clone() };
+            let kept = KeptMonitor::of(&control).unwrap();
+            assert_eq!(kept.to_control(), Some(control));
+            assert_eq!(kept.reference(), reference_bytes(&reference));
         }
     }
 

@@ -75,7 +75,9 @@ impl Growth {
     pub(super) fn wait(&mut self, calls: usize) -> Option<Duration> {
         let is_awaited = calls > 1 || calls == 1 && self.last >= Self::MANY;
         self.was_asked |= is_awaited;
-        WAITS.get(self.now).copied().filter(|wait| is_awaited && !wait.is_zero())
+        // After a pause nobody is known to call so often.
+        let is_busy = || self.ended.is_some_and(|ended| ended.elapsed() <= PAUSE);
+        WAITS.get(self.now).copied().filter(|wait| is_awaited && !wait.is_zero() && is_busy())
     }
 
     /// A batch of so many calls has been answered.

@@ -1,8 +1,8 @@
 //! Statuses that callers say again: answered where they come in, as long as there is nothing to be done for them.
 //!
 //! Such an `ok` promises what was promised the first time: that the status is saved, and was brought to the kernel. Whether the
-//! kernel still has it, the process sees by the kernel's events; while it does not see them, or the kernel refuses, every call is
-//! a turn of the process.
+//! kernel still has it, the process sees by the kernel's events; while it does not see them, or the kernel refuses a
+//! batch as a whole, every call is a turn of the process.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -43,8 +43,9 @@ impl RouteManager {
         self.gather(first).await;
         // Whatever changes a route is never put off.
         let calls = self.waiting_calls();
-        let wait = self.repetitions.growth(|growth| growth.wait(calls)).filter(|_| !self.is_dirty);
-        if let Some(wait) = wait {
+        if !self.is_dirty
+            && let Some(wait) = self.repetitions.growth(|growth| growth.wait(calls))
+        {
             self.grow(wait).await;
         }
         let calls = self.waiting_calls();
