@@ -49,17 +49,19 @@ struct Waiting {
 }
 
 impl Lines {
-    /// Begins a thread that writes to `file`, and calls `tell` when so many writes have been lost.
+    /// Begins a thread that writes to `file`, and calls `tell` when so many writes have been lost. Lines that wait are written
+    /// together, as long as they are not more than `most` bytes.
     ///
     /// # Errors
     /// If there can be no thread.
     pub(super) fn to(
         file: impl Write + Send + 'static,
+        most: usize,
         tell: impl Fn(usize) + Send + 'static,
     ) -> io::Result<(Self, LogGuard)> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        thread::Builder::new().name("log".to_owned()).spawn(move || theirs.write_to(file, tell))?;
+        thread::Builder::new().name("log".to_owned()).spawn(move || theirs.write_to(file, most, tell))?;
         Ok((Self(Arc::clone(&shared)), LogGuard(shared)))
     }
 }
@@ -90,14 +92,19 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_to(&self, mut file: impl Write, tell: impl Fn(usize)) {
+    fn write_to(&self, mut file: impl Write, most: usize, tell: impl Fn(usize)) {
         let mut text = Vec::new();
         while let Some(lost) = self.take(&mut text) {
             // Now that there is room for it again, and before what comes next.
             if lost > 0 {
                 tell(lost);
             }
-            text.split_inclusive(|byte| *byte == b'\n').for_each(|line| write_line(&mut file, line));
+            let mut rest = &text[..];
+            while !rest.is_empty() {
+                let (lines, more) = first_lines(rest, most);
+                write_lines(&mut file, lines);
+                rest = more;
+            }
             text.clear();
             text.shrink_to(KEPT);
         }
@@ -116,12 +123,20 @@ impl Shared {
     }
 }
 
-/// One by one: for some files, as `/dev/kmsg`, each write is a line. What cannot be written nobody could be told.
-fn write_line(file: &mut impl Write, mut line: &[u8]) {
-    while !line.is_empty() {
-        match file.write(line) {
+/// As many whole lines as are not more than `most` bytes, but at least one; and the rest.
+fn first_lines(text: &[u8], most: usize) -> (&[u8], &[u8]) {
+    let is_end = |byte: &u8| *byte == b'\n';
+    let last = text.get(..most).unwrap_or(text).iter().rposition(is_end);
+    let end = last.or_else(|| text.iter().position(is_end)).map_or(text.len(), |end| end.saturating_add(1));
+    text.split_at_checked(end).unwrap_or((text, &[]))
+}
+
+/// What cannot be written nobody could be told.
+fn write_lines(file: &mut impl Write, mut lines: &[u8]) {
+    while !lines.is_empty() {
+        match file.write(lines) {
             Ok(0) => return,
-            Ok(len) => line = line.get(len..).unwrap_or_default(),
+            Ok(len) => lines = lines.get(len..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Somebody who has the same file has made it so.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(GROWTH),
@@ -150,7 +165,7 @@ mod tests {
     #[test]
     fn all_that_waits_is_written_in_the_end() {
         let (mut reader, file) = UnixStream::pair().unwrap();
-        let (lines, guard) = Lines::to(file, |lost| panic!("{lost}")).unwrap();
+        let (lines, guard) = Lines::to(file, 100, |lost| panic!("{lost}")).unwrap();
         let threads: Vec<_> = (0..4)
             .map(|n| {
                 let mut lines = lines.clone();
@@ -175,7 +190,7 @@ mod tests {
     fn a_file_that_takes_nothing_stops_nobody_and_the_loss_is_told() {
         let (mut reader, file) = UnixStream::pair().unwrap();
         let (told, loss) = std::sync::mpsc::channel();
-        let (mut lines, guard) = Lines::to(file, move |lost| told.send(lost).unwrap()).unwrap();
+        let (mut lines, guard) = Lines::to(file, 0, move |lost| told.send(lost).unwrap()).unwrap();
         let line = [&[b'x'; 1023][..], b"\n"].concat();
         let written = 4 * MAX_WAITING / line.len();
         (0..written).for_each(|_| lines.write_all(&line).unwrap());
@@ -193,9 +208,27 @@ mod tests {
     }
 
     #[test]
+    fn lines_stay_whole_and_go_together_as_far_as_they_may() {
+        let pieces = |text: &'static str, most| {
+            let mut rest = text.as_bytes();
+            std::iter::from_fn(move || {
+                let (lines, more) = first_lines(rest, most);
+                rest = more;
+                (!lines.is_empty()).then(|| std::str::from_utf8(lines).unwrap())
+            })
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(pieces("a\nbc\nd\n", 0), ["a\n", "bc\n", "d\n"]);
+        assert_eq!(pieces("a\nbc\nd\n", 4), ["a\n", "bc\n", "d\n"]);
+        assert_eq!(pieces("a\nbc\nd\n", 5), ["a\nbc\n", "d\n"]);
+        assert_eq!(pieces("a\nbc\nd\n", 7), ["a\nbc\nd\n"]);
+        assert_eq!(pieces("much longer\nb\nno end", 3), ["much longer\n", "b\n", "no end"]);
+    }
+
+    #[test]
     fn the_end_does_not_wait_for_ever() {
         let (_reader, file) = UnixStream::pair().unwrap();
-        let (mut lines, guard) = Lines::to(file, |_| {}).unwrap();
+        let (mut lines, guard) = Lines::to(file, 0, |_| {}).unwrap();
         lines.write_all(&vec![b'x'; MAX_WAITING]).unwrap();
         let start = Instant::now();
         drop(guard);

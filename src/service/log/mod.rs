@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd as _;
 
+use nix::libc;
 use nix::sys::stat::fstat;
 use tracing::{Event, Level, Subscriber, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -29,7 +30,7 @@ use crate::config::LogFormat;
 /// [`ServiceError::System`] if there can be no thread.
 pub fn init(format: LogFormat) -> Result<LogGuard, ServiceError> {
     let tell = |lost| warn!(lost, "lines are missing here: the log was not read as fast as it came");
-    let begun = lines::Lines::to(io::stderr(), tell);
+    let begun = lines::Lines::to(io::stderr(), most_at_once(), tell);
     let (lines, guard) =
         begun.map_err(|source| ServiceError::System { doing: "start a thread for the log", source })?;
     let writer = move || lines.clone();
@@ -60,6 +61,13 @@ pub fn init(format: LogFormat) -> Result<LogGuard, ServiceError> {
 pub fn is_in_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     fstat(io::stderr().as_fd()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+/// How many bytes of lines may go to stderr in one write: as many as a pipe takes from one writer without those of others
+/// between (`pipe(7)`). Of what else it may be, `/dev/kmsg` for one, nothing is known: there each line goes alone.
+fn most_at_once() -> usize {
+    let kind = fstat(io::stderr().as_fd()).map_or(0, |stat| stat.st_mode & libc::S_IFMT);
+    if matches!(kind, libc::S_IFREG | libc::S_IFIFO) || is_in_journal() { libc::PIPE_BUF } else { 0 }
 }
 
 /// Lines that begin with their level, as `journalctl -p` wants them (`sd-daemon(3)`). All lines of one event: none may
