@@ -80,7 +80,7 @@ pub(super) fn apply(
     changes: &Changes,
     additions: &mut Messages,
 ) -> Result<(Outcome, bool), NetlinkError> {
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome { applied: Vec::with_capacity(changes.len()), ..Outcome::default() };
     let mut answers = send(socket, "add routes and rules", additions)?;
     settle_collisions(socket, protocol, &changes.additions, &mut answers)?;
     for (change, answer) in changes.additions.iter().zip(answers) {

@@ -48,7 +48,10 @@ pub(super) struct Messages {
 impl Messages {
     /// Encodes `requests`.
     pub fn of(requests: impl IntoIterator<Item = Request>) -> Self {
-        let (mut bytes, mut starts) = (Vec::new(), Vec::new());
+        let requests = requests.into_iter();
+        let count = requests.size_hint().1.unwrap_or_default();
+        let (mut bytes, mut starts) =
+            (Vec::with_capacity(count.saturating_mul(USUAL_BYTES)), Vec::with_capacity(count));
         for request in requests {
             starts.push(bytes.len());
             request.encode(0, &mut bytes);
@@ -85,6 +88,9 @@ pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 /// At most so many messages in one `sendmsg`: with default buffers the errors of 300 did not all fit.
 const MAX_BATCH: usize = 128;
 const RECEIVE_QUEUE_BYTES: usize = 1024 * 1024;
+
+/// Of an IPv4 route with gateway and source. One of IPv6 has 36 more.
+const USUAL_BYTES: usize = 76;
 
 impl CommandSocket {
     /// Opens the socket in the calling thread's network namespace.
