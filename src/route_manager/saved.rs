@@ -175,7 +175,7 @@ impl Journal {
         };
         let state = match journal.read(max_interfaces) {
             Ok(state) => state,
-            Err(Refused::InUse) => return Err(JournalError::InUse(journal.place.path())),
+            Err(Refused::InUse) => return Err(JournalError::InUse(journal.place.path().to_path_buf())),
             Err(Refused::Damaged(damage)) => {
                 journal.damage = Some(damage);
                 None
@@ -206,14 +206,14 @@ impl Journal {
         let owner = Owner { protocol, netns: place::netns_text(netns) };
         let place = Place::new(dir, &owner);
         let refused = |damage| match damage {
-            Damage::Unreadable(source) => JournalError::Unreadable { file: place.path(), source },
-            damage => JournalError::Damaged { file: place.path(), why: damage.to_string() },
+            Damage::Unreadable(source) => JournalError::Unreadable { file: place.path().to_path_buf(), source },
+            damage => JournalError::Damaged { file: place.path().to_path_buf(), why: damage.to_string() },
         };
         let text = place.read_only().and_then(|found| found.map(|found| found.read()).transpose()).map_err(refused)?;
-        let text = text.ok_or_else(|| JournalError::Missing(place.path()))?;
+        let text = text.ok_or_else(|| JournalError::Missing(place.path().to_path_buf()))?;
         let content = format::read(&text, &owner).map_err(refused)?;
         let state = content.image.restore(max_interfaces).map_err(|error| refused(error.into()))?;
-        Ok((place.path(), state))
+        Ok((place.path().to_path_buf(), state))
     }
 
     /// Whether a file of this name in a state directory is one of ours.

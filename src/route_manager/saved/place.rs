@@ -17,6 +17,8 @@ use super::record::Escaped;
 pub(super) struct Place {
     dir: PathBuf,
     name: String,
+    /// Both, since each save looks there.
+    path: PathBuf,
 }
 
 /// What tells a file from all others: device and inode.
@@ -38,12 +40,12 @@ impl Place {
             name += "@";
             name += &shortened(&owner.netns);
         }
-        Self { dir: dir.to_path_buf(), name }
+        Self { dir: dir.to_path_buf(), path: dir.join(&name), name }
     }
 
     /// The journal.
-    pub(super) fn path(&self) -> PathBuf {
-        self.dir.join(&self.name)
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Opens what is there, for appending if that is possible; `None` if there is nothing.
@@ -67,12 +69,12 @@ impl Place {
 
     fn open_file(&self, is_writable: bool) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        options.read(true).append(is_writable).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(self.path())
+        options.read(true).append(is_writable).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(&self.path)
     }
 
     /// What is there now.
     pub(super) fn identity(&self) -> Option<Identity> {
-        fs::symlink_metadata(self.path()).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+        fs::symlink_metadata(&self.path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
     }
 
     /// Makes the directory, for its owner only.
@@ -88,7 +90,7 @@ impl Place {
     /// Puts a new file with `text` in the journal's place, in one step: whoever looks sees the old or the new one whole.
     pub(super) fn replace(&self, text: &[u8]) -> io::Result<Found> {
         let new = self.dir.join(format!("{}.new", self.name));
-        let written = self.write_new(&new, text).and_then(|found| fs::rename(&new, self.path()).map(|()| found));
+        let written = self.write_new(&new, text).and_then(|found| fs::rename(&new, &self.path).map(|()| found));
         if written.is_err() {
             // It may be what fills the disk.
             let _ = fs::remove_file(&new);
@@ -116,7 +118,7 @@ impl Place {
         numbers.sort_unstable();
         let aside = |number: u64| self.dir.join(format!("{}.damaged-{number}", self.name));
         let path = aside(numbers.last().map_or(1, |last| last.saturating_add(1)));
-        fs::rename(self.path(), &path)?;
+        fs::rename(&self.path, &path)?;
         let surplus = numbers.len().saturating_add(1).saturating_sub(MAX_ASIDE);
         for number in numbers.into_iter().take(surplus) {
             if let Err(error) = fs::remove_file(aside(number)) {
