@@ -33,31 +33,39 @@ pub fn diff(world: &World, plan: &Plan, orphans: &BTreeSet<Object>) -> Changes {
 /// connected routes.
 #[must_use]
 pub fn changes(gap: &Gap, world: &World, plan: &Plan, orphans: &BTreeSet<Object>, touched: &Touched) -> Changes {
-    let mut going: BTreeSet<Object> = gap.unwanted().difference(orphans).copied().collect();
+    // Sorted lists: mostly they are short, and made for each change.
+    let mut going: Vec<Object> = gap.unwanted().difference(orphans).copied().collect();
     let links = links_of(world, plan, touched);
     let restored = restored(world, plan, &links, &going);
     let mut additions = leave_tables(plan, &mut going);
     additions.extend(restored.into_iter().map(Change::RestoreConnected));
     additions.extend(arrive(gap, &mut going));
     let moves = moves(world, plan, gap, touched, &mut going);
-    let mut deletions: Vec<Object> = going.into_iter().collect();
-    let place = places(world, &deletions);
-    deletions.sort_by_cached_key(|object| leaving_order(object, &place));
+    let place = places(world, &going);
+    going.sort_by_cached_key(|object| leaving_order(object, &place));
     let of_links = links.iter().flat_map(|ifindex| world.connected_of(*ifindex));
     let replaced = of_links.filter(|connected| plan.stand_ins().contains(&connected.place()));
     let replaced = replaced.copied().map(Change::RemoveConnected);
-    let deletions = deletions.into_iter().map(Change::Delete);
+    let deletions = going.into_iter().map(Change::Delete);
     Changes { additions, deletions: moves.into_iter().chain(deletions).chain(replaced).collect() }
 }
 
 /// The links on which the kernel's connected routes may have to come or go.
-fn links_of(world: &World, plan: &Plan, touched: &Touched) -> BTreeSet<u32> {
+fn links_of(world: &World, plan: &Plan, touched: &Touched) -> Vec<u32> {
     if touched.everything {
         let removed = world.removed.iter().map(|place| place.ifindex);
-        return removed.chain(plan.stand_ins().iter().map(|place| place.ifindex)).collect();
+        return sorted(removed.chain(plan.stand_ins().iter().map(|place| place.ifindex)));
     }
     let stand_ins = touched.objects.iter().filter_map(Object::as_stand_in).map(|route| route.ifindex);
-    touched.links.iter().copied().chain(stand_ins).collect()
+    sorted(touched.links.iter().copied().chain(stand_ins))
+}
+
+/// Each once.
+fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.collect();
+    items.sort_unstable();
+    items.dedup();
+    items
 }
 
 /// Main's default routes first, then rules, so that no traffic is led into tables that are being emptied.
@@ -83,25 +91,25 @@ fn leaving_order(object: &Object, places: &BTreeMap<Object, usize>) -> (u8, Reve
 
 /// Where those of `objects` that share a queue stand in it. (Where one stands that is alone makes no difference.)
 fn places(world: &World, objects: &[Object]) -> BTreeMap<Object, usize> {
-    let mut queues: BTreeMap<Queue, usize> = BTreeMap::new();
-    objects.iter().filter_map(Object::queue).for_each(|queue| *queues.entry(queue).or_default() += 1);
-    let shared = queues.into_iter().filter(|(_, count)| *count > 1);
-    shared.flat_map(|(queue, _)| world.in_order(queue).copied().zip(0..)).collect()
+    let mut queues: Vec<Queue> = objects.iter().filter_map(Object::queue).collect();
+    queues.sort_unstable();
+    let shared = queues.chunk_by(|a, b| a == b).filter(|same| same.len() > 1).filter_map(|same| same.first());
+    shared.flat_map(|queue| world.in_order(*queue).copied().zip(0..)).collect()
 }
 
 /// The deletions of what another interface has left in a table that is not its own any more, rules first.
-fn leave_tables(plan: &Plan, going: &mut BTreeSet<Object>) -> Vec<Change> {
+fn leave_tables(plan: &Plan, going: &mut Vec<Object>) -> Vec<Change> {
     let is_left = |route: &Route| plan.tables().get(&route.table).is_some_and(|owner| *owner != Some(route.ifindex));
-    let left: BTreeSet<u32> = going
-        .iter()
-        .filter_map(|object| match object {
-            Object::Route(route) if is_left(route) => Some(route.table),
-            _ => None,
-        })
-        .collect();
+    let left = sorted(going.iter().filter_map(|object| match object {
+        Object::Route(route) if is_left(route) => Some(route.table),
+        _ => None,
+    }));
+    if left.is_empty() {
+        return Vec::new();
+    }
     let leaves = |object: &Object| match object {
         Object::LocalNetworks { .. } => false,
-        Object::Rule(rule) => left.contains(&rule.table),
+        Object::Rule(rule) => left.binary_search(&rule.table).is_ok(),
         Object::Route(route) => is_left(route),
     };
     let mut leaving: Vec<Object> = going.iter().filter(|object| leaves(object)).copied().collect();
@@ -111,50 +119,51 @@ fn leave_tables(plan: &Plan, going: &mut BTreeSet<Object>) -> Vec<Change> {
 }
 
 /// The connected routes to put back: we removed them, and nothing of ours stands in for them any more.
-fn restored(world: &World, plan: &Plan, links: &BTreeSet<u32>, going: &BTreeSet<Object>) -> Vec<Connected> {
+fn restored(world: &World, plan: &Plan, links: &[u32], going: &[Object]) -> Vec<Connected> {
     let is_free = |connected: &Connected| {
         let place = connected.place();
-        !plan.stand_ins().contains(&place) && !world.is_stood_in(place, |object| !going.contains(object))
+        !plan.stand_ins().contains(&place) && !world.is_stood_in(place, |object| going.binary_search(object).is_err())
     };
     links.iter().flat_map(|ifindex| world.lacking_of(*ifindex)).filter(is_free).collect()
 }
 
 /// The additions of what is wanted and not there, in the plan's order. What an IPv6 route takes the place of goes, also
 /// if it is an orphan.
-fn arrive(gap: &Gap, going: &mut BTreeSet<Object>) -> Vec<Change> {
+fn arrive(gap: &Gap, going: &mut Vec<Object>) -> Vec<Change> {
     let mut twins: BTreeMap<Ipv6Key, Object> =
         gap.unwanted().iter().filter_map(|object| Some((ipv6_key(object)?, *object))).collect();
-    for twin in gap.missing().filter_map(|object| twins.remove(&ipv6_key(object)?)) {
-        going.insert(twin);
-    }
+    going.extend(gap.missing().filter_map(|object| twins.remove(&ipv6_key(object)?)));
+    going.sort_unstable();
+    going.dedup();
     gap.in_order().copied().map(Change::Add).collect()
 }
 
 /// What puts the queues in order. In each, the longest run of the wanted order that is there in this order stays; all
 /// behind it is deleted, together with what of the queue goes, and added again.
-fn moves(world: &World, plan: &Plan, gap: &Gap, touched: &Touched, going: &mut BTreeSet<Object>) -> Vec<Change> {
-    let queues: BTreeSet<Queue> = if touched.everything {
+fn moves(world: &World, plan: &Plan, gap: &Gap, touched: &Touched, going: &mut Vec<Object>) -> Vec<Change> {
+    let queues = if touched.everything {
         plan.queues().collect()
     } else {
-        touched.objects.iter().filter_map(Object::queue).collect()
+        sorted(touched.objects.iter().filter_map(Object::queue))
     };
     let mut moves = Vec::new();
     for queue in queues {
-        let arriving = plan.in_order(&queue).filter(|object| gap.lacks(object));
-        let standing = world.in_order(queue).chain(arriving);
+        let wanted = plan.in_order(&queue);
+        let standing = world.in_order(queue).chain(wanted.clone().filter(|object| gap.lacks(object)));
         let mut rest = standing.clone();
         // Nearly always; the queue may be long.
-        if plan.in_order(&queue).all(|object| rest.any(|there| there == object)) {
+        if wanted.clone().all(|object| rest.any(|there| there == object)) {
             continue;
         }
         let standing: Vec<Object> = standing.copied().collect();
         let mut rest = standing.iter();
-        let wanted = plan.in_order(&queue).filter(|object| standing.contains(object));
+        let wanted = wanted.filter(|object| standing.contains(object));
         let again: Vec<Object> = wanted.skip_while(|object| rest.any(|there| there == *object)).copied().collect();
         if again.is_empty() {
             continue;
         }
-        let leave = standing.iter().rev().filter(|object| going.contains(object) || again.contains(object));
+        let is_going = |object: &Object| going.binary_search(object).is_ok();
+        let leave = standing.iter().rev().filter(|object| is_going(object) || again.contains(object));
         moves.extend(leave.copied().map(Change::Delete));
         moves.extend(again.into_iter().map(Change::Add));
         going.retain(|object| object.queue() != Some(queue));

@@ -83,11 +83,17 @@ impl Gap {
 
     /// Takes in that the kernel has acknowledged all `changes` that were asked for, which led to `plan`.
     pub fn note_all(&mut self, changes: &[Change], plan: &Plan) {
-        let additions = changes.iter().filter(|change| matches!(change, Change::Add(_))).count();
-        let has_deletions = changes.iter().any(|change| matches!(change, Change::Delete(_)));
-        // Additions are of what is missing, or of what was deleted a moment ago.
-        if !has_deletions && additions == self.missing.len() {
+        let is_addition = |change: &&Change| matches!(change, Change::Add(_));
+        let is_deletion = |change: &&Change| matches!(change, Change::Delete(_));
+        let first_deletion = changes.iter().position(|change| is_deletion(&change)).unwrap_or(changes.len());
+        let (first, last) = changes.split_at_checked(first_deletion).unwrap_or((changes, &[]));
+        // An addition after a deletion may be of what was deleted a moment ago. All others are of what is missing; and deletions
+        // are then of what is not wanted.
+        let is_all = first.iter().filter(is_addition).count() == self.missing.len()
+            && last.iter().filter(is_deletion).count() == self.unwanted.len();
+        if is_all && !last.iter().any(|change| is_addition(&change)) {
             self.missing.clear();
+            self.unwanted.clear();
         } else {
             changes.iter().for_each(|change| self.note(change, plan));
         }

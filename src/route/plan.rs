@@ -7,7 +7,8 @@
 //! A plan is the sum of the interfaces' shares ([`Site`]), and only those that something has [`Touched`] are made anew.
 //! All that one interface's share has to do with the others is its IPv6 metric.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::net::IpAddr;
 
 use super::object::IPV6_CONNECTED_METRIC;
@@ -129,12 +130,12 @@ pub fn plan(state: &DesiredState, ranking: &Ranking, world: &World, options: &Pl
 const USUAL_OBJECTS: usize = 5;
 
 impl Plan {
-    /// Plans anew for what is touched; gives the objects that came in or went out, and perhaps some that did both; none
+    /// Plans anew for what is touched; gives the objects that came in or went out, and perhaps some that did both, twice; none
     /// if everything is touched.
-    pub fn update(&mut self, wanted: &Wanted<'_>, world: &World, touched: &Touched) -> BTreeSet<Object> {
+    pub fn update(&mut self, wanted: &Wanted<'_>, world: &World, touched: &Touched) -> Vec<Object> {
         if touched.everything {
             *self = Self::anew(wanted, world);
-            return BTreeSet::new();
+            return Vec::new();
         }
         let mut names = self.names_of(world, touched);
         let shifted = self.rank_ipv6(wanted, &names);
@@ -142,7 +143,7 @@ impl Plan {
         if !self.replanned.0.everything {
             self.replanned.0.names.extend(&names);
         }
-        let mut moved = BTreeSet::new();
+        let mut moved = Vec::with_capacity(2 * USUAL_OBJECTS);
         let mut shares = Vec::with_capacity(names.len());
         for name in names {
             let (planned, pending) = self.planned(name, wanted, world);
@@ -299,7 +300,7 @@ impl Plan {
     }
 
     /// Takes out what was planned for `name`, but for the objects that its new share has in the same place.
-    fn take_out(&mut self, name: IfName, new: Option<&Planned>, moved: &mut BTreeSet<Object>) {
+    fn take_out(&mut self, name: IfName, new: Option<&Planned>, moved: &mut Vec<Object>) {
         self.pending.remove(&name);
         self.down.remove(&name);
         let Some(planned) = self.planned.remove(&name) else { return };
@@ -312,19 +313,18 @@ impl Plan {
             }
             self.wanted.remove(&object);
             object.as_stand_in().map(|route| self.stand_ins.remove(&route.place()));
-            if let Some(queue) = object.queue() {
-                let waiting = self.queues.entry(queue).or_default();
-                waiting.retain(|there| *there != (turn, object));
-                if waiting.is_empty() {
-                    self.queues.remove(&queue);
+            if let Some(Entry::Occupied(mut waiting)) = object.queue().map(|queue| self.queues.entry(queue)) {
+                waiting.get_mut().retain(|there| *there != (turn, object));
+                if waiting.get().is_empty() {
+                    waiting.remove();
                 }
             }
-            moved.insert(object);
+            moved.push(object);
         }
     }
 
     /// Puts in one object of a share, unless it is there.
-    fn put_in(&mut self, object: Object, turn: Turn, moved: &mut BTreeSet<Object>) {
+    fn put_in(&mut self, object: Object, turn: Turn, moved: &mut Vec<Object>) {
         if self.wanted.insert(object, turn) == Some(turn) {
             return;
         }
@@ -335,7 +335,7 @@ impl Plan {
                 waiting.insert(place, (turn, object));
             }
         }
-        moved.insert(object);
+        moved.push(object);
     }
 
     /// The default routes in main that `name` would have. (Their IPv6 metrics may be others in a whole plan.)

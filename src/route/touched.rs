@@ -54,9 +54,9 @@ impl Touched {
     pub fn extend(&mut self, more: Self) {
         let Self { everything, names, links, objects } = more;
         self.everything |= everything;
-        self.names.extend(names);
-        self.links.extend(links);
-        self.objects.extend(objects);
+        join(&mut self.names, names);
+        join(&mut self.links, links);
+        join(&mut self.objects, objects);
     }
 
     /// Takes in that the kernel has acknowledged `change`.
@@ -68,4 +68,8 @@ impl Touched {
             }
         }
     }
+}
+
+fn join<T: Ord>(all: &mut BTreeSet<T>, more: BTreeSet<T>) {
+    if all.is_empty() { *all = more } else { all.extend(more) }
 }

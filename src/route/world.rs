@@ -1,6 +1,7 @@
 //! What the kernel has, as far as planning looks at it: filled by [`crate::netlink`], read by the plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::net::IpAddr;
 
 use super::object::IPV6_CONNECTED_METRIC;
@@ -179,12 +180,11 @@ impl World {
 
     /// Notes that the kernel no longer has `object`; says whether that is news.
     pub fn remove(&mut self, object: &Object) -> bool {
-        let queue = object.queue();
-        if let Some(waiting) = queue.and_then(|queue| self.order.get_mut(&queue)) {
-            waiting.retain(|o| o != object);
-        }
-        if let Some(queue) = queue.filter(|queue| self.order.get(queue).is_some_and(Vec::is_empty)) {
-            self.order.remove(&queue);
+        if let Some(Entry::Occupied(mut waiting)) = object.queue().map(|queue| self.order.entry(queue)) {
+            waiting.get_mut().retain(|o| o != object);
+            if waiting.get().is_empty() {
+                waiting.remove();
+            }
         }
         self.ours.remove(object)
     }
