@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// For how long batches may be let grow; the kernel adds its timer slack of 50 us. A timer of the runtime is ten times as long.
+/// For how long batches may be let grow, as exactly as the timer slack that `service::run` sets lets them be. A timer of the runtime
+/// is ten times as long.
 const WAITS: [Duration; 3] = [Duration::ZERO, Duration::from_micros(30), Duration::from_micros(100)];
 
 /// How long one of them is tried; and if it is far worse than shorter ones.
@@ -19,8 +20,11 @@ const FORGOTTEN: Duration = Duration::from_millis(100);
 const FEWEST: usize = 4;
 const MOST: usize = 32;
 
-/// A longer wait that serves this part of the calls is as good: it takes less of the processor.
+/// A longer wait that serves this part of the calls is as good, if batches grow in it: then it takes less of the processor.
 const AS_GOOD: f64 = 0.97;
+
+/// To so many times their calls, at least, they grow in a wait that is worth it.
+const WORTH: f64 = 1.5;
 
 /// One that serves less than this part of the calls is far worse, and so would be longer ones.
 const FAR_WORSE: f64 = 0.6;
@@ -33,6 +37,8 @@ const FAR_WORSE: f64 = 0.6;
 pub(super) struct Growth {
     /// Calls in a second, of each of [`WAITS`] that has been tried this time.
     rates: [f64; WAITS.len()],
+    /// Whether batches grew in it.
+    are_worth: [bool; WAITS.len()],
     /// The one that is waited.
     now: usize,
     /// The one that was kept.
@@ -43,6 +49,9 @@ pub(super) struct Growth {
     /// The trial, and the calls in it.
     began: Option<Instant>,
     calls: usize,
+    /// Of them, those that came before the waits, and those that had come after them.
+    came: usize,
+    grown: usize,
     /// Whether anything could be waited for in it.
     was_asked: bool,
     /// The last batch, and the calls in it.
@@ -54,12 +63,15 @@ impl Default for Growth {
     fn default() -> Self {
         Self {
             rates: [0.0; WAITS.len()],
+            are_worth: [false; WAITS.len()],
             now: 0,
             kept: 0,
             to_go: 0,
             interval: FEWEST,
             began: None,
             calls: 0,
+            came: 0,
+            grown: 0,
             was_asked: false,
             ended: None,
             last: 0,
@@ -72,12 +84,18 @@ impl Growth {
     const MANY: usize = 4;
 
     /// How long to wait for more, if so many calls have come.
-    pub(super) fn wait(&mut self, calls: usize) -> Option<Duration> {
-        let is_awaited = calls > 1 || calls == 1 && self.last >= Self::MANY;
-        self.was_asked |= is_awaited;
+    pub(super) fn wait(&mut self, now: Instant, calls: usize) -> Option<Duration> {
+        let may_grow = calls > 1 || calls == 1 && self.last >= Self::MANY;
+        self.was_asked |= may_grow;
         // After a pause nobody is known to call so often.
-        let is_busy = || self.ended.is_some_and(|ended| ended.elapsed() <= PAUSE);
-        WAITS.get(self.now).copied().filter(|wait| is_awaited && !wait.is_zero() && is_busy())
+        let is_busy = || self.ended.is_some_and(|ended| now.saturating_duration_since(ended) <= PAUSE);
+        WAITS.get(self.now).copied().filter(|wait| may_grow && !wait.is_zero() && is_busy())
+    }
+
+    /// A batch of so many calls had grown to so many after a [`wait`](Self::wait).
+    pub(super) const fn grew(&mut self, came: usize, grown: usize) {
+        self.came += came;
+        self.grown += grown;
     }
 
     /// A batch of so many calls has been answered.
@@ -101,11 +119,17 @@ impl Growth {
 
     fn begin(&mut self, now: Instant) {
         (self.began, self.calls, self.was_asked) = (Some(now), 0, false);
+        (self.came, self.grown) = (0, 0);
     }
 
     #[allow(clippy::cast_precision_loss, reason = "calls of some milliseconds")]
     fn rate(&self, trial: Duration) -> f64 {
         self.calls as f64 / trial.as_secs_f64()
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "calls of some milliseconds")]
+    fn is_worth(&self) -> bool {
+        self.grown as f64 > self.came as f64 * WORTH
     }
 
     fn best(&self) -> f64 {
@@ -120,21 +144,25 @@ impl Growth {
         if self.to_go > 0 {
             self.to_go -= 1;
             if self.to_go == 0 {
-                (self.rates, self.now) = ([0.0; WAITS.len()], 0);
+                (self.rates, self.are_worth, self.now) = ([0.0; WAITS.len()], [false; WAITS.len()], 0);
             }
             return;
         }
         let are_all_tried = self.now + 1 == WAITS.len() || self.is_far_worse(rate);
-        if let Some(tried) = self.rates.get_mut(self.now) {
-            *tried = rate;
+        let is_worth = self.is_worth();
+        if let Some((tried, worth)) = self.rates.get_mut(self.now).zip(self.are_worth.get_mut(self.now)) {
+            (*tried, *worth) = (rate, is_worth);
         }
         if !are_all_tried {
             self.now += 1;
             return;
         }
-        let best = self.best();
-        self.now = self.rates.iter().rposition(|rate| *rate >= best * AS_GOOD).unwrap_or_default();
-        self.interval = if self.now == self.kept { (self.interval * 2).min(MOST) } else { FEWEST };
+        let good_enough = self.best() * AS_GOOD;
+        let is_good = |(rate, is_worth): (&f64, &bool)| *rate >= good_enough && *is_worth;
+        // In the first nothing is waited, and nothing grows.
+        self.now = self.rates.iter().zip(&self.are_worth).rposition(is_good).unwrap_or_default();
+        self.interval =
+            if self.now == self.kept { (self.interval * 2).min(MOST) } else { (self.interval / 2).max(FEWEST) };
         (self.kept, self.to_go) = (self.now, self.interval);
     }
 }
@@ -143,16 +171,20 @@ impl Growth {
 mod tests {
     use super::*;
 
-    /// Serves for five seconds callers of whom so many calls come in a batch, and in so many microseconds, depending on the wait;
-    /// gives the parts of the time in which each was waited.
+    /// Serves for five seconds callers of whom two calls come, so many are a batch, and that takes so many microseconds, depending on
+    /// the wait; gives the parts of the time in which each was waited.
     fn serve(growth: &mut Growth, now: &mut Instant, of: impl Fn(usize) -> (usize, u64)) -> [f64; WAITS.len()] {
         let mut waited = [0.0; WAITS.len()];
         let end = *now + Duration::from_secs(5);
         while *now < end {
-            let at = growth.wait(2).map_or(0, |wait| WAITS.iter().position(|known| *known == wait).unwrap());
+            let wait = growth.wait(*now, 2);
+            let at = wait.map_or(0, |wait| WAITS.iter().position(|known| *known == wait).unwrap());
             let (calls, us) = of(at);
             let took = Duration::from_micros(us);
             *now += took;
+            if wait.is_some() {
+                growth.grew(2, calls);
+            }
             growth.end(*now, calls);
             waited[at] += took.as_secs_f64() / 5.0;
         }
@@ -169,21 +201,26 @@ mod tests {
             let waited = serve(&mut growth, &mut now, |at| (8, [60, 140, 210][at]));
             assert!(waited[0] > 0.9 && waited[2] < 0.1, "{waited:?}");
         }
-        // Where it makes no difference, the processor is spared.
-        let waited = serve(&mut growth, &mut now, |_| (8, 60));
+        // Where as many are served, the processor is spared.
+        let waited = serve(&mut growth, &mut now, |at| ([8, 16, 32][at], [60, 120, 240][at]));
         assert!(waited[2] > 0.85, "{waited:?}");
+        // Those who call by the clock are served as they come, and nobody joins them.
+        let waited = serve(&mut growth, &mut now, |_| (2, 500));
+        assert!(waited[0] > 0.85, "{waited:?}");
     }
 
     #[test]
     fn nothing_is_waited_for_one_call_or_after_a_pause() {
         let (mut growth, mut now) = (Growth::default(), Instant::now());
-        assert!(growth.wait(64).is_none(), "nothing has been tried");
+        assert!(growth.wait(now, 64).is_none(), "nothing has been tried");
         serve(&mut growth, &mut now, |at| ([4, 16, 40][at], [50, 160, 330][at]));
-        assert!(growth.wait(1).is_some(), "after a batch of many");
-        assert!(growth.wait(0).is_none(), "nobody waits");
+        assert!(growth.wait(now, 1).is_some(), "after a batch of many");
+        assert!(growth.wait(now, 0).is_none(), "nobody waits");
+        assert!(growth.wait(now + PAUSE, 64).is_some() && growth.wait(now + PAUSE * 2, 64).is_none());
         growth.end(now, 1);
-        assert!(growth.wait(1).is_none() && growth.wait(2).is_some());
-        growth.end(now + FORGOTTEN * 2, 64);
-        assert!(growth.wait(64).is_none());
+        assert!(growth.wait(now, 1).is_none() && growth.wait(now, 2).is_some());
+        now += FORGOTTEN * 2;
+        growth.end(now, 64);
+        assert!(growth.wait(now, 64).is_none());
     }
 }

@@ -16,25 +16,31 @@ use crate::term::{Term, atom};
 
 /// What the process has found to be repetitions, and nothing has changed since; and how long batches are let grow, those that are
 /// answered here and those of the process.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Repetitions(Arc<Mutex<Known>>);
+#[derive(Debug, Clone)]
+pub(super) struct Repetitions(Arc<Shared>);
 
 #[derive(Debug)]
-struct Known {
-    statuses: BTreeMap<IfName, Status>,
-    growth: Growth,
+struct Shared {
+    known: Mutex<Known>,
+    /// The atom `ok`.
     ok: Term,
 }
 
-impl Default for Known {
+#[derive(Debug, Default)]
+struct Known {
+    statuses: BTreeMap<IfName, Status>,
+    growth: Growth,
+}
+
+impl Default for Repetitions {
     fn default() -> Self {
-        Self { statuses: BTreeMap::new(), growth: Growth::default(), ok: atom("ok") }
+        Self(Arc::new(Shared { known: Mutex::default(), ok: atom("ok") }))
     }
 }
 
 impl Repetitions {
     /// These statuses are those of the desired state, saved and brought to the kernel.
-    pub(super) fn learn(&self, statuses: impl Iterator<Item = (IfName, Status)>) {
+    pub(super) fn learn(&self, statuses: BTreeMap<IfName, Status>) {
         self.known().statuses.extend(statuses);
     }
 
@@ -53,7 +59,7 @@ impl Repetitions {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,14 +69,15 @@ impl FastPath for Repetitions {
         if !all_repeat(&messages, |name, status| known.statuses.get(&name) == Some(&status)) {
             return Some(messages);
         }
-        let calls = messages.calls();
+        let (now, calls) = (clock::read(), messages.calls());
         // The process lets the batch grow.
-        if known.growth.wait(calls).is_some() {
+        if known.growth.wait(now, calls).is_some() {
             return Some(messages);
         }
-        known.growth.end(clock::read(), calls);
-        if let Some(caller) = messages.into_callers() {
-            repeating(caller).reply_value(&known.ok);
+        known.growth.end(now, calls);
+        drop(known);
+        if let Some(callers) = repeating(messages) {
+            callers.reply_value(&self.0.ok);
         }
         None
     }
@@ -89,7 +96,7 @@ pub(super) fn all_repeat(messages: &FlatMessage, mut is_known: impl FnMut(IfName
     are_known && messages.rights().write
 }
 
-/// Callers that say a status again.
-pub(super) fn repeating(callers: Caller) -> Caller {
-    callers.about(Asked::SetConnectionStatus)
+/// Those who say a status again, and wait for the answer.
+pub(super) fn repeating(messages: FlatMessage) -> Option<Caller> {
+    messages.into_callers().map(|callers| callers.about(Asked::SetConnectionStatus))
 }

@@ -2,7 +2,7 @@
 
 mod batch;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio_util::sync::CancellationToken;
@@ -77,7 +77,7 @@ pub struct RouteManager {
     effort: usize,
     repetitions: Repetitions,
     /// Statuses that were said again since the last commit.
-    repeated: Vec<(IfName, Status)>,
+    repeated: BTreeMap<IfName, Status>,
     /// The desired state or the kernel differ from what was last planned.
     is_dirty: bool,
     /// So many changes have been made since, because they had been foreseen.
@@ -107,12 +107,6 @@ struct Waiting {
     /// `ok` if there is none.
     reply: Option<Term>,
     is_promise: bool,
-}
-
-impl Waiting {
-    const fn that_is_ok(caller: Caller) -> Self {
-        Self { caller, reply: None, is_promise: true }
-    }
 }
 
 impl RouteManager {
@@ -154,7 +148,7 @@ impl RouteManager {
             parted: VecDeque::new(),
             effort: 0,
             repetitions,
-            repeated: Vec::new(),
+            repeated: BTreeMap::new(),
             // Nothing to change, but perhaps something to tell.
             is_dirty: true,
             ahead: 0,
@@ -231,7 +225,8 @@ impl RouteManager {
         match message {
             Message::Flat(messages) if self.repeats(&messages) => {
                 self.effort += messages.count() * REPETITION;
-                self.uncommitted.extend(messages.into_callers().map(repeating).map(Waiting::that_is_ok));
+                let waiting = |caller| Waiting { caller, reply: None, is_promise: true };
+                self.uncommitted.extend(repeating(messages).map(waiting));
             }
             // One by one, each with its own effort.
             Message::Flat(messages) if messages.count() > 1 => self.parted.extend(messages.split()),
@@ -284,8 +279,8 @@ impl RouteManager {
         let (state, repeated) = (&self.state, &mut self.repeated);
         all_repeat(messages, |name, status| {
             let is_known = state.repeats_status(name, status, None);
-            if is_known && repeated.last() != Some(&(name, status)) {
-                repeated.push((name, status));
+            if is_known {
+                repeated.insert(name, status);
             }
             is_known
         })
@@ -451,8 +446,7 @@ impl RouteManager {
         if self.journal.is_due(Instant::now()) {
             self.journal.save_touched(&self.state);
         }
-        let is_held_no_more = self.steering.due().is_some_and(|due| due <= Instant::now());
-        let is_new = std::mem::take(&mut self.is_dirty) || is_held_no_more;
+        let is_new = std::mem::take(&mut self.is_dirty);
         let changed = if is_new {
             let changed = self.settle_and_commit();
             // What the kernel has refused just now is no way out that anybody could be held up for.
@@ -464,7 +458,7 @@ impl RouteManager {
         metrics::clock::tick();
         let not_saved = self.journal.unsaved().map(|errno| error([atom("not_saved"), posix(errno)]));
         if not_saved.is_none() && self.kernel.is_well() {
-            self.repetitions.learn(self.repeated.drain(..));
+            self.repetitions.learn(std::mem::take(&mut self.repeated));
         } else {
             self.repetitions.forget(None);
             self.repeated.clear();

@@ -38,14 +38,14 @@ impl RouteManager {
         if is_settled {
             self.ahead += self.kernel.act_as_rehearsed(&self.state, self.steering.ranking());
         }
-        self.is_dirty |= self.kernel.pass(Instant::now());
+        let now = Instant::now();
+        self.is_dirty |= self.kernel.pass(now) || self.steering.due().is_some_and(|due| due <= now);
         self.end_grace_times();
         self.gather(first).await;
-        // Whatever changes a route is never put off.
-        let calls = self.waiting_calls();
-        if !self.is_dirty
-            && let Some(wait) = self.repetitions.growth(|growth| growth.wait(calls))
-        {
+        let came = self.waiting_calls();
+        // Whatever changes a route is not put off.
+        let wait = if self.is_dirty { None } else { self.repetitions.growth(|growth| growth.wait(now, came)) };
+        if let Some(wait) = wait {
             self.grow(wait).await;
         }
         let calls = self.waiting_calls();
@@ -56,7 +56,12 @@ impl RouteManager {
         }
         self.follow_up();
         self.kernel.rehearse(&self.state, self.steering.ranking(), Instant::now());
-        self.repetitions.growth(|growth| growth.end(Instant::now(), calls));
+        self.repetitions.growth(|growth| {
+            if wait.is_some() {
+                growth.grew(came, calls);
+            }
+            growth.end(Instant::now(), calls);
+        });
     }
 
     /// Takes what waits, and what comes in its place, until those who wait already would wait for others.
