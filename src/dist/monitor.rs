@@ -7,7 +7,6 @@ use std::hash::{Hash, Hasher};
 
 use eetf::Reference;
 
-use super::control::decode_monitor;
 use super::{Control, Message};
 use crate::term::{self, Limits, PlainPid, Reader};
 
@@ -22,7 +21,7 @@ pub struct FlatMonitor<'a> {
     pub begins: bool,
     /// Whom it watches.
     pub target: FlatTarget<'a>,
-    /// From the control message's version byte on.
+    /// The frame's body, without what may follow.
     bytes: &'a [u8],
     from: &'a [u8],
     reference: usize,
@@ -62,9 +61,9 @@ impl<'a> FlatMonitor<'a> {
             None => FlatTarget::Name(reader.atom()?),
         };
         let at = |reader: &Reader<'_>| frame.len().checked_sub(reader.rest().len());
-        let reference = at(&reader)?.checked_sub(1)?;
+        let reference = at(&reader)?;
         reader.skip_reference_as_written()?;
-        Some(Self { begins, target, bytes: frame.get(1..at(&reader)?)?, from, reference })
+        Some(Self { begins, target, bytes: frame.get(..at(&reader)?)?, from, reference })
     }
 
     /// Whether a process of that node watches.
@@ -93,8 +92,8 @@ impl KeptMonitor {
         let Control::MonitorP { reference, .. } = control else { return None };
         let mut frame = Vec::new();
         control.encode(None, &mut frame);
-        // Without the length and the byte before the version.
-        let bytes: Box<[u8]> = frame.get(5..)?.into();
+        // Without the length.
+        let bytes: Box<[u8]> = frame.get(4..)?.into();
         let reference = bytes.len().checked_sub(reference_bytes(reference).len())?;
         Some(Self { bytes, reference })
     }
@@ -102,11 +101,7 @@ impl KeptMonitor {
     /// What it says: a [`Control::MonitorP`].
     #[must_use]
     pub fn to_control(&self) -> Option<Control> {
-        // What came in another encoding may be longer than is read where it lies.
-        decode_monitor(&self.bytes).or_else(|| {
-            let frame = [&BEGIN[..1], &self.bytes].concat();
-            Message::decode(&frame, Limits::default()).ok().map(|message| message.control)
-        })
+        Message::decode(&self.bytes, Limits::default()).ok().map(|message| message.control)
     }
 
     fn reference(&self) -> &[u8] {
@@ -147,6 +142,7 @@ mod tests {
     use super::*;
     use crate::dist::Target;
     use eetf::{Atom, Pid};
+    use proptest::prelude::*;
 
     fn control(begins: bool, target: Target) -> Control {
         let from = Pid { node: Atom::from("p@h"), id: 7, serial: 1, creation: 5 };
@@ -208,6 +204,42 @@ mod tests {
         let at = body.windows(5).rposition(|window| window == b"\x77\x03p@h").unwrap();
         let latin = [&body[..at], b"\x64\x00\x03p@h", &body[at + 5..]].concat();
         assert!(FlatMonitor::of(&body).is_some() && FlatMonitor::of(&latin).is_none());
-        assert!(decode_monitor(&latin[1..]).is_some());
+        assert!(Message::decode(&latin, Limits::default()).is_ok());
+    }
+
+    proptest! {
+        /// Whatever a peer makes of such a frame.
+        #[test]
+        fn what_is_read_where_it_lies_is_what_would_be_decoded(
+            begins in any::<bool>(),
+            by_name in any::<bool>(),
+            changes in proptest::collection::vec((0_usize..80, any::<u8>()), 0..3),
+        ) {
+            let pid = Pid { node: Atom::from("n@h"), id: 100, serial: 0, creation: 9 };
+            let mut bytes = body(&control(begins, if by_name { Target::Name("a".into()) } else { Target::Pid(pid) }));
+            prop_assert!(FlatMonitor::of(&bytes).is_some());
+            for (at, byte) in changes {
+                if let Some(place) = bytes.get_mut(at) {
+                    *place = byte;
+                }
+            }
+            if let Some(flat) = FlatMonitor::of(&bytes) {
+                let decoded = Message::decode(&bytes, Limits::default()).unwrap().control;
+                let (begins, target, reference) = match &decoded {
+                    Control::MonitorP { target, reference, .. } => (true, target, reference),
+                    Control::DemonitorP { target, reference, .. } => (false, target, reference),
+                    other => panic!("{other:?}"),
+                };
+                prop_assert_eq!((flat.begins, flat.reference()), (begins, &reference_bytes(reference)[..]));
+                match (flat.target, target) {
+                    (FlatTarget::Name(name), Target::Name(atom)) => prop_assert_eq!(name, &atom.name),
+                    (FlatTarget::Pid(flat), Target::Pid(pid)) => prop_assert_eq!(&Pid::from(flat), pid),
+                    other => panic!("{other:?}"),
+                }
+                if begins {
+                    prop_assert_eq!(flat.keep().to_control(), Some(decoded));
+                }
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use eetf::{Atom, Pid, Reference, Term};
 
 use super::{Control, Target, altact};
-use crate::term::{Plain, Reader, as_integer};
+use crate::term::as_integer;
 
 /// Operations that carry a trace token, the same operation without one, and where the token stands from behind.
 const WITH_TOKEN: [(i64, i64, usize); 10] = [
@@ -18,23 +18,6 @@ const WITH_TOKEN: [(i64, i64, usize); 10] = [
     (32, 31, 0),
     (34, 33, 0),
 ];
-
-/// The begin and the end of a monitor; `None` for everything else, whatever it is.
-pub(in crate::dist) fn monitor(bytes: &[u8]) -> Option<Control> {
-    let mut reader = Reader::new(bytes);
-    reader.version()?;
-    let (4, Plain::Integer(op @ 19..=20)) = (reader.tuple()?, reader.plain()?) else { return None };
-    let from = reader.pid()?.into();
-    let target = match reader.pid() {
-        Some(pid) => Target::Pid(pid.into()),
-        None => Target::Name(Atom::from(reader.atom()?)),
-    };
-    let reference = reader.reference()?.into();
-    Some(match op {
-        19 => Control::MonitorP { from, target, reference },
-        _ => Control::DemonitorP { from, target, reference },
-    })
-}
 
 /// `None` if the operation is unknown, or its tuple has another shape.
 pub(super) fn tuple(term: Term) -> Option<(Control, Option<Term>)> {
@@ -158,47 +141,6 @@ impl Fields {
         match <[Term; 3]>::try_from(mfa.elements).ok()? {
             [Term::Atom(module), Term::Atom(function), arity] => Some((module, function, as_integer(&arity)?)),
             _ => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::term::{Limits, decode_prefix};
-    use proptest::prelude::*;
-
-    fn pid() -> Pid {
-        Pid { node: Atom::from("a@h"), id: 7, serial: 1, creation: 5 }
-    }
-
-    proptest! {
-        /// Whatever a peer makes of such a frame: what is read where it lies is what would be built of it.
-        #[test]
-        fn monitors_are_what_they_would_be(
-            is_end in any::<bool>(),
-            by_name in any::<bool>(),
-            changes in proptest::collection::vec((0_usize..80, any::<u8>()), 0..3),
-        ) {
-            let (from, target) = (pid(), if by_name { Target::Name("route_manager".into()) } else { Target::Pid(pid()) });
-            let reference = Reference { node: Atom::from("a@h"), id: vec![1, 2, 3], creation: 5 };
-            let control = match is_end {
-                false => Control::MonitorP { from, target, reference },
-                true => Control::DemonitorP { from, target, reference },
-            };
-            let mut frame = Vec::new();
-            control.encode(None, &mut frame);
-            let mut bytes = frame.split_off(5);
-            prop_assert_eq!(monitor(&bytes), Some(control));
-            for (at, byte) in changes {
-                if let Some(place) = bytes.get_mut(at) {
-                    *place = byte;
-                }
-            }
-            if let Some(read) = monitor(&bytes) {
-                let (term, _) = decode_prefix(&bytes, Limits::default()).unwrap();
-                prop_assert_eq!(tuple(term), Some((read, None)));
-            }
         }
     }
 }

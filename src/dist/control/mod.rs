@@ -6,8 +6,6 @@
 mod decode;
 mod encode;
 
-pub(super) use decode::monitor as decode_monitor;
-
 use eetf::{Atom, Pid, Reference, Term};
 
 use super::Flags;
@@ -227,9 +225,6 @@ impl Message {
         let Some((&PASS_THROUGH, rest)) = body.split_first() else {
             return Err(MessageError::Framing(body.first().copied()));
         };
-        if let Some(control) = decode::monitor(rest) {
-            return Ok(Self { control, token: None, payload: None });
-        }
         let (term, after) = term::decode_prefix(rest, limits).map_err(MessageError::Control)?;
         let Some((control, token)) = decode::tuple(term) else {
             // Taken apart for nothing: decoded once more, only to be shown.

@@ -64,7 +64,8 @@ impl Relations {
 
     /// Process `id` is watched.
     pub(in crate::node) fn add_monitor(&mut self, id: u32, monitor: KeptMonitor) {
-        self.monitors.entry(id).or_default().insert(monitor);
+        // Of two with one reference, which only a liar has, the last counts.
+        self.monitors.entry(id).or_default().replace(monitor);
     }
 
     /// The monitor of this [reference](crate::dist::reference_bytes) ends: one of process `id`, if its name has not passed to
