@@ -27,13 +27,14 @@ fn order(order: &Path) {
     }
 }
 
-/// Whether the linker takes such a script: tried, because linkers are many.
+/// Whether the linker takes such a script, and what comes of it runs: tried, because linkers are many.
 fn links_with(order: &Path) -> Option<bool> {
     let out = PathBuf::from(env::var_os("OUT_DIR")?);
-    let source = out.join("probe.rs");
+    let (source, program) = (out.join("probe.rs"), out.join("probe"));
     std::fs::write(&source, "fn main() {}").ok()?;
+    let (host, target) = (env::var_os("HOST")?, env::var_os("TARGET")?);
     let mut probe = Command::new(env::var_os("RUSTC")?);
-    probe.arg("--target").arg(env::var_os("TARGET")?).arg("-o").arg(out.join("probe")).arg(source);
+    probe.arg("--target").arg(&target).arg("-o").arg(&program).arg(source);
     if let Ok(flags) = env::var("CARGO_ENCODED_RUSTFLAGS") {
         probe.args(flags.split('\x1f').filter(|flag| !flag.is_empty()));
     }
@@ -41,7 +42,12 @@ fn links_with(order: &Path) -> Option<bool> {
         probe.arg(format!("-Clinker={linker}"));
     }
     probe.arg("-Clink-arg=-T").arg(format!("-Clink-arg={}", order.display()));
-    Some(probe.stdout(Stdio::null()).stderr(Stdio::null()).status().ok()?.success())
+    let succeeds = |command: &mut Command| {
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    // A linker may take the script in place of its own.
+    Some(succeeds(&mut probe) && (host != target || succeeds(&mut Command::new(program))))
 }
 
 /// If there is one to tell: a crate package has no repository, and a machine may have no git.
