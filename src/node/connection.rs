@@ -265,7 +265,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
     let mut incoming = Incoming::new(node, connection);
     let closed = connection.closed.cancelled();
     tokio::pin!(closed);
-    // Bytes since the others had their turn.
+    // Bytes since this last gave way.
     let mut heard = 0;
     loop {
         let mut rest = &*buffer;
@@ -277,7 +277,10 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
                     connection.be_read().await;
                 }
                 Pause::Unread => connection.be_read().await,
-                Pause::Turn => tokio::task::yield_now().await,
+                Pause::Turn => {
+                    heard = 0;
+                    tokio::task::yield_now().await;
+                }
                 Pause::Ended => return,
             }
             if connection.is_closed() {

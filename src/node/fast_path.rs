@@ -6,7 +6,7 @@ use super::message::FlatMessage;
 /// Answers for a process what needs none of its turns: to wake it costs more than most answers.
 ///
 /// It is asked only while the process waits in [`receive`](super::Process::receive) with nothing in its mailbox, so nothing
-/// is overtaken. It must not wait.
+/// is overtaken. It must not wait; nor may its end come back to the node, which drops it under its lock.
 pub trait FastPath: std::fmt::Debug + Send + Sync + 'static {
     /// Answers all of them, or gives them back, for the mailbox.
     fn answer(&self, messages: FlatMessage) -> Option<FlatMessage>;

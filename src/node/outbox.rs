@@ -149,11 +149,11 @@ mod tests {
         let mut spent = Vec::new();
         outbox.attend();
         push();
+        let patience = std::time::Duration::from_millis(20);
+        assert!(tokio::time::timeout(patience, outbox.ready.notified()).await.is_err(), "woken for nothing");
         outbox.ready(notified.as_mut()).await;
         assert!(outbox.take(&mut spent).is_some());
-        // Nobody was woken for that, and nobody is ready without reason.
-        let patience = std::time::Duration::from_millis(20);
-        assert!(tokio::time::timeout(patience, outbox.ready(notified.as_mut())).await.is_err());
+        assert!(tokio::time::timeout(patience, outbox.ready(notified.as_mut())).await.is_err(), "ready for nothing");
         for _ in 0..2 {
             let later = async {
                 tokio::task::yield_now().await;

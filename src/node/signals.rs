@@ -58,19 +58,19 @@ impl Node {
 
     // --- monitors ---
 
-    /// Begins or ends a monitor of one of our processes, without anything being decoded; says whether that could be done.
+    /// Begins or ends a monitor of one of our processes, without its being decoded; says whether that could be done.
     pub(super) fn monitored_flat(&self, channel: &Channel, monitor: &FlatMonitor<'_>) -> bool {
         let mut state = self.state();
         let id = state.resolve_flat(monitor.target);
-        if monitor.begins && (id.is_none() || !monitor.is_of(channel.peer())) {
+        if monitor.begins && !monitor.is_of(channel.peer()) {
             return false;
         }
         // If the connection is gone, so are its monitors.
-        if let Some(relations) = state.relations(channel.way()) {
-            match id.filter(|_| monitor.begins) {
-                Some(id) => relations.add_monitor(id, monitor.keep()),
-                None => relations.remove_monitor(id, monitor.reference()),
-            }
+        let Some(relations) = state.relations(channel.way()) else { return true };
+        match (monitor.begins, id) {
+            (true, Some(id)) => relations.add_monitor(id, monitor.keep()),
+            (true, None) => return false,
+            (false, id) => relations.remove_monitor(id, monitor.reference()),
         }
         true
     }

@@ -166,7 +166,7 @@ impl State {
         }
     }
 
-    /// The same.
+    /// As [`Self::resolve`], of what has not been decoded.
     pub(super) fn resolve_flat(&self, target: FlatTarget<'_>) -> Option<u32> {
         match target {
             FlatTarget::Name(name) => self.named(name),

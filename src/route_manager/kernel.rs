@@ -170,7 +170,7 @@ impl Kernel {
         if self.is_blind || self.fault.is_some() {
             tokio::time::sleep(LOOK_AGAIN).await;
         } else if self.netlink.is_stale() {
-            tokio::time::sleep(CATCH_BREATH).await;
+            return tokio::time::sleep(CATCH_BREATH).await;
         }
         let watched = self.netlink.readable().await;
         let was_deaf = std::mem::replace(&mut self.is_deaf, watched.is_err());
