@@ -1,6 +1,7 @@
 # What scripts/bench and its parts share, for bash. Everything measured becomes a line of JSON in $numbers:
 # {"metric", "peer", "round", "value", "unit"}, or {"fact", "value"} about the run.
 export PATH="$PATH:/usr/sbin:/sbin"
+target=${CARGO_TARGET_DIR:-target}
 part="scripts/bench${part:+ $part}"
 die() { echo "$part: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "needs root, to make its private network namespaces"
