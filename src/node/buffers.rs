@@ -4,6 +4,7 @@ use std::future::Future as _;
 use std::io;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use bytes::BytesMut;
 
@@ -21,16 +22,28 @@ const SPARE: usize = 4;
 pub(super) struct Buffers(Mutex<Vec<BytesMut>>);
 
 impl Buffers {
-    /// Appends what comes in next; 0 at its end. While it waits with an empty buffer, others have that.
-    pub(super) async fn fill(&self, read: &mut ReadHalf, buffer: &mut BytesMut) -> io::Result<usize> {
+    /// Appends what comes in next; 0 at its end. While it waits with an empty buffer, others have that. `heard` counts the bytes
+    /// since it last waited.
+    pub(super) async fn fill(
+        &self,
+        read: &mut ReadHalf,
+        buffer: &mut BytesMut,
+        heard: &mut usize,
+    ) -> io::Result<usize> {
         std::future::poll_fn(|cx| {
             if buffer.capacity() == 0 {
                 *buffer = self.spare().pop().unwrap_or_default();
             }
             buffer.reserve(READ_SIZE);
             let polled = pin!(read.read_buf(buffer)).poll(cx);
-            if polled.is_pending() && buffer.is_empty() {
-                self.give_back(std::mem::take(buffer));
+            match &polled {
+                Poll::Ready(read) => *heard += read.as_ref().map_or(0, |more| *more),
+                Poll::Pending => {
+                    *heard = 0;
+                    if buffer.is_empty() {
+                        self.give_back(std::mem::take(buffer));
+                    }
+                }
             }
             polled
         })

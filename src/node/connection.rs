@@ -1,9 +1,12 @@
 //! One connection that is up: its reader, its writer, its end.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::pin::pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BytesMut};
@@ -12,7 +15,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, debug, info, warn};
+use tracing::{Span, debug, field, info, warn};
 
 use super::buffers::READ_SIZE;
 use super::channel::Channel;
@@ -74,9 +77,11 @@ struct Socket {
 }
 
 impl Connection {
-    pub(super) fn new(peer: Peer, id: u32, config: &NodeConfig, tick: Tick) -> Self {
+    pub(super) fn new(peer: Peer, address: Option<SocketAddr>, id: u32, config: &NodeConfig, tick: Tick) -> Self {
+        let address = address.map(field::display);
         Self {
-            span: tracing::info_span!("connection", peer = %peer.name),
+            // The handshake, in which it begins, is over soon.
+            span: tracing::info_span!(parent: None, "connection", peer = %peer.name, address),
             peer,
             id,
             gone: CancellationToken::new(),
@@ -115,7 +120,7 @@ impl Connection {
         if !self.is_unread() {
             return;
         }
-        let _ = tokio::time::timeout(RELUCTANCE, self.room()).await;
+        let _ = Box::pin(tokio::time::timeout(RELUCTANCE, self.room())).await;
     }
 
     /// Closes at once; the first reason counts.
@@ -239,20 +244,22 @@ pub(super) async fn run(node: Node, up: Up, stream: Stream, buffer: BytesMut) {
     metrics::CONNECTIONS.add_one();
     metrics::NEWS.notify_one();
     info!(parent: &connection.span, hidden = !connection.peer.is_visible(), "nodeup");
-    let writer = async {
-        write_frames(&connection, &mut write).await;
-        write.farewell();
-    };
-    let reader = async {
+    // Where they are made they stay: each move of them would be room in every connection's memory.
+    let mut reader = pin!(async {
         read_frames(&node, &connection, read, buffer).await;
         connection.close(NodedownReason::ConnectionClosed);
-    };
-    let both = async { tokio::join!(biased; reader, writer) };
-    tokio::pin!(both);
+    });
+    let mut writer = pin!(async {
+        write_frames(&connection, &mut write).await;
+        write.farewell();
+    });
+    let (mut reads, mut writes) = (true, true);
     // The writer's turn follows the reader's: what that has to say needs to wake nobody.
     std::future::poll_fn(|cx| {
         connection.outbox.attend();
-        both.as_mut().poll(cx)
+        reads = reads && reader.as_mut().poll(cx).is_pending();
+        writes = writes && writer.as_mut().poll(cx).is_pending();
+        if reads || writes { Poll::Pending } else { Poll::Ready(()) }
     })
     .await;
     connection.release_socket();
@@ -265,7 +272,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
     let mut incoming = Incoming::new(node, connection);
     let closed = connection.closed.cancelled();
     tokio::pin!(closed);
-    // Bytes since this last gave way.
+    // Bytes since this last waited, or gave way.
     let mut heard = 0;
     loop {
         let mut rest = &*buffer;
@@ -273,7 +280,8 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
             match incoming.take(&mut rest) {
                 Pause::None => break,
                 Pause::Full(delivery) => {
-                    delivery.in_turn(&mut incoming.shares, &connection.closed).await;
+                    // Rare, and more memory than all else that a connection needs for itself.
+                    Box::pin(delivery.in_turn(&mut incoming.shares, &connection.closed)).await;
                     connection.be_read().await;
                 }
                 Pause::Unread => connection.be_read().await,
@@ -295,14 +303,14 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
         buffer.advance(taken);
         tokio::select! {
             biased;
-            got = node.inner.buffers.fill(&mut read, &mut buffer) => match got {
+            got = node.inner.buffers.fill(&mut read, &mut buffer, &mut heard) => match got {
                 Ok(0) => return,
                 // There may be more, perhaps without end.
-                Ok(more) if heard + more >= READ_SIZE => {
+                Ok(_) if heard >= READ_SIZE => {
                     heard = 0;
                     tokio::task::yield_now().await;
                 }
-                Ok(more) => heard += more,
+                Ok(_) => {}
                 Err(error) => return debug!(parent: &connection.span, %error, "read failed"),
             },
             () = &mut closed => return,
@@ -500,8 +508,13 @@ async fn write_frames(connection: &Connection, write: &mut WriteHalf) {
     }
 }
 
-/// Writes all of `frames`, unless the connection ends meanwhile, by silence of the peer too.
+/// Writes all of `frames`, unless the connection ends meanwhile, by silence of the peer too. Apart, because few connections need
+/// the memory for it.
 async fn write_all(connection: &Connection, write: &mut WriteHalf, frames: &[u8]) -> bool {
+    Box::pin(wait_to_write(connection, write, frames)).await
+}
+
+async fn wait_to_write(connection: &Connection, write: &mut WriteHalf, frames: &[u8]) -> bool {
     let writing = write.write_all(frames);
     let overdue = reached(connection.send_timeout().map(after));
     tokio::pin!(writing, overdue);

@@ -224,7 +224,7 @@ impl Node {
         let setup = tokio::select! {
             () = stopping.cancelled() => Err(SetupError::GivenUp("the node stops")),
             () = attempt.abort.cancelled() => Err(TAKEN),
-            setup = self.dial_out(&attempt, address) => setup,
+            setup = Box::pin(self.dial_out(&attempt, address)) => setup,
         };
         match setup {
             Ok((up, io)) => {

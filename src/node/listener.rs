@@ -65,16 +65,21 @@ async fn accept(node: Node, socket: TcpStream, place: Place) {
     let span = info_span!("handshake", address = address.map(field::display), peer = field::Empty);
     let stopping = node.incarnation().stopping.clone();
     let evicted = place.evicted.clone();
+    // Given back before the connection begins.
+    let setup = Box::pin(shake_hands(&node, socket, place).instrument(span.clone()));
     let setup = tokio::select! {
         () = stopping.cancelled() => return,
         () = evicted.cancelled() => return metrics::HANDSHAKES_REFUSED.add_one(),
-        setup = shake_hands(&node, socket, place).instrument(span.clone()) => setup,
+        setup = setup => setup,
     };
     if setup.is_err() {
         metrics::HANDSHAKES_REFUSED.add_one();
     }
     match setup {
-        Ok((up, io)) => connection::run(node, up, io.stream, io.buffer).await,
+        Ok((up, io)) => {
+            drop(span);
+            connection::run(node, up, io.stream, io.buffer).await;
+        }
         Err(error) if error.is_for_operators() => span.in_scope(|| warn!(%error, "refused a node")),
         Err(error) => span.in_scope(|| debug!(%error, "handshake failed")),
     }
@@ -206,6 +211,7 @@ impl Node {
         }
         let connection = Arc::new(Connection::new(
             peer,
+            socket.peer_addr().ok(),
             state.next_connection_id(),
             &self.inner.config,
             ticktime.tick(Instant::now()),
