@@ -13,41 +13,44 @@ fn main() {
     println!("cargo::rerun-if-changed={ORDER}");
     let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let Some(root) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|_| is_release) else { return };
-    order(&root.join(ORDER));
+    link(&root.join(ORDER));
     tell_commit(&root);
 }
 
-/// Else each page of the program that is touched brings 15 of its neighbours into memory, and most of those are never run.
-fn order(order: &Path) {
-    // It is a matter of size alone: a linker that cannot do it does without.
-    if links_with(order).unwrap_or(false) {
-        for word in ["-T", &order.to_string_lossy()] {
-            println!("cargo::rustc-link-arg-bin=beamroute={word}");
+/// What only makes the program smaller in memory: a linker that cannot do it does without.
+fn link(order: &Path) {
+    let is_native = env::var_os("HOST") == env::var_os("TARGET");
+    // Each page that is touched brings 15 of its neighbours into memory, most of which would never be run.
+    let order = ["-T", &order.to_string_lossy()];
+    // Else the start reads 200 KiB of relocations. Older C libraries cannot read these, so it has to be tried.
+    let relocations = ["-z", "pack-relative-relocs"];
+    for (words, can_be_asked_for) in [(order, true), (relocations, is_native)] {
+        if can_be_asked_for && links_with(words, is_native).unwrap_or(false) {
+            words.iter().for_each(|word| println!("cargo::rustc-link-arg-bin=beamroute={word}"));
         }
     }
 }
 
-/// Whether the linker takes such a script, and what comes of it runs: tried, because linkers are many.
-fn links_with(order: &Path) -> Option<bool> {
+/// Whether the linker takes these words, and what comes of it runs, if that can be tried: linkers are many, and some may take a
+/// script in place of their own.
+fn links_with(words: [&str; 2], is_native: bool) -> Option<bool> {
     let out = PathBuf::from(env::var_os("OUT_DIR")?);
     let (source, program) = (out.join("probe.rs"), out.join("probe"));
     std::fs::write(&source, "fn main() {}").ok()?;
-    let (host, target) = (env::var_os("HOST")?, env::var_os("TARGET")?);
     let mut probe = Command::new(env::var_os("RUSTC")?);
-    probe.arg("--target").arg(&target).arg("-o").arg(&program).arg(source);
+    probe.arg("--target").arg(env::var_os("TARGET")?).arg("-o").arg(&program).arg(source);
     if let Ok(flags) = env::var("CARGO_ENCODED_RUSTFLAGS") {
         probe.args(flags.split('\x1f').filter(|flag| !flag.is_empty()));
     }
     if let Ok(linker) = env::var("RUSTC_LINKER") {
         probe.arg(format!("-Clinker={linker}"));
     }
-    probe.arg("-Clink-arg=-T").arg(format!("-Clink-arg={}", order.display()));
+    probe.args(words.map(|word| format!("-Clink-arg={word}")));
     let succeeds = |command: &mut Command| {
         let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
     };
-    // A linker may take the script in place of its own.
-    Some(succeeds(&mut probe) && (host != target || succeeds(&mut Command::new(program))))
+    Some(succeeds(&mut probe) && (!is_native || succeeds(&mut Command::new(program))))
 }
 
 /// If there is one to tell: a crate package has no repository, and a machine may have no git.
