@@ -18,7 +18,7 @@ use super::constants::*;
 use super::decode::{self, Message};
 use super::encode::{self, Writer};
 use super::error::socket;
-use super::socket::{BUFFER_BYTES, Received, receive};
+use super::socket::{Received, receive};
 use super::{Config, NetlinkError, netns};
 
 /// The kernel's table of connections, to look at and to delete from.
@@ -62,7 +62,7 @@ impl Conntrack {
         netfilter.bind_auto().map_err(socket("bind a netfilter socket"))?;
         netfilter.connect(&SocketAddr::new(0, 0)).map_err(socket("connect a netfilter socket"))?;
         netfilter.set_cap_ack(true).map_err(socket("set NETLINK_CAP_ACK"))?;
-        let mut conntrack = Self { socket: netfilter, sequence: 0, buffer: vec![0; BUFFER_BYTES] };
+        let mut conntrack = Self { socket: netfilter, sequence: 0, buffer: Vec::new() };
         // Of a subsystem that it has not, and cannot load as a module, the kernel says EINVAL (`nfnetlink_rcv_msg`).
         match conntrack.ask(subsystem, IPCTNL_MSG_CT_GET_STATS)? {
             0 => Ok(conntrack),

@@ -83,7 +83,7 @@ pub(super) struct CommandSocket {
 }
 
 /// Kernel dumps fill datagrams of at most 32 KiB (`netlink_dump`); a link's event may be larger.
-pub(super) const BUFFER_BYTES: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// At most so many messages in one `sendmsg`: with default buffers the errors of 300 did not all fit.
 const MAX_BATCH: usize = 128;
@@ -106,7 +106,7 @@ impl CommandSocket {
         }
         route_socket.set_cap_ack(true).map_err(socket("set NETLINK_CAP_ACK"))?;
         route_socket.set_ext_ack(true).map_err(socket("set NETLINK_EXT_ACK"))?;
-        Ok(Self { socket: route_socket, port, sequence: 0, buffer: vec![0; BUFFER_BYTES], is_unread: false })
+        Ok(Self { socket: route_socket, port, sequence: 0, buffer: Vec::new(), is_unread: false })
     }
 
     /// The port id that events caused by this socket bear.
@@ -288,6 +288,10 @@ pub(super) fn open_route_socket(queue_bytes: usize) -> Result<(Socket, u32), Net
 
 /// Reads one datagram, if there is one.
 pub(super) fn receive(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<Received> {
+    if buffer.is_empty() {
+        // Not where the socket is opened, which may be in a thread that ends: its memory would not be untouched memory.
+        *buffer = vec![0; BUFFER_BYTES];
+    }
     loop {
         match socket.recv(&mut buffer.as_mut_slice(), RECEIVE_FLAGS) {
             Ok(len) if len > buffer.len() => return Ok(Received::Lost),

@@ -18,7 +18,7 @@ use super::NetlinkError;
 use super::constants::*;
 use super::decode::{self, Message};
 use super::error::socket;
-use super::socket::{BUFFER_BYTES, Received, open_route_socket, receive};
+use super::socket::{Received, open_route_socket, receive};
 
 /// One read of everything that waits stops after so many datagrams; the rest waits for the next.
 const MAX_DATAGRAMS: usize = 4096;
@@ -41,8 +41,7 @@ impl Monitor {
         }
         // Without it the kernel has no nexthop objects.
         let _ = route_socket.add_membership(NEXTHOP_GROUP);
-        let buffer = vec![0; BUFFER_BYTES];
-        Ok(Self { socket: Arc::new(route_socket), readiness: OnceLock::new(), buffer })
+        Ok(Self { socket: Arc::new(route_socket), readiness: OnceLock::new(), buffer: Vec::new() })
     }
 
     /// Gives every waiting event to `each`, oldest first. `Ok(false)`: some were lost, or are still there.
