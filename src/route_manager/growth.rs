@@ -10,7 +10,7 @@ const WAITS: [Duration; 3] = [Duration::ZERO, Duration::from_micros(30), Duratio
 const TRIAL: Duration = Duration::from_millis(10);
 const SHORT_TRIAL: Duration = Duration::from_millis(3);
 
-/// A longer pause than this between batches says nothing about how many calls can be served.
+/// A longer pause than this between batches says nothing about how many calls can be served, and does not count.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// After a longer pause than this others may be calling.
@@ -32,13 +32,11 @@ const FAR_WORSE: f64 = 0.6;
 /// How long to let a batch grow. A BEAM with many callers writes a packet for each reply that wakes one of them, if the replies
 /// come one by one; if they come together, so do the next calls, and more are served at half the cost. With few callers, or
 /// others than BEAMs, whoever waits only makes everybody wait. So all that may be waited is tried now and then, and that with
-/// which most calls were served is kept.
+/// which most calls were served is kept, of those in which batches grow.
 #[derive(Debug)]
 pub(super) struct Growth {
-    /// Calls in a second, of each of [`WAITS`] that has been tried this time.
+    /// Calls in a second, of each of [`WAITS`] that has been tried this time; none if batches do not grow in it.
     rates: [f64; WAITS.len()],
-    /// Whether batches grew in it.
-    are_worth: [bool; WAITS.len()],
     /// The one that is waited.
     now: usize,
     /// The one that was kept.
@@ -63,7 +61,6 @@ impl Default for Growth {
     fn default() -> Self {
         Self {
             rates: [0.0; WAITS.len()],
-            are_worth: [false; WAITS.len()],
             now: 0,
             kept: 0,
             to_go: 0,
@@ -101,15 +98,18 @@ impl Growth {
     /// A batch of so many calls has been answered.
     pub(super) fn end(&mut self, now: Instant, calls: usize) {
         let since = |then: Option<Instant>| then.map_or(Duration::MAX, |then| now.saturating_duration_since(then));
-        let (pause, trial) = (since(self.ended), since(self.began));
+        let pause = since(self.ended);
         (self.ended, self.last) = (Some(now), calls);
         if pause > FORGOTTEN {
             *self = Self { ended: self.ended, last: calls, ..Self::default() };
+            return self.begin(now);
+        }
+        if pause > PAUSE {
+            self.began = self.began.map(|began| began + pause);
         }
         self.calls += calls;
-        if pause > PAUSE {
-            self.begin(now);
-        } else if trial >= TRIAL || trial >= SHORT_TRIAL && self.is_far_worse(self.rate(trial)) {
+        let trial = since(self.began);
+        if trial >= TRIAL || trial >= SHORT_TRIAL && self.is_far_worse(self.rate(trial)) {
             if self.was_asked {
                 self.learn(self.rate(trial));
             }
@@ -144,23 +144,22 @@ impl Growth {
         if self.to_go > 0 {
             self.to_go -= 1;
             if self.to_go == 0 {
-                (self.rates, self.are_worth, self.now) = ([0.0; WAITS.len()], [false; WAITS.len()], 0);
+                (self.rates, self.now) = ([0.0; WAITS.len()], 0);
             }
             return;
         }
         let are_all_tried = self.now + 1 == WAITS.len() || self.is_far_worse(rate);
-        let is_worth = self.is_worth();
-        if let Some((tried, worth)) = self.rates.get_mut(self.now).zip(self.are_worth.get_mut(self.now)) {
-            (*tried, *worth) = (rate, is_worth);
+        let counts = self.now == 0 || self.is_worth();
+        if let Some(tried) = self.rates.get_mut(self.now) {
+            *tried = if counts { rate } else { 0.0 };
         }
         if !are_all_tried {
             self.now += 1;
             return;
         }
-        let good_enough = self.best() * AS_GOOD;
-        let is_good = |(rate, is_worth): (&f64, &bool)| *rate >= good_enough && *is_worth;
-        // In the first nothing is waited, and nothing grows.
-        self.now = self.rates.iter().zip(&self.are_worth).rposition(is_good).unwrap_or_default();
+        let best = self.best();
+        self.now = self.rates.iter().rposition(|rate| *rate >= best * AS_GOOD).unwrap_or_default();
+        // Of two that are nearly alike now this is kept, now that: to try them all the time would be worth less than either.
         self.interval =
             if self.now == self.kept { (self.interval * 2).min(MOST) } else { (self.interval / 2).max(FEWEST) };
         (self.kept, self.to_go) = (self.now, self.interval);
@@ -204,8 +203,19 @@ mod tests {
         // Where as many are served, the processor is spared.
         let waited = serve(&mut growth, &mut now, |at| ([8, 16, 32][at], [60, 120, 240][at]));
         assert!(waited[2] > 0.85, "{waited:?}");
+        // More is served in the longest, but not because batches grow in it.
+        let waited = serve(&mut growth, &mut now, |at| ([2, 8, 2][at], [20, 57, 13][at]));
+        assert!(waited[1] > 0.85, "{waited:?}");
         // Those who call by the clock are served as they come, and nobody joins them.
         let waited = serve(&mut growth, &mut now, |_| (2, 500));
+        assert!(waited[0] > 0.85, "{waited:?}");
+        // Also if they pause: what was good for others is forgotten.
+        serve(&mut growth, &mut now, |at| ([4, 16, 40][at], [50, 160, 330][at]));
+        let batches = std::cell::Cell::new(0);
+        let waited = serve(&mut growth, &mut now, |_| {
+            batches.set(batches.get() + 1);
+            (2, if batches.get() % 16 == 0 { 6_000 } else { 500 })
+        });
         assert!(waited[0] > 0.85, "{waited:?}");
     }
 

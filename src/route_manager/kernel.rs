@@ -170,7 +170,11 @@ impl Kernel {
         if self.is_blind || self.fault.is_some() {
             tokio::time::sleep(LOOK_AGAIN).await;
         } else if self.netlink.is_stale() {
-            return tokio::time::sleep(CATCH_BREATH).await;
+            tokio::time::sleep(CATCH_BREATH).await;
+        }
+        if self.netlink.is_stale() {
+            // Due without an event; whether there will be any is not known by that.
+            return;
         }
         let watched = self.netlink.readable().await;
         let was_deaf = std::mem::replace(&mut self.is_deaf, watched.is_err());

@@ -57,7 +57,8 @@ impl RouteManager {
         self.follow_up();
         self.kernel.rehearse(&self.state, self.steering.ranking(), Instant::now());
         self.repetitions.growth(|growth| {
-            if wait.is_some() {
+            // Unless a question has had some of them answered already.
+            if wait.is_some() && calls >= came {
                 growth.grew(came, calls);
             }
             growth.end(Instant::now(), calls);
