@@ -140,7 +140,8 @@ fn write_lines(file: &mut impl Write, mut lines: &[u8]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Somebody who has the same file has made it so.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(GROWTH),
-            Err(_) => return,
+            // What is shorter may still find room on a full disk.
+            Err(_) => lines = first_lines(lines, 0).1,
         }
     }
 }
@@ -183,6 +184,29 @@ mod tests {
         for n in 0..4 {
             let of_one = text.lines().filter_map(|line| line.strip_prefix(&format!("{n} ")));
             assert!(of_one.eq((0..1000).map(|m| m.to_string()).collect::<Vec<_>>()), "thread {n}");
+        }
+    }
+
+    #[test]
+    fn many_lines_are_few_writes() {
+        struct Counted(Arc<std::sync::atomic::AtomicUsize>);
+        impl Write for Counted {
+            fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                Ok(lines.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for (most, is_few) in [(4096, true), (0, false)] {
+            let writes = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let (mut lines, guard) = Lines::to(Counted(Arc::clone(&writes)), most, |lost| panic!("{lost}")).unwrap();
+            (0..1000).for_each(|_| lines.write_all(b"a line\n").unwrap());
+            drop(guard);
+            let writes = writes.load(std::sync::atomic::Ordering::SeqCst);
+            assert_eq!(writes < 500, is_few, "{writes}");
         }
     }
 
