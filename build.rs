@@ -22,7 +22,7 @@ fn link(order: &Path) {
     let is_native = env::var_os("HOST") == env::var_os("TARGET");
     // Each page that is touched brings 15 of its neighbours into memory, most of which would never be run.
     let order = ["-T", &order.to_string_lossy()];
-    // Else the start reads 200 KiB of relocations. Older C libraries cannot read these, so it has to be tried.
+    // Else the start reads 200 KiB of relocations. Before 2.36, glibc cannot read these, so it has to be tried.
     let relocations = ["-z", "pack-relative-relocs"];
     for (words, can_be_asked_for) in [(order, true), (relocations, is_native)] {
         if can_be_asked_for && links_with(words, is_native).unwrap_or(false) {
