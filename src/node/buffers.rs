@@ -23,7 +23,7 @@ pub(super) struct Buffers(Mutex<Vec<BytesMut>>);
 
 impl Buffers {
     /// Appends what comes in next; 0 at its end. While it waits with an empty buffer, others have that. `heard` counts the bytes
-    /// since it last waited.
+    /// since there was nothing to read.
     pub(super) async fn fill(
         &self,
         read: &mut ReadHalf,

@@ -272,7 +272,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
     let mut incoming = Incoming::new(node, connection);
     let closed = connection.closed.cancelled();
     tokio::pin!(closed);
-    // Bytes since this last waited, or gave way.
+    // Bytes since there was nothing to read, or this gave way.
     let mut heard = 0;
     loop {
         let mut rest = &*buffer;
@@ -508,8 +508,8 @@ async fn write_frames(connection: &Connection, write: &mut WriteHalf) {
     }
 }
 
-/// Writes all of `frames`, unless the connection ends meanwhile, by silence of the peer too. Apart, because few connections need
-/// the memory for it.
+/// Writes all of `frames`, unless the connection ends meanwhile, by silence of the peer too. In a box: without TLS, few connections
+/// ever need the memory for it.
 async fn write_all(connection: &Connection, write: &mut WriteHalf, frames: &[u8]) -> bool {
     Box::pin(wait_to_write(connection, write, frames)).await
 }
