@@ -3,6 +3,9 @@
 // clippy.toml lets test functions do this; their helpers are meant as well.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+#[path = "support/port.rs"]
+mod port;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -34,16 +37,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-/// A port that was free a moment ago. Not from the range that outgoing connections get, so that it stays free.
-fn free_port() -> u16 {
-    loop {
-        let port = 10_000 + (std::process::id() as u16 % 7) * 3_000 + rand::random::<u16>() % 3_000;
-        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
-            return port;
-        }
     }
 }
 
@@ -99,7 +92,7 @@ async fn a_real_epmd_lists_us_and_finds_us_again_after_its_restart() {
     if !have(&["epmd"]) {
         return;
     }
-    let port = free_port();
+    let port = port::free();
     let first = epmd(port);
     let mut handle = Epmd::start(config(EpmdMode::Auto, port), "kept", 4711).await.unwrap();
     assert_eq!(handle.state(), EpmdState::Registered);
@@ -130,7 +123,7 @@ async fn a_name_that_is_taken_is_refused_with_a_sentence() {
     if !have(&["epmd"]) {
         return;
     }
-    let port = free_port();
+    let port = port::free();
     let _epmd = epmd(port);
     let first = Epmd::start(config(EpmdMode::External, port), "twice", 1).await.unwrap();
     let error = Epmd::start(config(EpmdMode::Auto, port), "twice", 2).await.unwrap_err();
@@ -143,7 +136,7 @@ async fn a_name_that_is_taken_is_refused_with_a_sentence() {
 
 #[tokio::test]
 async fn the_same_with_our_own_mapper() {
-    let port = free_port();
+    let port = port::free();
     let first = Epmd::start(config(EpmdMode::Auto, port), "twice", 1).await.unwrap();
     assert_eq!(first.state(), EpmdState::Serving);
     let error = Epmd::start(config(EpmdMode::External, port), "twice", 2).await.unwrap_err();
@@ -157,7 +150,7 @@ async fn the_same_with_our_own_mapper() {
 
 #[tokio::test]
 async fn external_waits_and_none_does_nothing() {
-    let port = free_port();
+    let port = port::free();
     let begun = Instant::now();
     let mut waiting = Epmd::start(config(EpmdMode::External, port), "patient", 1).await.unwrap();
     assert_eq!(waiting.state(), EpmdState::Waiting);
@@ -180,7 +173,7 @@ async fn external_waits_and_none_does_nothing() {
 
 #[tokio::test]
 async fn when_the_mapper_goes_one_of_the_others_serves() {
-    let port = free_port();
+    let port = port::free();
     let first = Epmd::start(config(EpmdMode::Auto, port), "first", 1).await.unwrap();
     assert_eq!(first.state(), EpmdState::Serving);
     let mut others = Vec::new();
@@ -257,7 +250,7 @@ async fn two_erlang_nodes_find_each_other_through_our_mapper() {
     if !have(&["erl"]) {
         return;
     }
-    let port = free_port();
+    let port = port::free();
     let mapper = Epmd::start(config(EpmdMode::Auto, port), "beside", 4713).await.unwrap();
     assert_eq!(mapper.state(), EpmdState::Serving);
     let erl = move |name: &str, eval: &str| {

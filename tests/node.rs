@@ -8,6 +8,8 @@ mod dialling;
 mod gen_server;
 #[path = "node/hard.rs"]
 mod hard;
+#[path = "support/port.rs"]
+mod port;
 #[path = "node/signals.rs"]
 mod signals;
 #[path = "node/start_stop.rs"]

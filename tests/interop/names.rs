@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::epmd::Place;
-use crate::support::{Beam, Daemon, Epmd, Netns, output, skip};
+use crate::support::{Beam, Daemon, Epmd, Netns, output, port, skip};
 
 #[test]
 fn a_short_name_meets_erl_sname() {
@@ -98,7 +98,7 @@ fn a_second_daemon_for_the_same_namespace_is_refused() {
 fn no_epmd_and_a_fixed_port() {
     let Some(epmd) = Epmd::start() else { return };
     let Some(net) = Netns::two_interfaces() else { return };
-    let port = Place::free().0;
+    let port = port::free();
     let daemon = Daemon::options(&epmd.place()).netns(&net).epmd("none").flags(&["--port", &port.to_string()]).start();
     assert_eq!(daemon.port, port);
     assert!(!epmd.place().names().contains(daemon.node.split('@').next().unwrap()));

@@ -9,7 +9,7 @@ use beamroute::term::{Pid, Reference, Term, atom, binary, integer, tuple};
 
 use super::dialling::{A, B, builder, epmd};
 use super::start_stop::next;
-use super::{PATIENCE, spawn_echo};
+use super::{PATIENCE, port, spawn_echo};
 
 /// How long a race is looked for.
 const LONG_ENOUGH: Duration = Duration::from_secs(2);
@@ -102,7 +102,7 @@ async fn stop_ends_also_what_comes_up_meanwhile() {
 
 #[tokio::test]
 async fn a_start_that_nobody_waits_for_any_more_leaves_no_name_behind() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = port::free();
     let (node, start) = Node::builder(A).cookie("c").epmd(EpmdMode::External).epmd_port(port).build().unwrap();
     let given_up = tokio::time::timeout(Duration::from_millis(100), node.start(start.clone())).await;
     assert!(given_up.is_err() && !node.is_alive(), "there is no epmd yet");

@@ -4,8 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
 
-use crate::support::epmd::Place;
-use crate::support::{Netns, Process, eventually};
+use crate::support::{Netns, Process, eventually, port};
 
 /// The log of a daemon whose stderr is a file. `stream` gives the value of `JOURNAL_STREAM`.
 fn log(net: &Netns, format: &str, stream: impl Fn(&File) -> String) -> String {
@@ -13,7 +12,7 @@ fn log(net: &Netns, format: &str, stream: impl Fn(&File) -> String) -> String {
     let path = dir.path().join("log");
     let file = File::create(&path).unwrap();
     let mut command = net.outside(env!("CARGO_BIN_EXE_beamroute"));
-    let port = Place::free().0.to_string();
+    let port = port::free().to_string();
     command.args(["run", "--epmd", "none", "--port", &port, "--netns", &net.argument(), "--log-format", format]);
     command.arg("--state-dir").arg(dir.path().join("state"));
     command.env("BEAMROUTE_COOKIE", "c").env("BEAMROUTE_LOG", "debug").env("JOURNAL_STREAM", stream(&file));

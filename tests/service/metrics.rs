@@ -12,7 +12,7 @@ use crate::http::{Page, connect, exchange, read};
 use crate::support::epmd::Place;
 use crate::support::raw::{FLAGS, Raw};
 use crate::support::talk::Talk;
-use crate::support::{Beam, Daemon, Epmd, Netns, eventually};
+use crate::support::{Beam, Daemon, Epmd, Netns, eventually, port};
 
 struct Rig {
     beam: Beam,
@@ -26,7 +26,7 @@ impl Rig {
     fn start(flags: &[&str]) -> Option<Self> {
         let epmd = Epmd::start()?;
         let net = Netns::two_interfaces()?;
-        let port = Place::free().0;
+        let port = port::free();
         let address = format!("127.0.0.1:{port}");
         let flags = [&["--metrics", &address], flags].concat();
         let options = Daemon::options(&epmd.place()).netns(&net).flags(&flags);
@@ -295,7 +295,7 @@ fn a_port_that_is_taken_is_said() {
     let Some(net) = Netns::two_interfaces() else { return };
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let port = Place::free().0.to_string();
+    let port = port::free().to_string();
     let options =
         Daemon::options(&Place::free()).netns(&net).epmd("none").flags(&["--port", &port, "--metrics", &address]);
     let Err(log) = options.try_start() else { panic!("it has started") };
@@ -308,7 +308,7 @@ fn a_port_that_is_taken_is_said() {
 #[test]
 fn off_unless_asked_for() {
     let Some(net) = Netns::two_interfaces() else { return };
-    let port = Place::free().0.to_string();
+    let port = port::free().to_string();
     let daemon = Daemon::options(&Place::free()).netns(&net).epmd("none").flags(&["--port", &port]).start();
     // The node's own port, and the socket of the claim, which is no TCP.
     let sockets = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid)).unwrap();

@@ -8,7 +8,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::manager::Manager;
 use crate::support::epmd::Place;
-use crate::support::{Beam, Daemon, Epmd, Netns, eventually};
+use crate::support::{Beam, Daemon, Epmd, Netns, eventually, port};
 
 const BAD: &str = "ranking = [\"ethernet:internett\"]\n";
 const GOOD: &str = "ranking = [\"wifi:*\", \"*:internet\", \"*:lan\"]\n";
@@ -133,7 +133,8 @@ fn not_ready_before_epmd_knows_the_node() {
 fn nobody_is_told_who_has_not_asked_and_a_watchdog_of_another_process_is_not_fed() {
     let Some(net) = Netns::two_interfaces() else { return };
     let alone = |name: &str, value: &str| {
-        let options = Daemon::options(&Place::free()).netns(&net).epmd("none").flags(&["--port", &port()]);
+        let options =
+            Daemon::options(&Place::free()).netns(&net).epmd("none").flags(&["--port", &port::free().to_string()]);
         options.env("BEAMROUTE_LOG", "debug").env(name, value).start()
     };
     let told = "told the service manager";
@@ -145,7 +146,7 @@ fn nobody_is_told_who_has_not_asked_and_a_watchdog_of_another_process_is_not_fed
     let other = Daemon::options(&Place::free())
         .netns(&net)
         .epmd("none")
-        .flags(&["--port", &port()])
+        .flags(&["--port", &port::free().to_string()])
         .env("BEAMROUTE_LOG", "debug")
         .env("NOTIFY_SOCKET", &manager.address)
         .env("WATCHDOG_USEC", "200000")
@@ -159,8 +160,4 @@ fn nobody_is_told_who_has_not_asked_and_a_watchdog_of_another_process_is_not_fed
     other.signal(Signal::SIGHUP);
     other.await_log("the service manager cannot be told");
     other.await_log("reading the ranking again");
-}
-
-fn port() -> String {
-    Place::free().0.to_string()
 }

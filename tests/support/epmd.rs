@@ -1,9 +1,9 @@
-//! A port mapper of our own, on a port that the kernel chose.
+//! A port mapper of our own, on a port of its own.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use super::{Process, eventually, have, output};
+use super::{Process, eventually, have, output, port};
 
 /// Where nodes find each other: the value of `ERL_EPMD_PORT`.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +12,7 @@ pub struct Place(pub u16);
 impl Place {
     /// A port that nobody listens on.
     pub fn free() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port())
+        Self(port::free())
     }
 
     /// Makes `command` look here for its epmd.

@@ -13,6 +13,7 @@ pub mod hammer;
 pub mod model;
 pub mod monitor;
 pub mod netns;
+pub mod port;
 pub mod raw;
 pub mod readme;
 pub mod site;
