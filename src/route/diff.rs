@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Change, Changes, Connected, Gap, Ipv6Key, MAIN_TABLE, Object, Plan, Queue, Route, Touched, World};
+use super::{Change, Changes, Connected, Gap, Ipv6Key, MAIN_TABLE, Object, Plan, Queue, Route, Scope, World};
 
 /// What leads from `world` to `plan`. Nothing that is right already is touched. `orphans` (objects of ours that no
 /// readable state explains) stay, unless they are in the way of something wanted.
@@ -26,21 +26,21 @@ use super::{Change, Changes, Connected, Gap, Ipv6Key, MAIN_TABLE, Object, Plan, 
 /// the older of two stands in front.
 #[must_use]
 pub fn diff(world: &World, plan: &Plan, orphans: &BTreeSet<Object>) -> Changes {
-    changes(&Gap::between(world, plan), world, plan, orphans, &Touched::everything())
+    changes(&Gap::between(world, plan), world, plan, orphans, &Scope::everything())
 }
 
-/// The same, if `gap` is known, and all but what is `touched` is in order: the order in the queues, and the kernel's
-/// connected routes.
+/// The same, if `gap` is known, and all beside `scope` is in order: the order in the queues, and the kernel's connected
+/// routes.
 #[must_use]
-pub fn changes(gap: &Gap, world: &World, plan: &Plan, orphans: &BTreeSet<Object>, touched: &Touched) -> Changes {
+pub fn changes(gap: &Gap, world: &World, plan: &Plan, orphans: &BTreeSet<Object>, scope: &Scope) -> Changes {
     // Sorted lists: mostly they are short, and made for each change.
     let mut going: Vec<Object> = gap.unwanted().difference(orphans).copied().collect();
-    let links = links_of(world, plan, touched);
+    let links = links_of(world, plan, scope);
     let restored = restored(world, plan, &links, &going);
     let mut additions = leave_tables(plan, &mut going);
     additions.extend(restored.into_iter().map(Change::RestoreConnected));
     additions.extend(arrive(gap, &mut going));
-    let moves = moves(world, plan, gap, touched, &mut going);
+    let moves = moves(world, plan, gap, scope, &mut going);
     let place = places(world, &going);
     going.sort_by_cached_key(|object| leaving_order(object, &place));
     let of_links = links.iter().flat_map(|ifindex| world.connected_of(*ifindex));
@@ -51,13 +51,13 @@ pub fn changes(gap: &Gap, world: &World, plan: &Plan, orphans: &BTreeSet<Object>
 }
 
 /// The links on which the kernel's connected routes may have to come or go.
-fn links_of(world: &World, plan: &Plan, touched: &Touched) -> Vec<u32> {
-    if touched.everything {
+fn links_of(world: &World, plan: &Plan, scope: &Scope) -> Vec<u32> {
+    if scope.everything {
         let removed = world.removed.iter().map(|place| place.ifindex);
         return sorted(removed.chain(plan.stand_ins().iter().map(|place| place.ifindex)));
     }
-    let stand_ins = touched.objects.iter().filter_map(Object::as_stand_in).map(|route| route.ifindex);
-    sorted(touched.links.iter().copied().chain(stand_ins))
+    let stand_ins = scope.objects.iter().filter_map(Object::as_stand_in).map(|route| route.ifindex);
+    sorted(scope.links.iter().copied().chain(stand_ins))
 }
 
 /// Each once.
@@ -140,12 +140,9 @@ fn arrive(gap: &Gap, going: &mut Vec<Object>) -> Vec<Change> {
 
 /// What puts the queues in order. In each, the longest run of the wanted order that is there in this order stays; all
 /// behind it is deleted, together with what of the queue goes, and added again.
-fn moves(world: &World, plan: &Plan, gap: &Gap, touched: &Touched, going: &mut Vec<Object>) -> Vec<Change> {
-    let queues = if touched.everything {
-        plan.queues().collect()
-    } else {
-        sorted(touched.objects.iter().filter_map(Object::queue))
-    };
+fn moves(world: &World, plan: &Plan, gap: &Gap, scope: &Scope, going: &mut Vec<Object>) -> Vec<Change> {
+    let queues =
+        if scope.everything { plan.queues().collect() } else { sorted(scope.objects.iter().filter_map(Object::queue)) };
     let mut moves = Vec::new();
     for queue in queues {
         let wanted = plan.in_order(&queue);

@@ -50,7 +50,7 @@ pub use ranking::{InterfaceType, Metric, Pattern, Ranking, weight};
 pub use status::Status;
 pub use subnet::{Subnet, SubnetError, is_unicast};
 pub use tables::{FIRST_TABLE, orphans_of, useless_orphans};
-pub use touched::Touched;
+pub use touched::{Scope, Touched};
 pub use way_out::way_out;
 pub use world::{Address, ForeignDefault, Link, World};
 

@@ -299,16 +299,21 @@ impl Plan {
         shifted
     }
 
-    /// Takes out what was planned for `name`, but for the objects that its new share has in the same place.
+    /// Takes out what was planned for `name`, but for the objects that its new share has, too, unless that is at another place
+    /// in a queue.
     fn take_out(&mut self, name: IfName, new: Option<&Planned>, moved: &mut Vec<Object>) {
         self.pending.remove(&name);
         self.down.remove(&name);
         let Some(planned) = self.planned.remove(&name) else { return };
         self.tables.remove(&planned.table);
         planned.ifindex.map(|ifindex| self.names.remove(&ifindex));
-        let stays = |at, there| new.is_some_and(|new| new.objects.get(at) == Some(&there));
+        // What is in no queue gets another turn where it is.
+        let stays = |at, object: &Object, turn| {
+            let there = new.and_then(|new| new.objects.get(at)).filter(|(there, _)| there == object);
+            there.is_some_and(|(_, there)| *there == turn || object.queue().is_none())
+        };
         for (at, (object, turn)) in planned.objects.into_iter().enumerate() {
-            if stays(at, (object, turn)) {
+            if stays(at, &object, turn) {
                 continue;
             }
             self.wanted.remove(&object);

@@ -17,6 +17,25 @@ pub struct Touched {
     pub objects: BTreeSet<Object>,
 }
 
+/// Where changes may be needed, and nowhere else.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// Anywhere: the rest need not be read.
+    pub everything: bool,
+    /// Links on which the kernel's connected routes may have to come or go.
+    pub links: BTreeSet<u32>,
+    /// Objects of ours that came or went, in the kernel or in the plan; some perhaps twice.
+    pub objects: Vec<Object>,
+}
+
+impl Scope {
+    /// Anywhere.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { everything: true, ..Self::default() }
+    }
+}
+
 impl Touched {
     /// Anything may be different.
     #[must_use]
@@ -28,6 +47,14 @@ impl Touched {
     #[must_use]
     pub fn names(names: impl IntoIterator<Item = IfName>) -> Self {
         Self { names: names.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Where changes may be needed, once it is planned anew and that has `moved` objects.
+    #[must_use]
+    pub fn scope(self, mut moved: Vec<Object>) -> Scope {
+        let Self { everything, links, objects, .. } = self;
+        moved.extend(objects);
+        Scope { everything, links, objects: moved }
     }
 
     /// Whether nothing has happened.

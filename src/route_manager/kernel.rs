@@ -16,8 +16,8 @@ use super::recheck::Recheck;
 use crate::metrics;
 use crate::netlink::{Meddling, Netlink, NetlinkError, Outcome, Refused};
 use crate::route::{
-    Change, Changes, DesiredState, Family, Gap, IfName, Object, Plan, PlanOptions, Ranking, Route, Subnet, Touched,
-    Wanted, World, changes, diff, orphans_of, plan, useless_orphans,
+    Change, Changes, DesiredState, Family, Gap, IfName, Object, Plan, PlanOptions, Ranking, Route, Scope, Subnet,
+    Touched, Wanted, World, changes, diff, orphans_of, plan, useless_orphans,
 };
 
 /// The mirror of the kernel, the last plan, and the way to bring the first to the second.
@@ -342,30 +342,30 @@ impl Kernel {
     fn changes(&mut self, state: &DesiredState, ranking: &Ranking) -> Changes {
         let contested = self.contests.missed();
         let wanted = Wanted { state, ranking, options: &self.options, contested: &contested };
-        let mut touched = std::mem::take(&mut self.touched);
+        let touched = std::mem::take(&mut self.touched);
         let moved = self.plan.update(&wanted, &self.world, &touched);
-        touched.objects.extend(self.forget_orphans());
-        if touched.everything {
+        let mut scope = touched.scope(moved);
+        scope.objects.extend(self.forget_orphans());
+        if scope.everything {
             self.gap = Gap::between(&self.world, &self.plan);
         } else {
-            touched.objects.extend(moved);
-            self.gap.revise(&touched.objects, &self.world, &self.plan);
+            self.gap.revise(&scope.objects, &self.world, &self.plan);
         }
-        let changes = self.changes_over(&self.gap, &touched);
+        let changes = self.changes_over(&self.gap, &scope);
         if cfg!(debug_assertions) {
             self.check(state, ranking, &changes);
         }
-        if self.refused.is_empty() { changes } else { self.changes_despite_refusals(&touched) }
+        if self.refused.is_empty() { changes } else { self.changes_despite_refusals(&scope) }
     }
 
     /// The same without what was refused, and what it was to replace: until something else happens, this is not tried
     /// again. The order in the queues is made without it.
-    fn changes_despite_refusals(&mut self, touched: &Touched) -> Changes {
+    fn changes_despite_refusals(&mut self, scope: &Scope) -> Changes {
         let mut gap = self.gap.clone();
         let is_refused = |change: &Change| self.refused.contains_key(change);
         let mut refused: Vec<Change> = gap.missing().copied().map(Change::Add).filter(is_refused).collect();
         gap.do_without(|object| is_refused(&Change::Add(*object)));
-        let mut changes = self.changes_over(&gap, touched);
+        let mut changes = self.changes_over(&gap, scope);
         refused.extend(changes.additions.extract_if(.., |change| is_refused(change)));
         let (deletions, mut waiting) = changes.deletions_beside(&refused);
         changes.deletions = deletions;
@@ -375,8 +375,8 @@ impl Kernel {
     }
 
     /// What closes `gap`, but for what others keep undoing.
-    fn changes_over(&self, gap: &Gap, touched: &Touched) -> Changes {
-        let mut changes = changes(gap, &self.world, &self.plan, &self.staying(), touched);
+    fn changes_over(&self, gap: &Gap, scope: &Scope) -> Changes {
+        let mut changes = changes(gap, &self.world, &self.plan, &self.staying(), scope);
         self.put_off(&mut changes);
         changes
     }

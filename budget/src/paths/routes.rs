@@ -71,11 +71,11 @@ impl Scene {
         let _ = self.set_status(name, status);
         let contested = &BTreeSet::new();
         let wanted = Wanted { state: &self.state, ranking: &self.ranking, options: &self.options, contested };
-        let mut touched = Touched::names([name]);
+        let touched = Touched::names([name]);
         let moved = self.plan.update(&wanted, &self.world, &touched);
-        touched.objects.extend(moved);
-        self.gap.revise(&touched.objects, &self.world, &self.plan);
-        let changes = changes(&self.gap, &self.world, &self.plan, &self.orphans, &touched);
+        let scope = touched.scope(moved);
+        self.gap.revise(&scope.objects, &self.world, &self.plan);
+        let changes = changes(&self.gap, &self.world, &self.plan, &self.orphans, &scope);
         self.applied(&changes);
         changes.len()
     }

@@ -43,7 +43,7 @@ impl Kept {
 
     /// What leads to the plan that is kept.
     pub fn changes(&mut self, state: &DesiredState, mirror: &World, orphans: &BTreeSet<Object>) -> Changes {
-        let mut touched = self.touched(mirror);
+        let touched = self.touched(mirror);
         let (ranking, options, contested) = (&Ranking::default(), &PlanOptions::default(), &BTreeSet::new());
         let before = self.plan.pending().clone();
         let moved = self.plan.update(&Wanted { state, ranking, options, contested }, mirror, &touched);
@@ -52,12 +52,12 @@ impl Kept {
             let is_as_before = before.get(name) == self.plan.pending().get(name);
             assert!(is_as_before || replanned.everything || replanned.names.contains(name), "{name} is not told of");
         }
-        touched.objects.extend(moved);
-        match touched.everything {
+        let scope = touched.scope(moved);
+        match scope.everything {
             true => self.gap = Gap::between(mirror, &self.plan),
-            false => self.gap.revise(&touched.objects, mirror, &self.plan),
+            false => self.gap.revise(&scope.objects, mirror, &self.plan),
         }
-        changes(&self.gap, mirror, &self.plan, orphans, &touched)
+        changes(&self.gap, mirror, &self.plan, orphans, &scope)
     }
 
     /// All of `changes` has been made.
