@@ -39,7 +39,7 @@ pub fn changes(gap: &Gap, world: &World, plan: &Plan, orphans: &BTreeSet<Object>
     let restored = restored(world, plan, &links, &going);
     let mut additions = leave_tables(plan, &mut going);
     additions.extend(restored.into_iter().map(Change::RestoreConnected));
-    additions.extend(arrive(gap, &mut going));
+    additions.extend(arrive(gap, plan, &mut going));
     let moves = moves(world, plan, gap, scope, &mut going);
     let place = places(world, &going);
     going.sort_by_cached_key(|object| leaving_order(object, &place));
@@ -129,13 +129,13 @@ fn restored(world: &World, plan: &Plan, links: &[u32], going: &[Object]) -> Vec<
 
 /// The additions of what is wanted and not there, in the plan's order. What an IPv6 route takes the place of goes, also
 /// if it is an orphan.
-fn arrive(gap: &Gap, going: &mut Vec<Object>) -> Vec<Change> {
+fn arrive(gap: &Gap, plan: &Plan, going: &mut Vec<Object>) -> Vec<Change> {
     let mut twins: BTreeMap<Ipv6Key, Object> =
         gap.unwanted().iter().filter_map(|object| Some((ipv6_key(object)?, *object))).collect();
     going.extend(gap.missing().filter_map(|object| twins.remove(&ipv6_key(object)?)));
     going.sort_unstable();
     going.dedup();
-    gap.in_order().copied().map(Change::Add).collect()
+    gap.in_order(plan).copied().map(Change::Add).collect()
 }
 
 /// What puts the queues in order. In each, the longest run of the wanted order that is there in this order stays; all

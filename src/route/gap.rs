@@ -1,7 +1,7 @@
 //! What is between what the kernel has of ours and what it should have.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::site::Turn;
 use super::{Change, Object, Plan, World};
@@ -9,8 +9,8 @@ use super::{Change, Object, Plan, World};
 /// What is missing, and what is too much. Kept up to date object by object ([`Gap::revise`]), or made anew.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gap {
-    /// Wanted, and not there; with its turn.
-    missing: BTreeMap<Object, Turn>,
+    /// Wanted, and not there.
+    missing: BTreeSet<Object>,
     /// There, and not wanted.
     unwanted: BTreeSet<Object>,
 }
@@ -21,17 +21,17 @@ impl Gap {
     pub fn between(world: &World, plan: &Plan) -> Self {
         // Sorted lists become maps at once, which is several times as fast as one by one.
         let (mut missing, mut unwanted) = (Vec::new(), Vec::new());
-        let (mut there, mut wanted) = (world.ours.iter().peekable(), plan.turns().peekable());
+        let (mut there, mut wanted) = (world.ours.iter().peekable(), plan.wanted().peekable());
         loop {
             let order = match (there.peek(), wanted.peek()) {
                 (None, None) => break,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                (Some(there), Some((wanted, _))) => there.cmp(wanted),
+                (Some(there), Some(wanted)) => there.cmp(wanted),
             };
             match order {
                 Ordering::Less => unwanted.extend(there.next().copied()),
-                Ordering::Greater => missing.extend(wanted.next().map(|(object, turn)| (*object, *turn))),
+                Ordering::Greater => missing.extend(wanted.next().copied()),
                 Ordering::Equal => _ = (there.next(), wanted.next()),
             }
         }
@@ -40,18 +40,19 @@ impl Gap {
 
     /// What is wanted and not there.
     pub fn missing(&self) -> impl Iterator<Item = &Object> {
-        self.missing.keys()
+        self.missing.iter()
     }
 
     /// Whether `object` is wanted and not there.
     #[must_use]
     pub fn lacks(&self, object: &Object) -> bool {
-        self.missing.contains_key(object)
+        self.missing.contains(object)
     }
 
-    /// The same in the plan's order.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = &Object> {
-        let mut missing: Vec<(&Turn, &Object)> = self.missing.iter().map(|(object, turn)| (turn, object)).collect();
+    /// The same in the order of `plan`, which led to it.
+    pub(super) fn in_order(&self, plan: &Plan) -> impl Iterator<Item = &Object> {
+        let mut missing: Vec<(Option<Turn>, &Object)> =
+            self.missing.iter().map(|object| (plan.turn(object), object)).collect();
         missing.sort_unstable();
         missing.into_iter().map(|(_, object)| object)
     }
@@ -64,7 +65,7 @@ impl Gap {
 
     /// Does without what `is_out` says, as if it were not wanted.
     pub fn do_without(&mut self, is_out: impl Fn(&Object) -> bool) {
-        self.missing.retain(|object, _| !is_out(object));
+        self.missing.retain(|object| !is_out(object));
     }
 
     /// Takes in that the kernel has acknowledged `change`, which led to `plan`.
@@ -73,8 +74,8 @@ impl Gap {
             Change::Add(object) => _ = self.missing.remove(object),
             // To go to the back of its queue, if it is wanted all the same.
             Change::Delete(object) => {
-                if !self.unwanted.remove(object) {
-                    self.missing.extend(plan.turn(object).map(|turn| (*object, turn)));
+                if !self.unwanted.remove(object) && plan.wants(object) {
+                    self.missing.insert(*object);
                 }
             }
             Change::RestoreConnected(_) | Change::RemoveConnected(_) => {}
@@ -104,10 +105,10 @@ impl Gap {
         for object in objects {
             self.missing.remove(object);
             self.unwanted.remove(object);
-            match (world.ours.contains(object), plan.turn(object)) {
-                (false, Some(turn)) => _ = self.missing.insert(*object, turn),
-                (true, None) => _ = self.unwanted.insert(*object),
-                (true, Some(_)) | (false, None) => {}
+            match (world.ours.contains(object), plan.wants(object)) {
+                (false, true) => _ = self.missing.insert(*object),
+                (true, false) => _ = self.unwanted.insert(*object),
+                (true, true) | (false, false) => {}
             }
         }
     }

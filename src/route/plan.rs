@@ -207,12 +207,7 @@ impl Plan {
         self.wanted.get(object).copied()
     }
 
-    /// What is wanted, and when it is added; sorted by object.
-    pub(super) fn turns(&self) -> impl Iterator<Item = (&Object, &Turn)> {
-        self.wanted.iter()
-    }
-
-    #[cfg(test)]
+    /// What is wanted, sorted.
     pub(super) fn wanted(&self) -> impl Iterator<Item = &Object> {
         self.wanted.keys()
     }
