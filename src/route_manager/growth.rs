@@ -16,12 +16,12 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// After a longer pause than this others may be calling.
 const FORGOTTEN: Duration = Duration::from_millis(100);
 
-/// Trials of the best one before all are tried again: at first, and at most.
+/// Trials of the best one before the others are tried again: at first, and at most.
 const FEWEST: usize = 4;
 const MOST: usize = 32;
 
 /// A longer wait that serves this part of the calls is as good, if batches grow in it: then it takes less of the processor.
-const AS_GOOD: f64 = 0.97;
+const AS_GOOD: f64 = 0.95;
 
 /// To so many times their calls, at least, they grow in a wait that is worth it.
 const WORTH: f64 = 1.5;
@@ -35,13 +35,14 @@ const FAR_WORSE: f64 = 0.6;
 /// which most calls were served is kept, of those in which batches grow.
 #[derive(Debug)]
 pub(super) struct Growth {
-    /// Calls in a second, of each of [`WAITS`] that has been tried this time; none if batches do not grow in it.
+    /// Calls in a second, of each of [`WAITS`] that has been tried this time, and of the one kept; none if batches do not grow in
+    /// it.
     rates: [f64; WAITS.len()],
     /// The one that is waited.
     now: usize,
     /// The one that was kept.
     kept: usize,
-    /// Trials of it to go; none while all are tried. And so many it has in all.
+    /// Trials of it to go; none while others are tried. And so many it has in all.
     to_go: usize,
     interval: usize,
     /// The trial, and the calls in it.
@@ -141,20 +142,24 @@ impl Growth {
     }
 
     fn learn(&mut self, rate: f64) {
+        let counted = if self.now == 0 || self.is_worth() { rate } else { 0.0 };
         if self.to_go > 0 {
             self.to_go -= 1;
             if self.to_go == 0 {
-                (self.rates, self.now) = ([0.0; WAITS.len()], 0);
+                // It needs no other trial, and callers have got used to it.
+                self.rates = std::array::from_fn(|at| if at == self.kept { counted } else { 0.0 });
+                self.now = usize::from(self.kept == 0);
             }
             return;
         }
-        let are_all_tried = self.now + 1 == WAITS.len() || self.is_far_worse(rate);
-        let counts = self.now == 0 || self.is_worth();
+        // And so would be longer ones.
+        let is_far_worse = self.rates.iter().take(self.now).any(|shorter| rate < shorter * FAR_WORSE);
         if let Some(tried) = self.rates.get_mut(self.now) {
-            *tried = if counts { rate } else { 0.0 };
+            *tried = counted;
         }
-        if !are_all_tried {
-            self.now += 1;
+        let next = (self.now + 1..WAITS.len()).find(|at| *at != self.kept);
+        if let Some(next) = next.filter(|_| !is_far_worse) {
+            self.now = next;
             return;
         }
         let best = self.best();
@@ -194,6 +199,7 @@ mod tests {
     fn what_serves_most_calls_is_waited_most_of_the_time() {
         let (mut growth, mut now) = (Growth::default(), Instant::now());
         let waited = serve(&mut growth, &mut now, |at| ([4, 16, 40][at], [50, 160, 330][at]));
+        eprintln!("{waited:?}");
         assert!(waited[2] > 0.9, "{waited:?}");
         // Others call now.
         for _ in 0..2 {
@@ -217,6 +223,20 @@ mod tests {
             (2, if batches.get() % 16 == 0 { 6_000 } else { 500 })
         });
         assert!(waited[0] > 0.85, "{waited:?}");
+    }
+
+    #[test]
+    fn what_is_kept_is_judged_by_how_it_did_and_not_by_its_beginning() {
+        let (mut growth, mut now) = (Growth::default(), Instant::now());
+        let good = |at| ([4, 16, 40][at], [50, 160, 330][at]);
+        serve(&mut growth, &mut now, good);
+        // From now on callers need ten milliseconds to get used to that.
+        let (before, batches) = (std::cell::Cell::new(2), std::cell::Cell::new(0));
+        let waited = serve(&mut growth, &mut now, |at| {
+            batches.set(if before.replace(at) == at { batches.get() + 1 } else { 0 });
+            if at == 2 && batches.get() < 31 { (8, 330) } else { good(at) }
+        });
+        assert!(waited[2] > 0.85, "{waited:?}");
     }
 
     #[test]
