@@ -131,8 +131,20 @@ impl Cli {
     ///
     /// Clap's own, which prints itself and knows its exit status: 0 for help and version, 2 for usage.
     pub fn parse_from_args(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-        Cli::from_arg_matches(&command().try_get_matches_from(args)?)
+        let args: Vec<OsString> = args.into_iter().collect();
+        match run_alone(&args) {
+            Some(run) => Ok(Cli { command: Command::Run(Box::new(run)) }),
+            None => Cli::from_arg_matches(&command().try_get_matches_from(args)?),
+        }
     }
+}
+
+/// What the line says, if it is a good one of `run`: to make all that the other commands take, and the texts of the help, was
+/// half of the instructions of a daemon's start.
+fn run_alone(args: &[OsString]) -> Option<RunArgs> {
+    let rest = args.get(1..).filter(|rest| rest.first().is_some_and(|command| command == "run"))?;
+    let run = RunArgs::augment_args(clap::Command::new("run"));
+    RunArgs::from_arg_matches(&run.try_get_matches_from(rest).ok()?).ok()
 }
 
 /// The command with the environment variables named in its help. (They are read in [`crate::config`], where a wrong
@@ -180,6 +192,31 @@ mod tests {
             assert!(help.contains(&format!("[env: {}]", options::variable(key))), "{key}\n{help}");
         }
         assert!(!help.contains("--cookie "), "no flag takes the cookie's value");
+    }
+
+    #[test]
+    fn run_is_read_alone_as_among_the_others() {
+        for (line, is_good) in [
+            ("beamroute run", true),
+            ("beamroute run --sname a --port 7 --visible --config x.toml", true),
+            ("beamroute run --name=a@b --visible=false --connect c@d --connect e@f", true),
+            ("beamroute run --name a@b --sname a", false),
+            ("beamroute run --nothing", false),
+            ("beamroute run --help", false),
+            ("beamroute run --version", false),
+            ("beamroute run help", false),
+            ("beamroute --help run", false),
+            ("beamroute check", false),
+            ("beamroute", false),
+        ] {
+            let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+            let alone = run_alone(&args);
+            assert_eq!(alone.is_some(), is_good, "{line}");
+            let matches = command().try_get_matches_from(&args);
+            let among = matches.ok().map(|matches| Cli::from_arg_matches(&matches).unwrap().command);
+            let among = if let Some(Command::Run(run)) = among { Some(*run) } else { None };
+            assert_eq!(format!("{alone:?}"), format!("{among:?}"), "{line}");
+        }
     }
 
     #[test]
