@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use super::site::Turn;
 use super::{Change, Object, Plan, World};
 
 /// What is missing, and what is too much. Kept up to date object by object ([`Gap::revise`]), or made anew.
@@ -51,8 +50,7 @@ impl Gap {
 
     /// The same in the order of `plan`, which led to it.
     pub(super) fn in_order(&self, plan: &Plan) -> impl Iterator<Item = &Object> {
-        let mut missing: Vec<(Option<Turn>, &Object)> =
-            self.missing.iter().map(|object| (plan.turn(object), object)).collect();
+        let mut missing = plan.turns_of(&self.missing);
         missing.sort_unstable();
         missing.into_iter().map(|(_, object)| object)
     }

@@ -129,6 +129,9 @@ pub fn plan(state: &DesiredState, ranking: &Ranking, world: &World, options: &Pl
 /// Of an interface with one address and a gateway: a rule, and two routes in each table.
 const USUAL_OBJECTS: usize = 5;
 
+/// To look for one object takes as long as to pass by so many.
+const PASSED_BY: usize = 16;
+
 impl Plan {
     /// Plans anew for what is touched; gives the objects that came in or went out, and perhaps some that did both, twice; none
     /// if everything is touched.
@@ -202,9 +205,17 @@ impl Plan {
         self.wanted.contains_key(object)
     }
 
-    /// When `object` is added, if it is wanted.
-    pub(super) fn turn(&self, object: &Object) -> Option<Turn> {
-        self.wanted.get(object).copied()
+    /// When those of `objects` are added that are wanted.
+    pub(super) fn turns_of<'a>(&self, objects: &'a BTreeSet<Object>) -> Vec<(Turn, &'a Object)> {
+        if objects.len() < self.wanted.len() / PASSED_BY {
+            return objects.iter().filter_map(|object| Some((*self.wanted.get(object)?, object))).collect();
+        }
+        let mut wanted = self.wanted.iter().peekable();
+        let turn_of = |object| {
+            while wanted.next_if(|(there, _)| *there < object).is_some() {}
+            wanted.next_if(|(there, _)| *there == object).map(|(_, turn)| (*turn, object))
+        };
+        objects.iter().filter_map(turn_of).collect()
     }
 
     /// What is wanted, sorted.

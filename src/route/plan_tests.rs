@@ -1,5 +1,5 @@
 use super::*;
-use crate::route::fixture::{Fixture, ip, name};
+use crate::route::fixture::{Fixture, default_route, ip, name, rule};
 use crate::route::site::ENETUNREACH;
 use crate::route::{Link, MAIN_TABLE, Metric, Status, entries, extra_entries};
 
@@ -188,4 +188,24 @@ fn one_address_on_two_interfaces_looks_into_the_younger_table_first() {
             "ip rule add from 192.168.1.50 lookup 100 priority 30000 protocol 110",
         ]
     );
+}
+
+#[test]
+fn few_objects_have_the_turns_that_they_have_among_many() {
+    let mut fixture = Fixture::new();
+    for n in 0..8 {
+        let (link, address) = (format!("eth{n}"), format!("10.0.{n}.2/24"));
+        fixture = fixture.link(2 + n, &link, &[&address]).route(&link, &[&address], Some(&format!("10.0.{n}.1")));
+    }
+    let plan = fixture.plan();
+    let all: BTreeSet<Object> = plan.wanted().copied().collect();
+    let strangers = [rule("10.0.0.1", 1), rule("192.0.2.1", 100), default_route("10.0.0.1", 99, MAIN_TABLE, 1)];
+    assert!(all.len() == 40 && !strangers.iter().any(|stranger| all.contains(stranger)));
+    let alone = all.iter().chain(&strangers).map(|object| BTreeSet::from([*object]));
+    let many = [1, 3, 9].map(|step| all.iter().step_by(step).copied().chain(strangers).collect());
+    for some in alone.chain(many) {
+        let turns = plan.turns_of(&some);
+        assert_eq!(turns.len(), some.intersection(&all).count());
+        assert!(turns.iter().all(|(turn, object)| plan.wanted.get(object) == Some(turn)));
+    }
 }
