@@ -17,10 +17,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug, field, info, warn};
 
-use super::buffers::READ_SIZE;
+use super::buffers::{Heard, READ_SIZE};
 use super::channel::Channel;
 use super::dispatch::Delivery;
 use super::fast_path::FlatTaker;
+use super::flood::{self, Flood};
 use super::kernel::OptionsError;
 use super::mailbox::Shares;
 use super::net_kernel::socket_options::{apply, read};
@@ -272,8 +273,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
     let mut incoming = Incoming::new(node, connection);
     let closed = connection.closed.cancelled();
     tokio::pin!(closed);
-    // Bytes since there was nothing to read, or this gave way.
-    let mut heard = 0;
+    let mut heard = Heard::default();
     loop {
         let mut rest = &*buffer;
         loop {
@@ -286,7 +286,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
                 }
                 Pause::Unread => connection.be_read().await,
                 Pause::Turn => {
-                    heard = 0;
+                    heard.bytes = 0;
                     tokio::task::yield_now().await;
                 }
                 Pause::Ended => return,
@@ -301,13 +301,21 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
         }
         let taken = buffer.len() - rest.len();
         buffer.advance(taken);
+        if std::mem::take(&mut heard.was_silent) && incoming.flood.is_on() {
+            // In a box: rare, too.
+            tokio::select! {
+                biased;
+                () = &mut closed => return,
+                () = Box::pin(tokio::time::sleep(flood::PAUSE)) => {}
+            }
+        }
         tokio::select! {
             biased;
             got = node.inner.buffers.fill(&mut read, &mut buffer, &mut heard) => match got {
                 Ok(0) => return,
                 // There may be more, perhaps without end.
-                Ok(_) if heard >= READ_SIZE => {
-                    heard = 0;
+                Ok(_) if heard.bytes >= READ_SIZE => {
+                    heard.bytes = 0;
                     tokio::task::yield_now().await;
                 }
                 Ok(_) => {}
@@ -330,6 +338,7 @@ struct Incoming<'a> {
     gathering: Gathering,
     /// To whom.
     taker: Option<Arc<FlatTaker>>,
+    flood: Flood,
 }
 
 /// Why no more frames are taken.
@@ -352,7 +361,8 @@ impl<'a> Incoming<'a> {
         let channel = Channel::new(node, Some(Arc::clone(connection)));
         let limits = Limits { terms: node.inner.config.term_limit, ..Limits::default() };
         let (shares, gathering) = (Shares::default(), Gathering::default());
-        Self { node, connection, decoder, channel, limits, shares, gathering, taker: None }
+        let flood = Flood::new(Instant::now());
+        Self { node, connection, decoder, channel, limits, shares, gathering, taker: None, flood }
     }
 
     /// Takes whole frames from the front of `rest`, until something has to be waited for. It does not wait itself: most often
@@ -422,7 +432,13 @@ impl<'a> Incoming<'a> {
     /// Delivers what was gathered, if there is anything; says why no more frames are to be taken now.
     fn flush(&mut self) -> Option<Pause> {
         let taker = self.taker.take()?;
-        match Delivery::of_flat(&self.channel, self.gathering.finish(), &taker, &mut self.shares) {
+        let gathered = self.gathering.finish();
+        if gathered.iter().any(|call| call.is_call()) {
+            self.flood.end();
+        } else {
+            self.flood.note(gathered.iter().count(), Instant::now());
+        }
+        match Delivery::of_flat(&self.channel, gathered, &taker, &mut self.shares) {
             Some(delivery) => Some(Pause::Full(delivery)),
             None => self.connection.is_unread().then_some(Pause::Unread),
         }
@@ -434,6 +450,7 @@ impl<'a> Incoming<'a> {
             answer_tick(self.connection);
             return Pause::None;
         }
+        self.flood.end();
         let message = self
             .connection
             .span

@@ -99,6 +99,7 @@ mod destination;
 mod dialer;
 mod dispatch;
 mod fast_path;
+mod flood;
 mod gen_server;
 mod half_open;
 mod handshake_io;
