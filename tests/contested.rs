@@ -123,7 +123,7 @@ fn what_is_undone_again_and_again_is_left_alone_for_a_while() {
     told_once(&site, &rivals);
     // The next fight is another one.
     fight(&site, &rivals[..1], || eventually("contested", || install(&site, "eth0") == "{pending,contested}"));
-    assert_eq!(daemon.log().matches(WARNING).count(), rivals.len() + 1, "{}", daemon.log());
+    eventually("it is told of too", || daemon.log().matches(WARNING).count() == rivals.len() + 1);
 }
 
 /// Whether subscribers have heard once of every fight, and once of its end.

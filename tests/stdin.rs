@@ -48,7 +48,7 @@ fn it_ends_in_order_when_the_other_end_is_killed() {
         let mut daemon = holder.daemon(&site, flags);
         holder.process.kill();
         assert_eq!(daemon.exit_code(), Some(0), "{}", daemon.log());
-        assert!(daemon.log().contains("end of stdin"), "{}", daemon.log());
+        daemon.await_log("end of stdin");
         assert_eq!(site.kernel().contains("default via 192.168.1.1"), keeps, "{}", site.kernel());
     }
 }

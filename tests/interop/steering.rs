@@ -193,8 +193,8 @@ fn a_bad_file_changes_nothing_and_both_sides_are_told() {
     // Other keys wait for the next start.
     site.steer("max_interfaces = 1\n");
     assert_eq!(site.ways(), DEFAULT);
-    let log = site.daemon.log();
-    assert!(log.contains("these count from the next start on") && log.contains("max_interfaces"), "{log}");
+    site.daemon.await_log("these count from the next start on");
+    assert!(site.daemon.log().contains("\"keys\":\"max_interfaces\""), "{}", site.daemon.log());
 }
 
 #[test]
