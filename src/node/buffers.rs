@@ -16,27 +16,19 @@ pub(super) const READ_SIZE: usize = 16 << 10;
 /// How many wait for the next reader.
 const SPARE: usize = 4;
 
-/// What has come in.
-#[derive(Debug, Default)]
-pub(super) struct Heard {
-    /// Bytes since there was nothing to read, or this was set back.
-    pub bytes: usize,
-    /// There was nothing to read before the last of them.
-    pub was_silent: bool,
-}
-
 /// Spare buffers of a node. Nearly all its connections are quiet at any time: to have one of their own would be most of
 /// what they take.
 #[derive(Debug, Default)]
 pub(super) struct Buffers(Mutex<Vec<BytesMut>>);
 
 impl Buffers {
-    /// Appends what comes in next; 0 at its end. While it waits with an empty buffer, others have that.
+    /// Appends what comes in next; 0 at its end. While it waits with an empty buffer, others have that. `heard` counts the bytes
+    /// since there was nothing to read.
     pub(super) async fn fill(
         &self,
         read: &mut ReadHalf,
         buffer: &mut BytesMut,
-        heard: &mut Heard,
+        heard: &mut usize,
     ) -> io::Result<usize> {
         std::future::poll_fn(|cx| {
             if buffer.capacity() == 0 {
@@ -45,9 +37,9 @@ impl Buffers {
             buffer.reserve(READ_SIZE);
             let polled = pin!(read.read_buf(buffer)).poll(cx);
             match &polled {
-                Poll::Ready(read) => heard.bytes += read.as_ref().map_or(0, |more| *more),
+                Poll::Ready(read) => *heard += read.as_ref().map_or(0, |more| *more),
                 Poll::Pending => {
-                    *heard = Heard { bytes: 0, was_silent: true };
+                    *heard = 0;
                     if buffer.is_empty() {
                         self.give_back(std::mem::take(buffer));
                     }

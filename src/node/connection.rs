@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug, field, info, warn};
 
-use super::buffers::{Heard, READ_SIZE};
+use super::buffers::READ_SIZE;
 use super::channel::Channel;
 use super::dispatch::Delivery;
 use super::fast_path::FlatTaker;
@@ -273,7 +273,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
     let mut incoming = Incoming::new(node, connection);
     let closed = connection.closed.cancelled();
     tokio::pin!(closed);
-    let mut heard = Heard::default();
+    let mut heard = 0;
     loop {
         let mut rest = &*buffer;
         loop {
@@ -286,7 +286,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
                 }
                 Pause::Unread => connection.be_read().await,
                 Pause::Turn => {
-                    heard.bytes = 0;
+                    heard = 0;
                     tokio::task::yield_now().await;
                 }
                 Pause::Ended => return,
@@ -301,27 +301,23 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
         }
         let taken = buffer.len() - rest.len();
         buffer.advance(taken);
-        if std::mem::take(&mut heard.was_silent) && incoming.flood.is_on() {
-            // In a box: rare, too.
-            tokio::select! {
-                biased;
-                () = &mut closed => return,
-                () = Box::pin(tokio::time::sleep(flood::PAUSE)) => {}
-            }
-        }
         tokio::select! {
             biased;
             got = node.inner.buffers.fill(&mut read, &mut buffer, &mut heard) => match got {
                 Ok(0) => return,
                 // There may be more, perhaps without end.
-                Ok(_) if heard.bytes >= READ_SIZE => {
-                    heard.bytes = 0;
+                Ok(_) if heard >= READ_SIZE => {
+                    heard = 0;
                     tokio::task::yield_now().await;
                 }
                 Ok(_) => {}
                 Err(error) => return debug!(parent: &connection.span, %error, "read failed"),
             },
             () = &mut closed => return,
+            // Nothing more is there. In a box: rare, too.
+            () = std::future::ready(()), if incoming.flood.is_let_come(Instant::now) => {
+                Box::pin(tokio::time::sleep(flood::PAUSE)).await;
+            }
         }
     }
 }
@@ -361,8 +357,7 @@ impl<'a> Incoming<'a> {
         let channel = Channel::new(node, Some(Arc::clone(connection)));
         let limits = Limits { terms: node.inner.config.term_limit, ..Limits::default() };
         let (shares, gathering) = (Shares::default(), Gathering::default());
-        let flood = Flood::new(Instant::now());
-        Self { node, connection, decoder, channel, limits, shares, gathering, taker: None, flood }
+        Self { node, connection, decoder, channel, limits, shares, gathering, taker: None, flood: Flood::default() }
     }
 
     /// Takes whole frames from the front of `rest`, until something has to be waited for. It does not wait itself: most often
@@ -436,7 +431,8 @@ impl<'a> Incoming<'a> {
         if gathered.iter().any(|call| call.is_call()) {
             self.flood.end();
         } else {
-            self.flood.note(gathered.iter().count(), Instant::now());
+            let casts = u32::try_from(gathered.iter().count()).unwrap_or(u32::MAX);
+            self.flood.note(casts, Instant::now());
         }
         match Delivery::of_flat(&self.channel, gathered, &taker, &mut self.shares) {
             Some(delivery) => Some(Pause::Full(delivery)),

@@ -1,5 +1,6 @@
 //! What no BEAM node sends: broken frames, refused flags, silence. Other connections must not notice.
 
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::support::raw::{FLAGS, Raw, frame};
@@ -99,6 +100,45 @@ fn a_status_that_is_said_again_overtakes_nothing() {
         talk.say("{22, Me, Rm} {'$gen_call', {Me, R3}, {get, [<<\"interface\">>, <<\"eth0\">>, <<\"connection\">>]}}");
         talk.hears("_ {R3, internet}");
     }
+}
+
+/// Pauses are made in such a stream, and nothing is to be noticed of them.
+#[test]
+fn what_follows_a_stream_of_casts_is_answered_after_all_of_them() {
+    let Some(rig) = Rig::start() else { return };
+    let mut talk = Talk::start(&rig.daemon);
+    let eth0 = "<<\"eth0\">>";
+    let get = format!("{{'$gen_call', {{Me, R1}}, {{get, [<<\"interface\">>, {eth0}, <<\"connection\">>]}}}}");
+    let get = talk.frame(&format!("{{6, Me, '', route_manager}} {get}"));
+    let [internet, lan] = ["internet", "lan"].map(|status| {
+        let cast = format!("{{'$gen_cast', {{set_connection_status, {eth0}, {status}}}}}");
+        talk.frame(&format!("{{6, Me, '', route_manager}} {cast}"))
+    });
+    // As a BEAM does it, and not as fast as it is read.
+    let stream = |talk: &mut Talk, many: &[u8]| {
+        for _ in 0..80 {
+            talk.raw.send(&many.repeat(200));
+            sleep(Duration::from_micros(200));
+        }
+    };
+    for (many, last, status) in [(&lan, &internet, "internet"), (&internet, &lan, "lan"), (&lan, &lan, "lan")] {
+        stream(&mut talk, many);
+        talk.raw.send(&[&last[..], &get].concat());
+        talk.hears(&format!("_ {{R1, {status}}}"));
+        stream(&mut talk, many);
+        let (begin, end) = get.split_at(7);
+        talk.raw.send(&[last, begin].concat());
+        sleep(Duration::from_millis(20));
+        talk.raw.send(end);
+        talk.hears(&format!("_ {{R1, {status}}}"));
+    }
+    stream(&mut talk, &internet);
+    drop(talk);
+    eventually("who went in the middle of it is forgotten, and all is done", || {
+        rig.beam.ok("maps:get(nodes, gen_server:call(RM, status)) =:= [node()].") == "true"
+            && rig.beam.ok("gen_server:call(RM, {get, [<<\"interface\">>, <<\"eth0\">>, <<\"connection\">>]}).")
+                == "internet"
+    });
 }
 
 #[test]
