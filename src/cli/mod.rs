@@ -173,6 +173,8 @@ fn with_variable(argument: clap::Arg) -> clap::Arg {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -201,7 +203,14 @@ mod tests {
             ("beamroute run --sname a --port 7 --visible --config x.toml", true),
             ("beamroute run --name=a@b --visible=false --connect c@d --connect e@f", true),
             ("beamroute run --name a@b --sname a", false),
+            ("beamroute run --visible --seccomp --port 0", true),
+            ("beamroute run --visible --seccomp port", false),
+            ("beamroute run --seccomp no", false),
+            ("beamroute run --sname a --sname b", false),
+            ("beamroute run --", true),
+            ("beamroute run -- x", false),
             ("beamroute run --nothing", false),
+            ("beamroute run -h", false),
             ("beamroute run --help", false),
             ("beamroute run --version", false),
             ("beamroute run help", false),
@@ -210,13 +219,21 @@ mod tests {
             ("beamroute", false),
         ] {
             let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-            let alone = run_alone(&args);
-            assert_eq!(alone.is_some(), is_good, "{line}");
-            let matches = command().try_get_matches_from(&args);
-            let among = matches.ok().map(|matches| Cli::from_arg_matches(&matches).unwrap().command);
-            let among = if let Some(Command::Run(run)) = among { Some(*run) } else { None };
-            assert_eq!(format!("{alone:?}"), format!("{among:?}"), "{line}");
+            assert_eq!(alone_and_among(&args).is_some(), is_good, "{line}");
         }
+        let path = OsString::from_vec(b"/tmp/\xff.toml".to_vec());
+        let run = alone_and_among(&["beamroute".into(), "run".into(), "--config".into(), path.clone()]);
+        assert_eq!(run.unwrap().file.config, Some(path.into()));
+    }
+
+    /// What `run` gets, if the line is for it and good: alone the same as among the others.
+    fn alone_and_among(args: &[OsString]) -> Option<RunArgs> {
+        let alone = run_alone(args);
+        let matches = command().try_get_matches_from(args);
+        let among = matches.ok().map(|matches| Cli::from_arg_matches(&matches).unwrap().command);
+        let among = if let Some(Command::Run(run)) = among { Some(*run) } else { None };
+        assert_eq!(format!("{alone:?}"), format!("{among:?}"), "{args:?}");
+        alone
     }
 
     #[test]

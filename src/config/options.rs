@@ -215,7 +215,7 @@ pub(super) struct Alone {
 
 /// All options' names, with underscores, as in the file.
 pub fn keys() -> &'static [String] {
-    // To make the definition takes as long as half of a start.
+    // Made once: the definition of all options is what takes long.
     static KEYS: LazyLock<Vec<String>> =
         LazyLock::new(|| Alone::command().get_arguments().map(|argument| argument.get_id().to_string()).collect());
     &KEYS

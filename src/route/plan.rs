@@ -133,7 +133,7 @@ const USUAL_OBJECTS: usize = 5;
 const PASSED_BY: usize = 16;
 
 impl Plan {
-    /// Plans anew for what is touched; gives the objects that came in or went out, and perhaps some that did both, twice; none
+    /// Plans anew for what is touched; gives the objects that came in, went out or got another turn, some perhaps twice; none
     /// if everything is touched.
     pub fn update(&mut self, wanted: &Wanted<'_>, world: &World, touched: &Touched) -> Vec<Object> {
         if touched.everything {

@@ -193,16 +193,17 @@ fn one_address_on_two_interfaces_looks_into_the_younger_table_first() {
 #[test]
 fn few_objects_have_the_turns_that_they_have_among_many() {
     let mut fixture = Fixture::new();
-    for n in 0..8 {
+    fixture.state = DesiredState::new(64);
+    for n in 0..64 {
         let (link, address) = (format!("eth{n}"), format!("10.0.{n}.2/24"));
         fixture = fixture.link(2 + n, &link, &[&address]).route(&link, &[&address], Some(&format!("10.0.{n}.1")));
     }
     let plan = fixture.plan();
     let all: BTreeSet<Object> = plan.wanted().copied().collect();
     let strangers = [rule("10.0.0.1", 1), rule("192.0.2.1", 100), default_route("10.0.0.1", 99, MAIN_TABLE, 1)];
-    assert!(all.len() == 40 && !strangers.iter().any(|stranger| all.contains(stranger)));
+    assert!(all.len() == 320 && !strangers.iter().any(|stranger| all.contains(stranger)));
     let alone = all.iter().chain(&strangers).map(|object| BTreeSet::from([*object]));
-    let many = [1, 3, 9].map(|step| all.iter().step_by(step).copied().chain(strangers).collect());
+    let many = [1, 3, 15, 20, 40, 100].map(|step| all.iter().step_by(step).copied().chain(strangers).collect());
     for some in alone.chain(many) {
         let turns = plan.turns_of(&some);
         assert_eq!(turns.len(), some.intersection(&all).count());

@@ -24,7 +24,7 @@ pub struct Scope {
     pub everything: bool,
     /// Links on which the kernel's connected routes may have to come or go.
     pub links: BTreeSet<u32>,
-    /// Objects of ours that came or went, in the kernel or in the plan; some perhaps twice.
+    /// Objects of ours that came or went, in the kernel or in the plan, or got another turn; some perhaps twice.
     pub objects: Vec<Object>,
 }
 

@@ -199,7 +199,6 @@ mod tests {
     fn what_serves_most_calls_is_waited_most_of_the_time() {
         let (mut growth, mut now) = (Growth::default(), Instant::now());
         let waited = serve(&mut growth, &mut now, |at| ([4, 16, 40][at], [50, 160, 330][at]));
-        eprintln!("{waited:?}");
         assert!(waited[2] > 0.9, "{waited:?}");
         // Others call now.
         for _ in 0..2 {

@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Below what `ip_local_port_range` begins with: outgoing connections and listeners on port 0 never get one of these.
+/// Below what `ip_local_port_range` begins with by default: outgoing connections and listeners on port 0 never get one of these.
 const FIRST: u16 = 10_000;
 const COUNT: u16 = 22_000;
 
-/// Where this process begins. The test binaries that run at the same time begin elsewhere.
+/// Where this process begins. Most test binaries that run at the same time begin elsewhere.
 static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new((std::process::id() % 22 * 1_000) as u16));
 
 /// A port that nobody listens on, and that stays so until the caller, or whom it tells, listens there: no other call in
