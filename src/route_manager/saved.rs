@@ -355,7 +355,7 @@ impl Journal {
             return Ok(false);
         }
         (tail.bytes, tail.chain) = (bytes, chain);
-        records.into_iter().for_each(|record| self.image.apply(record));
+        records.into_iter().try_for_each(|record| self.image.apply(record)).map_err(io::Error::other)?;
         Ok(true)
     }
 

@@ -8,6 +8,7 @@ use beamroute::route_manager::rewrite;
 pub const STATE_WORDS: &[&[u8]] = &[
     br#"{"beamroute":"desired state","version":1,"protocol":110,"netns":"","records":1}"#,
     br#"[{"wish":{"ifname":"eth0","status":"lan","why":null,"since_ms":7,"set_by":null,"subnets":["10.0.0.5/24"],"gateway":"10.0.0.1","table":100}}]"#,
+    br#"[{"status":{"ifname":"eth0","status":"internet","why":"x","since_ms":8,"set_by":null,"owner":"a@h"}}]"#,
     br#""set_by":{"node":"a@h","id":1,"serial":2,"creation":3}"#,
     br#""owners":{"route":"b@h","status":null},"#,
     br#"[{"clear":"eth0"}]"#,

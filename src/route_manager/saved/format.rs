@@ -3,6 +3,7 @@
 //! ```text
 //! 5d1fa3b2 {"beamroute":"desired state","version":1,"protocol":110,"netns":"","records":1}
 //! 90c2e1aa [{"wish":{"ifname":"eth0","status":"lan",…}}]
+//! 07d3b5e4 [{"status":{"ifname":"eth0","status":"internet",…}}]
 //! 1f00d3c7 [{"clear":"eth0"},{"metric":{"ifname":"ppp0","metric":5}}]
 //! ```
 //!
@@ -162,10 +163,9 @@ pub(super) fn read(text: &[u8], owner: &Owner) -> Result<Content, Damage> {
         if lines == 1 {
             first = header(body, owner)?.saturating_add(1);
         } else {
-            batch(body)
-                .map_err(|what| Damage::Nonsense { line: lines, what })?
-                .into_iter()
-                .for_each(|r| image.apply(r));
+            let records = batch(body).map(Vec::into_iter);
+            let applied = records.and_then(|mut records| records.try_for_each(|record| image.apply(record)));
+            applied.map_err(|what| Damage::Nonsense { line: lines, what })?;
         }
         if lines <= first {
             first_bytes = first_bytes.saturating_add(line.len() as u64).saturating_add(1);

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 
 use proptest::prelude::*;
 
@@ -67,6 +68,27 @@ pub(in crate::route_manager::saved) fn owner() -> Owner {
     Owner { protocol: 110, netns: "blue".into() }
 }
 
+/// A state, and so many that follow; before each only its statuses.
+fn histories(steps: Range<usize>) -> impl Strategy<Value = (DesiredState, Vec<DesiredState>)> {
+    (states(), prop::collection::vec(states(), steps)).prop_map(|(first, others)| {
+        let before = std::iter::once(&first).chain(&others);
+        let steps = others.iter().zip(before).flat_map(|(state, before)| [reported(before, state), state.clone()]);
+        let steps = steps.collect();
+        (first, steps)
+    })
+}
+
+/// `state` after calls that report the statuses of `other`.
+fn reported(state: &DesiredState, other: &DesiredState) -> DesiredState {
+    let mut wishes = state.interfaces().clone();
+    for (name, wish) in &mut wishes {
+        if let Some(Wish { status, why, since_ms, set_by, status_owner, .. }) = other.interfaces().get(name).cloned() {
+            *wish = Wish { status, why, since_ms, set_by, status_owner, ..wish.clone() };
+        }
+    }
+    DesiredState::restore(8, wishes, state.metrics().clone(), state.cleared()).unwrap()
+}
+
 /// A journal with `first` written anew and the others appended; also its length after each, whole batches only.
 fn journal(first: &DesiredState, others: &[DesiredState]) -> (Vec<u8>, BTreeMap<usize, DesiredState>) {
     let mut image = Image::of(first, &Policies::default());
@@ -75,7 +97,7 @@ fn journal(first: &DesiredState, others: &[DesiredState]) -> (Vec<u8>, BTreeMap<
     for state in others {
         let records = image.missing(state, &Policies::default(), &Extent::All);
         chain.batch(&records, &mut text).unwrap();
-        records.into_iter().for_each(|record| image.apply(record));
+        records.into_iter().for_each(|record| image.apply(record).unwrap());
         states.insert(text.len(), state.clone());
     }
     (text, states)
@@ -89,7 +111,7 @@ fn restored(text: &[u8]) -> Result<DesiredState, Damage> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(first in states(), others in prop::collection::vec(states(), 0..4)) {
+    fn what_is_written_is_read((first, others) in histories(0..4)) {
         let (text, states) = journal(&first, &others);
         prop_assert_eq!(&restored(&text).unwrap(), states.values().last().unwrap());
         prop_assert!(text.is_ascii() || std::str::from_utf8(&text).is_ok());
@@ -103,9 +125,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn cut_anywhere_it_says_what_it_said_after_some_batch(
-        first in states(), others in prop::collection::vec(states(), 0..3),
-    ) {
+    fn cut_anywhere_it_says_what_it_said_after_some_batch((first, others) in histories(0..2)) {
         let (text, states) = journal(&first, &others);
         for cut in 0..text.len() {
             let expected = states.range(..=cut).next_back();
@@ -121,9 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_is_never_believed(
-        first in states(), others in prop::collection::vec(states(), 0..3), change in 1..=255_u8,
-    ) {
+    fn a_changed_byte_is_never_believed((first, others) in histories(0..2), change in 1..=255_u8) {
         let (mut text, states) = journal(&first, &others);
         for at in 0..text.len() {
             text[at] ^= change;
@@ -146,7 +164,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn a_line_lost_doubled_or_moved_is_seen(first in states(), others in prop::collection::vec(states(), 2..4)) {
+    fn a_line_lost_doubled_or_moved_is_seen((first, others) in histories(1..3)) {
         let (text, _) = journal(&first, &others);
         let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
         for at in 0..lines.len() - 1 {
@@ -183,7 +201,9 @@ fn the_form_is_this() {
     let state = |wishes, cleared: &[IfName]| {
         DesiredState::restore(8, wishes, BTreeMap::new(), cleared.iter().copied()).unwrap()
     };
-    let (text, _) = journal(&state(BTreeMap::from([(name, wish)]), &[]), &[state(BTreeMap::new(), &[name])]);
+    let internet = Wish { status: Status::Internet, since_ms: 8, ..wish.clone() };
+    let state_of = |wish| state(BTreeMap::from([(name, wish)]), &[]);
+    let (text, _) = journal(&state_of(wish), &[state_of(internet), state(BTreeMap::new(), &[name])]);
     let text = String::from_utf8(text).unwrap();
     let bodies: Vec<&str> = text.lines().map(|line| &line[9..]).collect();
     assert_eq!(
@@ -191,11 +211,21 @@ fn the_form_is_this() {
         [
             r#"{"beamroute":"desired state","version":1,"protocol":110,"netns":"blue","records":1}"#,
             r#"[{"wish":{"ifname":"eth0","status":"lan","why":null,"since_ms":7,"set_by":null,"subnets":["10.0.0.5/24"],"gateway":null,"table":100}}]"#,
+            r#"[{"status":{"ifname":"eth0","status":"internet","why":null,"since_ms":8,"set_by":null}}]"#,
             r#"[{"clear":"eth0"}]"#,
         ]
     );
     // What zlib says, too.
     assert_eq!(&text[..9], "8392ff34 ");
+}
+
+#[test]
+fn the_status_of_what_is_not_known_makes_no_sense() {
+    let (mut text, mut chain) = write(&owner(), &Image::default()).unwrap();
+    let status = r#"[{"status":{"ifname":"eth0","status":"lan","why":null,"since_ms":7,"set_by":null}}]"#;
+    chain.line(&serde_json::from_str::<serde_json::Value>(status).unwrap(), &mut text).unwrap();
+    let damage = restored(&text).unwrap_err().to_string();
+    assert_eq!(damage, "line 2 makes no sense: nothing is known of eth0");
 }
 
 #[test]
@@ -238,8 +268,8 @@ fn two_interfaces_with_one_table_are_refused() {
         Record::Wish(name.parse().unwrap(), wish)
     };
     let mut image = Image::default();
-    image.apply(wish("eth0"));
-    image.apply(wish("eth1"));
+    image.apply(wish("eth0")).unwrap();
+    image.apply(wish("eth1")).unwrap();
     let (text, _) = write(&owner(), &image).unwrap();
     assert!(matches!(restored(&text), Err(Damage::Tables(_))));
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::owners::{OwnerPolicy, Policies};
-use super::record::Record;
+use super::record::{Record, Reported};
 use crate::route::{DesiredState, IfName, MAX_CLEARED, Metric, RestoreError, Wish};
 
 /// The parts of a desired state.
@@ -48,11 +48,18 @@ impl Image {
     }
 
     /// Takes a record in.
-    pub(super) fn apply(&mut self, record: Record) {
+    ///
+    /// # Errors
+    /// What is wrong with it, in a sentence; nothing has changed then.
+    pub(super) fn apply(&mut self, record: Record) -> Result<(), String> {
         note_cleared(&mut self.cleared, &record);
         match record {
             Record::Wish(name, wish) => {
                 self.interfaces.insert(name, wish);
+            }
+            Record::Status(name, reported) => {
+                let wish = self.interfaces.get_mut(&name).ok_or_else(|| format!("nothing is known of {name}"))?;
+                reported.put_into(wish);
             }
             Record::Clear(name) => {
                 self.interfaces.remove(&name);
@@ -71,6 +78,7 @@ impl Image {
             }
             Record::Cleared(_) => {}
         }
+        Ok(())
     }
 
     /// The records that make an empty image this one.
@@ -91,7 +99,7 @@ impl Image {
         let (mut records, mut gone) = (Vec::new(), Vec::new());
         for (name, wish) in differences(&self.interfaces, state.interfaces(), touched) {
             match wish {
-                Some(wish) => records.push(Record::Wish(name, wish.clone())),
+                Some(wish) => records.push(self.change_to(name, wish)),
                 None => gone.push(name),
             }
         }
@@ -114,6 +122,12 @@ impl Image {
         }
         records
     }
+
+    /// The shortest record that makes what is wanted of `name` to this.
+    fn change_to(&self, name: IfName, wish: &Wish) -> Record {
+        let reported = self.interfaces.get(&name).and_then(|before| Reported::between(before, wish));
+        reported.map_or_else(|| Record::Wish(name, wish.clone()), |reported| Record::Status(name, reported))
+    }
 }
 
 /// What a record does to the cleared interfaces: the same as [`DesiredState`]'s methods.
@@ -127,7 +141,8 @@ fn note_cleared(cleared: &mut Vec<IfName>, record: &Record) {
                 cleared.remove(0);
             }
         }
-        Record::Metric(..) | Record::Policy(..) => {}
+        // What is known is not cleared.
+        Record::Status(..) | Record::Metric(..) | Record::Policy(..) => {}
         Record::Cleared(names) => cleared.clone_from(names),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::owners::OwnerPolicy;
 use crate::route::{IfName, Metric, SetBy, Status, Subnet, Wish, is_unicast};
@@ -16,6 +16,8 @@ use crate::route::{IfName, Metric, SetBy, Status, Subnet, Wish, is_unicast};
 pub(super) enum Record {
     /// What is wanted of an interface from now on.
     Wish(IfName, Wish),
+    /// The same, if only what a status call changes is new: most changes are such.
+    Status(IfName, Reported),
     /// The interface is cleared.
     Clear(IfName),
     /// The interface's metric is set by a caller; `None`: it follows from the ranking.
@@ -26,11 +28,45 @@ pub(super) enum Record {
     Policy(String, OwnerPolicy),
 }
 
+/// What a status call changes of a [`Wish`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reported {
+    status: Status,
+    why: Option<String>,
+    since_ms: u64,
+    set_by: Option<SetBy>,
+    owner: Option<String>,
+}
+
+impl Reported {
+    /// What makes `before` to `after`, if it is no more than this.
+    pub(super) fn between(before: &Wish, after: &Wish) -> Option<Self> {
+        let rest = |wish: &Wish| (wish.gateway, wish.table);
+        let is_all =
+            rest(before) == rest(after) && before.subnets == after.subnets && before.route_owner == after.route_owner;
+        is_all.then(|| Self {
+            status: after.status,
+            why: after.why.clone(),
+            since_ms: after.since_ms,
+            set_by: after.set_by.clone(),
+            owner: after.status_owner.clone(),
+        })
+    }
+
+    /// Changes a wish.
+    pub(super) fn put_into(self, wish: &mut Wish) {
+        let Self { status, why, since_ms, set_by, owner } = self;
+        (wish.status, wish.why, wish.since_ms) = (status, why, since_ms);
+        (wish.set_by, wish.status_owner) = (set_by, owner);
+    }
+}
+
 /// What an administrator sees, as it is read.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Form {
     Wish(WishForm),
+    Status(StatusForm),
     Clear(String),
     Metric { ifname: String, metric: Option<MetricForm> },
     Cleared(Vec<String>),
@@ -60,6 +96,24 @@ struct WishForm {
     subnets: Vec<String>,
     gateway: Option<IpAddr>,
     table: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatusForm {
+    ifname: String,
+    status: String,
+    why: Option<String>,
+    since_ms: u64,
+    set_by: Option<SetByForm>,
+    /// Missing if it is the caller.
+    #[serde(default, deserialize_with = "given")]
+    owner: Option<Option<String>>,
+}
+
+/// What is there, `null` too.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -97,6 +151,7 @@ enum MetricForm {
 #[serde(rename_all = "snake_case")]
 enum Written<'a> {
     Wish(WrittenWish<'a>),
+    Status(WrittenStatus<'a>),
     Clear(Escaped<'a>),
     Metric { ifname: Escaped<'a>, metric: Option<WrittenMetric> },
     Cleared(Vec<Escaped<'a>>),
@@ -115,6 +170,17 @@ struct WrittenWish<'a> {
     subnets: WrittenSubnets<'a>,
     gateway: Option<IpAddr>,
     table: u32,
+}
+
+#[derive(Serialize)]
+struct WrittenStatus<'a> {
+    ifname: Escaped<'a>,
+    status: &'static str,
+    why: Option<&'a str>,
+    since_ms: u64,
+    set_by: Option<WrittenSetBy<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<Option<&'a str>>,
 }
 
 #[derive(Serialize)]
@@ -159,6 +225,7 @@ impl Serialize for Record {
         let rank = |metric: Metric| metric.number().map_or(WrittenMetric::Word(DISABLED), WrittenMetric::Rank);
         let written = match self {
             Self::Wish(name, wish) => Written::Wish(WrittenWish::new(name, wish)),
+            Self::Status(name, reported) => Written::Status(WrittenStatus::new(name, reported)),
             Self::Clear(name) => Written::Clear(escaped(name)),
             Self::Metric(name, metric) => Written::Metric { ifname: escaped(name), metric: metric.map(rank) },
             Self::Policy(node, policy) => Written::Policy { node, policy: (*policy).into() },
@@ -173,18 +240,12 @@ impl<'a> WrittenWish<'a> {
         let has_route = !wish.subnets.is_empty() || wish.gateway.is_some();
         let owners @ [route, status] = [wish.route_owner.as_deref(), wish.status_owner.as_deref()];
         let are_usual = owners == usual_owners(wish.set_by.as_ref(), has_route);
-        let set_by = wish.set_by.as_ref();
         Self {
             ifname: Escaped(name.as_bytes()),
             status: wish.status.as_str(),
             why: wish.why.as_deref(),
             since_ms: wish.since_ms,
-            set_by: set_by.map(|SetBy { node, id, serial, creation }| WrittenSetBy {
-                node,
-                id: *id,
-                serial: *serial,
-                creation: *creation,
-            }),
+            set_by: wish.set_by.as_ref().map(WrittenSetBy::from),
             owners: (!are_usual).then_some(WrittenOwners { route, status }),
             subnets: WrittenSubnets(&wish.subnets),
             gateway: wish.gateway,
@@ -192,12 +253,41 @@ impl<'a> WrittenWish<'a> {
         }
     }
 }
+
+impl<'a> WrittenStatus<'a> {
+    fn new(name: &'a IfName, reported: &'a Reported) -> Self {
+        let Reported { status, why, since_ms, set_by, owner } = reported;
+        let (caller, owner) = (set_by.as_ref().map(|who| who.node.as_str()), owner.as_deref());
+        Self {
+            ifname: Escaped(name.as_bytes()),
+            status: status.as_str(),
+            why: why.as_deref(),
+            since_ms: *since_ms,
+            set_by: set_by.as_ref().map(WrittenSetBy::from),
+            owner: (owner != caller).then_some(owner),
+        }
+    }
+}
+
+impl<'a> From<&'a SetBy> for WrittenSetBy<'a> {
+    fn from(SetBy { node, id, serial, creation }: &'a SetBy) -> Self {
+        Self { node, id: *id, serial: *serial, creation: *creation }
+    }
+}
+
+impl From<SetByForm> for SetBy {
+    fn from(SetByForm { node, id, serial, creation }: SetByForm) -> Self {
+        Self { node, id, serial, creation }
+    }
+}
+
 impl TryFrom<Form> for Record {
     type Error = String;
 
     fn try_from(form: Form) -> Result<Self, String> {
         match form {
             Form::Wish(wish) => Ok(Self::Wish(ifname(&wish.ifname)?, wish.try_into()?)),
+            Form::Status(reported) => Ok(Self::Status(ifname(&reported.ifname)?, reported.try_into()?)),
             Form::Clear(name) => Ok(Self::Clear(ifname(&name)?)),
             Form::Metric { ifname: name, metric } => {
                 Ok(Self::Metric(ifname(&name)?, metric.map(Metric::try_from).transpose()?))
@@ -237,14 +327,14 @@ impl TryFrom<WishForm> for Wish {
         if let Some(ip) = gateway.filter(|ip| !is_unicast(*ip)) {
             return Err(format!("gateway {ip} is not a unicast address"));
         }
-        let set_by = form.set_by.map(|SetByForm { node, id, serial, creation }| SetBy { node, id, serial, creation });
+        let set_by = form.set_by.map(SetBy::from);
         let has_route = !form.subnets.is_empty() || gateway.is_some();
         let [route_owner, status_owner] = match form.owners {
             Some(OwnersForm { route, status }) => [route, status],
             None => usual_owners(set_by.as_ref(), has_route).map(|owner| owner.map(str::to_owned)),
         };
         Ok(Self {
-            status: Status::parse(&form.status).ok_or_else(|| format!("{:?} is not a status", form.status))?,
+            status: status(&form.status)?,
             why: form.why,
             since_ms: form.since_ms,
             set_by,
@@ -254,6 +344,17 @@ impl TryFrom<WishForm> for Wish {
             gateway,
             table: form.table,
         })
+    }
+}
+
+impl TryFrom<StatusForm> for Reported {
+    type Error = String;
+
+    fn try_from(form: StatusForm) -> Result<Self, String> {
+        let StatusForm { ifname: _, status: text, why, since_ms, set_by, owner } = form;
+        let set_by = set_by.map(SetBy::from);
+        let owner = owner.unwrap_or_else(|| set_by.as_ref().map(|who| who.node.clone()));
+        Ok(Self { status: status(&text)?, why, since_ms, set_by, owner })
     }
 }
 
@@ -272,6 +373,10 @@ impl TryFrom<MetricForm> for Metric {
 fn ifname(text: &str) -> Result<IfName, String> {
     let bytes = unescape(text).ok_or_else(|| format!("{text:?} is badly escaped"))?;
     IfName::new(&bytes).map_err(|wrong| format!("interface name {text:?} {wrong}"))
+}
+
+fn status(text: &str) -> Result<Status, String> {
+    Status::parse(text).ok_or_else(|| format!("{text:?} is not a status"))
 }
 
 fn subnet(text: &str) -> Result<Subnet, String> {
@@ -360,6 +465,30 @@ mod tests {
     }
 
     #[test]
+    fn a_status_says_whose_it_is_unless_it_is_the_callers() {
+        let caller = SetBy { node: "a@h".into(), id: 1, serial: 2, creation: 3 };
+        let said = r#"{"node":"a@h","id":1,"serial":2,"creation":3}"#;
+        for (set_by, owner, text) in [
+            (Some(&caller), Some("a@h"), format!(r#""why":null,"since_ms":1,"set_by":{said}"#)),
+            (Some(&caller), Some("b@h"), format!(r#""why":"x","since_ms":1,"set_by":{said},"owner":"b@h""#)),
+            (Some(&caller), None, format!(r#""why":null,"since_ms":1,"set_by":{said},"owner":null"#)),
+            (None, None, r#""why":null,"since_ms":1,"set_by":null"#.to_owned()),
+        ] {
+            let reported = Reported {
+                status: Status::Lan,
+                why: text.contains('x').then(|| "x".to_owned()),
+                since_ms: 1,
+                set_by: set_by.cloned(),
+                owner: owner.map(str::to_owned),
+            };
+            let text = format!(r#"{{"status":{{"ifname":"eth0","status":"lan",{text}}}}}"#);
+            let record = Record::Status("eth0".parse().unwrap(), reported);
+            assert_eq!(serde_json::to_string(&record).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+        }
+    }
+
+    #[test]
     fn before_there_were_two_owners_it_was_the_last_caller() {
         let last = r#"{"node":"a@h","id":1,"serial":2,"creation":3}"#;
         for (set_by, gateway, route, status) in [
@@ -407,6 +536,8 @@ mod tests {
             r#"{"metric":{"ifname":"eth0","metric":"high"}}"#,
             r#"{"route":{}}"#,
             r#"{"clear":"a b"}"#,
+            r#"{"status":{"ifname":"eth0","status":"wan","why":null,"since_ms":1,"set_by":null}}"#,
+            r#"{"status":{"ifname":"eth0","status":"lan","why":null,"since_ms":1,"set_by":null,"table":100}}"#,
             "17",
         ] {
             assert!(serde_json::from_str::<Record>(text).is_err(), "{text}");
