@@ -314,9 +314,9 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
                 Err(error) => return debug!(parent: &connection.span, %error, "read failed"),
             },
             () = &mut closed => return,
-            // Nothing more is there. In a box: rare, too.
+            // All has been read. In a box: rare, too.
             () = std::future::ready(()), if incoming.flood.is_let_come(Instant::now) => {
-                Box::pin(tokio::time::sleep(flood::PAUSE)).await;
+                let _ = Box::pin(tokio::time::timeout(flood::PAUSE, connection.closed.cancelled())).await;
             }
         }
     }
@@ -432,7 +432,9 @@ impl<'a> Incoming<'a> {
             self.flood.end();
         } else {
             let casts = u32::try_from(gathered.iter().count()).unwrap_or(u32::MAX);
-            self.flood.note(casts, Instant::now());
+            if let Some(is_worth) = self.flood.note(casts, Instant::now()) {
+                debug!(parent: &self.connection.span, is_worth, "a stream of casts: read with pauses, to see whether more come");
+            }
         }
         match Delivery::of_flat(&self.channel, gathered, &taker, &mut self.shares) {
             Some(delivery) => Some(Pause::Full(delivery)),

@@ -3,25 +3,28 @@
 //! Whoever reads at once what a BEAM casts makes it write a packet for some dozens of messages, and wake the reader for each
 //! packet; that is half of what a cast costs the sender. If there is more to read each time, the sender writes more at once, and
 //! gets rid of twice as many messages. Where little can wait to be read (small windows, a slow network) it is the other way
-//! round: so both are tried, and pauses are made while more comes with them. Nobody waits for an answer to a cast; a call behind
-//! the stream waits for one pause at most.
+//! round: so both are tried, and pauses are made if more comes with them. Nobody waits for an answer to a cast; a call behind
+//! the stream waits for what comes before it, and a pause.
 
 use std::time::{Duration, Instant};
 
 /// For how long nothing is read. It is the resolution of the runtime's timers, which may take twice as long.
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
 
-/// So many casts in a millisecond are a stream.
+/// So many casts in a millisecond, and nothing else, are a stream.
 const MANY: f64 = 128.0;
 
 /// How long casts are counted.
 const TRIAL: Duration = Duration::from_millis(8);
 
-/// For how many trials what came of them holds.
-const KEPT: u32 = 128;
+/// After so much longer than a trial the stream was over.
+const OVER: u32 = 4;
 
 /// Pauses are worth it if so many times as much comes with them.
 const WORTH: f64 = 1.1;
+
+/// How long it holds what was found.
+const HELD: Duration = Duration::from_secs(1);
 
 /// The casts that came in a row, and what is done about them.
 #[derive(Debug, Default)]
@@ -32,59 +35,76 @@ pub(super) struct Flood {
     casts: u32,
     /// When the latest did.
     last: Option<Instant>,
+    /// Whether pauses are worth it, and until when that holds.
+    found: Option<(bool, Instant)>,
 }
 
-/// Rates are casts in a millisecond.
+/// A phase is a trial, or more. Rates are casts in a millisecond.
 #[derive(Debug, Default, Clone, Copy)]
 enum Phase {
     /// What comes is read at once, and may become a stream.
     #[default]
     Heard,
-    /// Pauses are made, to see what comes of it; in the first trial the sender and the windows get used to them.
-    Tried { without: f64, is_settled: bool },
-    /// What was found to be better is done, for so many trials.
-    Kept { pauses: bool, left: u32 },
+    /// It is one, and what comes without pauses is counted.
+    Without,
+    /// Pauses are made, and the sender gets used to them.
+    Settling { without: f64 },
+    /// What comes with pauses is counted.
+    With { without: f64 },
+    /// What was found is done.
+    Found,
 }
 
 impl Flood {
-    /// So many casts have come together.
-    pub(super) fn note(&mut self, casts: u32, now: Instant) {
+    /// So many casts have come together. Gives whether pauses are worth it, if that was found now.
+    pub(super) fn note(&mut self, casts: u32, now: Instant) -> Option<bool> {
         self.last = Some(now);
-        let Some(since) = self.since else {
-            self.since = Some(now);
-            return;
-        };
+        let since = *self.since.get_or_insert(now);
+        if since == now {
+            return None;
+        }
         self.casts = self.casts.saturating_add(casts);
         let counted = now.saturating_duration_since(since);
-        if counted >= TRIAL {
-            let rate = f64::from(self.casts) / (counted.as_secs_f64() * 1_000.0);
-            *self = Self { phase: self.phase.after(rate), since: self.last, casts: 0, last: self.last };
+        if counted < TRIAL {
+            return None;
         }
+        let rate = f64::from(self.casts) / (counted.as_secs_f64() * 1_000.0);
+        (self.since, self.casts) = (self.last, 0);
+        if counted > TRIAL * OVER {
+            self.phase = Phase::Heard;
+            return None;
+        }
+        let found = if let Phase::With { without } = self.phase { Some(rate > without * WORTH) } else { None };
+        self.found = found.map_or(self.found, |is_worth| Some((is_worth, now + HELD)));
+        let is_known = self.found.is_some_and(|(_, until)| now < until);
+        self.phase = match self.phase {
+            Phase::Heard | Phase::Without | Phase::Found if rate < MANY => Phase::Heard,
+            Phase::Heard | Phase::Found if is_known => Phase::Found,
+            Phase::Heard | Phase::Found => Phase::Without,
+            Phase::Without => Phase::Settling { without: rate },
+            Phase::Settling { without } => Phase::With { without },
+            Phase::With { .. } => Phase::Found,
+        };
+        found
     }
 
     /// Somebody may wait for what has come.
-    pub(super) const fn end(&mut self) {
-        *self = Self { phase: Phase::Heard, since: None, casts: 0, last: None };
+    pub(super) fn end(&mut self) {
+        if matches!(self.phase, Phase::Settling { .. } | Phase::With { .. }) {
+            // Who does that often would be made to wait, and it would never be known whether that is worth it.
+            self.found = self.last.map(|last| (false, last + HELD));
+        }
+        *self = Self { found: self.found, ..Self::default() };
     }
 
     /// Whether more should be let come, when all has been read.
     pub(super) fn is_let_come(&self, now: impl FnOnce() -> Instant) -> bool {
-        matches!(self.phase, Phase::Tried { .. } | Phase::Kept { pauses: true, .. })
-            && self.last.is_some_and(|last| now().saturating_duration_since(last) < PAUSE)
-    }
-}
-
-impl Phase {
-    /// What follows a trial in which so many came.
-    fn after(self, rate: f64) -> Self {
-        match self {
-            _ if rate < MANY => Self::Heard,
-            Self::Heard => Self::Tried { without: rate, is_settled: false },
-            Self::Tried { without, is_settled: false } => Self::Tried { without, is_settled: true },
-            Self::Tried { without, .. } => Self::Kept { pauses: rate > without * WORTH, left: KEPT },
-            Self::Kept { left: 0, .. } => Self::Heard,
-            Self::Kept { pauses, left } => Self::Kept { pauses, left: left - 1 },
-        }
+        let makes_pauses = match self.phase {
+            Phase::Heard | Phase::Without => false,
+            Phase::Settling { .. } | Phase::With { .. } => true,
+            Phase::Found => self.found.is_some_and(|(is_worth, _)| is_worth),
+        };
+        makes_pauses && self.last.is_some_and(|last| now().saturating_duration_since(last) < PAUSE)
     }
 }
 
@@ -97,7 +117,7 @@ mod tests {
         let hear_one = |_| {
             let is_let_come = flood.is_let_come(|| *now);
             *now += PAUSE;
-            flood.note(if is_let_come { with } else { without }, *now);
+            let _ = flood.note(if is_let_come { with } else { without }, *now);
             usize::from(is_let_come)
         };
         (0..ms).map(hear_one).sum()
@@ -108,11 +128,12 @@ mod tests {
         let mut now = Instant::now();
         let mut flood = Flood::default();
         assert_eq!(hear(&mut flood, &mut now, 1_000, 100, 900), 0, "too few");
-        assert!(hear(&mut flood, &mut now, 10_000, 500, 900) > 9_800, "it is a stream");
-        assert!(hear(&mut flood, &mut now, 1_200, 500, 200) < 1_100, "it is another");
-        assert!(hear(&mut flood, &mut now, 10_000, 500, 200) < 200, "windows are small");
-        assert!(hear(&mut flood, &mut now, 10_000, 500, 510) < 200, "it is worth nothing");
-        assert!(hear(&mut flood, &mut now, 10_000, 500, 900) > 8_800, "windows are large again");
+        assert!(hear(&mut flood, &mut now, 10_000, 500, 900) > 9_700, "it is a stream");
+        assert!(hear(&mut flood, &mut now, 1_200, 500, 60) < 1_100, "it is another");
+        for with in [60, 200, 510] {
+            assert!(hear(&mut flood, &mut now, 10_000, 500, with) < 200, "{with} with them");
+        }
+        assert!(hear(&mut flood, &mut now, 10_000, 500, 900) > 8_700, "windows are large again");
         assert!(hear(&mut flood, &mut now, 1_000, 100, 100) <= 16, "it ends");
     }
 
@@ -120,15 +141,27 @@ mod tests {
     fn whoever_may_wait_for_an_answer_is_heard_at_once() {
         let mut now = Instant::now();
         let mut flood = Flood::default();
-        assert_eq!(hear(&mut flood, &mut now, 9, 500, 900), 0, "what is over so soon is heard without pauses");
+        assert_eq!(hear(&mut flood, &mut now, 17, 500, 900), 0, "what is over so soon is heard without pauses");
         assert_eq!(hear(&mut flood, &mut now, 100, 500, 900), 100);
         let (soon, later) = (now + PAUSE / 2, now + PAUSE);
         assert!(flood.is_let_come(|| soon) && !flood.is_let_come(|| later), "nothing has come since");
         flood.end();
         assert!(!flood.is_let_come(|| soon));
         assert_eq!(hear(&mut flood, &mut now, 9, 500, 900), 0, "it begins anew");
-        assert_eq!(hear(&mut flood, &mut now, 8, 500, 900), 8);
+        assert_eq!(hear(&mut flood, &mut now, 8, 500, 900), 8, "and is known");
         now += Duration::from_secs(60);
-        assert_eq!(hear(&mut flood, &mut now, 9, 500, 900), 0, "after silence");
+        assert_eq!(hear(&mut flood, &mut now, 17, 500, 900), 0, "after silence");
+    }
+
+    #[test]
+    fn who_often_calls_in_between_is_not_made_to_wait() {
+        let mut now = Instant::now();
+        let mut flood = Flood::default();
+        let mut pauses = 0;
+        for _ in 0..500 {
+            pauses += hear(&mut flood, &mut now, 20, 500, 60);
+            flood.end();
+        }
+        assert!(pauses < 50, "{pauses} in ten seconds");
     }
 }

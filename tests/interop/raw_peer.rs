@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::raw::{FLAGS, Raw, frame};
 use crate::support::talk::Talk;
-use crate::support::{Rig, eventually};
+use crate::support::{Beam, Daemon, Epmd, Netns, Rig, eventually};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -102,11 +102,15 @@ fn a_status_that_is_said_again_overtakes_nothing() {
     }
 }
 
-/// Pauses are made in such a stream, and nothing is to be noticed of them.
+/// Pauses are made in such a stream, and nothing else is to be noticed of them.
 #[test]
 fn what_follows_a_stream_of_casts_is_answered_after_all_of_them() {
-    let Some(rig) = Rig::start() else { return };
-    let mut talk = Talk::start(&rig.daemon);
+    let (Some(epmd), Some(net)) = (Epmd::start(), Netns::two_interfaces()) else { return };
+    let options = Daemon::options(&epmd.place()).netns(&net);
+    let daemon = options.env("BEAMROUTE_LOG", "info,beamroute::node=debug").start();
+    let Some(beam) = Beam::start(&epmd.place(), &daemon.cookie) else { return };
+    beam.know(&daemon);
+    let mut talk = Talk::start(&daemon);
     let eth0 = "<<\"eth0\">>";
     let get = format!("{{'$gen_call', {{Me, R1}}, {{get, [<<\"interface\">>, {eth0}, <<\"connection\">>]}}}}");
     let get = talk.frame(&format!("{{6, Me, '', route_manager}} {get}"));
@@ -116,7 +120,7 @@ fn what_follows_a_stream_of_casts_is_answered_after_all_of_them() {
     });
     // As a BEAM does it, and not as fast as it is read.
     let stream = |talk: &mut Talk, many: &[u8]| {
-        for _ in 0..80 {
+        for _ in 0..160 {
             talk.raw.send(&many.repeat(200));
             sleep(Duration::from_micros(200));
         }
@@ -132,11 +136,14 @@ fn what_follows_a_stream_of_casts_is_answered_after_all_of_them() {
         talk.raw.send(end);
         talk.hears(&format!("_ {{R1, {status}}}"));
     }
-    stream(&mut talk, &internet);
+    eventually("pauses were made, and counted", || {
+        stream(&mut talk, &internet);
+        daemon.log().contains("a stream of casts")
+    });
     drop(talk);
     eventually("who went in the middle of it is forgotten, and all is done", || {
-        rig.beam.ok("maps:get(nodes, gen_server:call(RM, status)) =:= [node()].") == "true"
-            && rig.beam.ok("gen_server:call(RM, {get, [<<\"interface\">>, <<\"eth0\">>, <<\"connection\">>]}).")
+        beam.ok("maps:get(nodes, gen_server:call(RM, status)) =:= [node()].") == "true"
+            && beam.ok("gen_server:call(RM, {get, [<<\"interface\">>, <<\"eth0\">>, <<\"connection\">>]}).")
                 == "internet"
     });
 }

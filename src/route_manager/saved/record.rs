@@ -41,15 +41,15 @@ pub(super) struct Reported {
 impl Reported {
     /// What makes `before` to `after`, if it is no more than this.
     pub(super) fn between(before: &Wish, after: &Wish) -> Option<Self> {
-        let rest = |wish: &Wish| (wish.gateway, wish.table);
-        let is_all =
-            rest(before) == rest(after) && before.subnets == after.subnets && before.route_owner == after.route_owner;
+        let Wish { status, why, since_ms, set_by, status_owner, route_owner, subnets, gateway, table } = after;
+        let is_all = (gateway, table) == (&before.gateway, &before.table)
+            && (subnets, route_owner) == (&before.subnets, &before.route_owner);
         is_all.then(|| Self {
-            status: after.status,
-            why: after.why.clone(),
-            since_ms: after.since_ms,
-            set_by: after.set_by.clone(),
-            owner: after.status_owner.clone(),
+            status: *status,
+            why: why.clone(),
+            since_ms: *since_ms,
+            set_by: set_by.clone(),
+            owner: status_owner.clone(),
         })
     }
 

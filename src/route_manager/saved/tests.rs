@@ -94,7 +94,7 @@ proptest! {
     /// looked at; the file disappears now and then, which takes a save of everything.
     #[test]
     fn batches_of_calls_are_restored(
-        batches in prop::collection::vec((prop::collection::vec((names(), 0..6_u32), 0..80), 0..9_u32), 0..12),
+        batches in prop::collection::vec((prop::collection::vec((names(), 0..9_u32), 0..80), 0..9_u32), 0..12),
     ) {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = open(dir.path()).journal;
@@ -107,6 +107,8 @@ proptest! {
                     0 => _ = state.set_metric(name, None),
                     1 => _ = state.set_metric(name, Metric::new(7)),
                     2 | 3 => _ = state.set_route(name, Vec::new(), None, &call),
+                    4 => _ = state.set_status(name, Status::Lan, Some("a cable".to_owned()), &call),
+                    5 | 6 => _ = state.set_status(name, Status::Internet, None, &call),
                     _ => _ = state.clear_route(name),
                 }
                 journal.touch(name);
