@@ -15,7 +15,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, debug, field, info, warn};
+use tracing::{Span, debug, field, info, trace, warn};
 
 use super::buffers::READ_SIZE;
 use super::channel::Channel;
@@ -316,6 +316,7 @@ async fn read_frames(node: &Node, connection: &Arc<Connection>, mut read: ReadHa
             () = &mut closed => return,
             // All has been read. In a box: rare, too.
             () = std::future::ready(()), if incoming.flood.is_let_come(Instant::now) => {
+                trace!(parent: &connection.span, "a pause in a stream of casts");
                 let _ = Box::pin(tokio::time::timeout(flood::PAUSE, connection.closed.cancelled())).await;
             }
         }

@@ -107,7 +107,7 @@ fn a_status_that_is_said_again_overtakes_nothing() {
 fn what_follows_a_stream_of_casts_is_answered_after_all_of_them() {
     let (Some(epmd), Some(net)) = (Epmd::start(), Netns::two_interfaces()) else { return };
     let options = Daemon::options(&epmd.place()).netns(&net);
-    let daemon = options.env("BEAMROUTE_LOG", "info,beamroute::node=debug").start();
+    let daemon = options.env("BEAMROUTE_LOG", "info,beamroute::node::connection=trace").start();
     let Some(beam) = Beam::start(&epmd.place(), &daemon.cookie) else { return };
     beam.know(&daemon);
     let mut talk = Talk::start(&daemon);
@@ -136,9 +136,9 @@ fn what_follows_a_stream_of_casts_is_answered_after_all_of_them() {
         talk.raw.send(end);
         talk.hears(&format!("_ {{R1, {status}}}"));
     }
-    eventually("pauses were made, and counted", || {
+    eventually("pauses are made, and it is found whether they are worth it", || {
         stream(&mut talk, &internet);
-        daemon.log().contains("a stream of casts")
+        daemon.log().contains("a pause in a stream of casts") && daemon.log().contains("is_worth")
     });
     drop(talk);
     eventually("who went in the middle of it is forgotten, and all is done", || {

@@ -211,7 +211,7 @@ fn the_form_is_this() {
         [
             r#"{"beamroute":"desired state","version":1,"protocol":110,"netns":"blue","records":1}"#,
             r#"[{"wish":{"ifname":"eth0","status":"lan","why":null,"since_ms":7,"set_by":null,"subnets":["10.0.0.5/24"],"gateway":null,"table":100}}]"#,
-            r#"[{"status":{"ifname":"eth0","status":"internet","why":null,"since_ms":8,"set_by":null}}]"#,
+            r#"[{"status":{"ifname":"eth0","status":"internet","why":null,"since_ms":8,"set_by":null,"owner":null}}]"#,
             r#"[{"clear":"eth0"}]"#,
         ]
     );

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::super::owners::OwnerPolicy;
 use crate::route::{IfName, Metric, SetBy, Status, Subnet, Wish, is_unicast};
@@ -106,14 +106,8 @@ struct StatusForm {
     why: Option<String>,
     since_ms: u64,
     set_by: Option<SetByForm>,
-    /// Missing if it is the caller.
-    #[serde(default, deserialize_with = "given")]
-    owner: Option<Option<String>>,
-}
-
-/// What is there, `null` too.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+    /// The status's; a node.
+    owner: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -179,8 +173,7 @@ struct WrittenStatus<'a> {
     why: Option<&'a str>,
     since_ms: u64,
     set_by: Option<WrittenSetBy<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    owner: Option<Option<&'a str>>,
+    owner: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -257,14 +250,13 @@ impl<'a> WrittenWish<'a> {
 impl<'a> WrittenStatus<'a> {
     fn new(name: &'a IfName, reported: &'a Reported) -> Self {
         let Reported { status, why, since_ms, set_by, owner } = reported;
-        let (caller, owner) = (set_by.as_ref().map(|who| who.node.as_str()), owner.as_deref());
         Self {
             ifname: Escaped(name.as_bytes()),
             status: status.as_str(),
             why: why.as_deref(),
             since_ms: *since_ms,
             set_by: set_by.as_ref().map(WrittenSetBy::from),
-            owner: (owner != caller).then_some(owner),
+            owner: owner.as_deref(),
         }
     }
 }
@@ -352,9 +344,7 @@ impl TryFrom<StatusForm> for Reported {
 
     fn try_from(form: StatusForm) -> Result<Self, String> {
         let StatusForm { ifname: _, status: text, why, since_ms, set_by, owner } = form;
-        let set_by = set_by.map(SetBy::from);
-        let owner = owner.unwrap_or_else(|| set_by.as_ref().map(|who| who.node.clone()));
-        Ok(Self { status: status(&text)?, why, since_ms, set_by, owner })
+        Ok(Self { status: status(&text)?, why, since_ms, set_by: set_by.map(SetBy::from), owner })
     }
 }
 
@@ -465,14 +455,14 @@ mod tests {
     }
 
     #[test]
-    fn a_status_says_whose_it_is_unless_it_is_the_callers() {
+    fn a_status_says_whose_it_is() {
         let caller = SetBy { node: "a@h".into(), id: 1, serial: 2, creation: 3 };
         let said = r#"{"node":"a@h","id":1,"serial":2,"creation":3}"#;
         for (set_by, owner, text) in [
-            (Some(&caller), Some("a@h"), format!(r#""why":null,"since_ms":1,"set_by":{said}"#)),
+            (Some(&caller), Some("a@h"), format!(r#""why":null,"since_ms":1,"set_by":{said},"owner":"a@h""#)),
             (Some(&caller), Some("b@h"), format!(r#""why":"x","since_ms":1,"set_by":{said},"owner":"b@h""#)),
             (Some(&caller), None, format!(r#""why":null,"since_ms":1,"set_by":{said},"owner":null"#)),
-            (None, None, r#""why":null,"since_ms":1,"set_by":null"#.to_owned()),
+            (None, None, r#""why":null,"since_ms":1,"set_by":null,"owner":null"#.to_owned()),
         ] {
             let reported = Reported {
                 status: Status::Lan,
